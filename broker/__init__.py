@@ -1,0 +1,1 @@
+"""The broker: configuration, and one to start where none is given."""

@@ -1,0 +1,1 @@
+"""The cloud worker: frames in, results out."""

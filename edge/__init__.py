@@ -1,0 +1,1 @@
+"""The device: pictures in, frames out."""

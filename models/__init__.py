@@ -1,0 +1,1 @@
+"""Models: read, cut, run, describe."""

@@ -1,0 +1,1 @@
+"""The site: a live map and the time of every stage."""
