@@ -1,0 +1,284 @@
+"""One MQTT 5 session, as devices, workers and the site hold it.
+
+It reconnects with back-off, sends without Nagle's delay, acknowledges by hand, keeps to what the broker announced, and
+never runs foreign work on paho's network thread: callbacks get an event and must only enqueue it.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import socket
+import ssl
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import paho.mqtt.client as mqtt
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+
+from headwater.errors import BrokerError, SettingsError, TooLarge
+from headwater.logs import event
+
+log = logging.getLogger(__name__)
+
+PACKET_OVERHEAD_BYTES: Final = 1024
+"""Room for topic and properties beside the payload when it is held against the broker's Maximum Packet Size."""
+PROTOCOL_LIMIT_BYTES: Final = 268_435_455
+"""The longest MQTT packet. Source: MQTT 5.0, section 1.5.5."""
+PROTOCOL_RECEIVE_MAXIMUM: Final = 65_535
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where a broker listens, and how to prove who we are."""
+
+    host: str
+    port: int
+    tls: bool = False
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+    ca_file: Path | None = None
+    certificate: Path | None = None
+    key: Path | None = None
+
+    @classmethod
+    def parse(cls, url: str, **credentials: Any) -> Address:
+        """Return the address in `mqtt://host:port` or `mqtts://…`. Raises: SettingsError."""
+        expected = f"broker: got {url!r}, expected mqtt://HOST[:PORT] or mqtts://HOST[:PORT]"
+        try:
+            parts = urlsplit(url)
+            port = parts.port
+        except ValueError:
+            raise SettingsError(expected) from None
+        if parts.password is not None:
+            raise SettingsError("broker: a password in the address shows in process lists; set HEADWATER_PASSWORD")
+        if parts.scheme not in {"mqtt", "mqtts"} or not parts.hostname or parts.path not in {"", "/"}:
+            raise SettingsError(expected)
+        tls = parts.scheme == "mqtts"
+        username = credentials.pop("username", None) or parts.username
+        return cls(parts.hostname, port or (8883 if tls else 1883), tls, username, **credentials)
+
+    def __str__(self) -> str:
+        return f"{'mqtts' if self.tls else 'mqtt'}://{self.host}:{self.port}"
+
+
+@dataclass(frozen=True)
+class Will:
+    """What the broker says for us when we are gone without a word; retained."""
+
+    topic: str
+    payload: bytes
+
+
+@dataclass(frozen=True)
+class Received:
+    """A message as it came in; `connection` tells which connection may acknowledge it."""
+
+    topic: str
+    payload: bytes
+    qos: int
+    mid: int
+    connection: int
+    correlation: bytes | None = None
+    traceparent: str | None = None
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What the broker announced when it accepted us."""
+
+    packet_bytes: int = PROTOCOL_LIMIT_BYTES
+    receive_maximum: int = PROTOCOL_RECEIVE_MAXIMUM
+
+
+@dataclass
+class Callbacks:
+    """What happens on a session; each runs on the network thread and must only enqueue."""
+
+    on_message: Callable[[Received], None] = lambda message: None
+    on_published: Callable[[int], None] = lambda mid: None
+    on_connected: Callable[[], None] = lambda: None
+    on_disconnected: Callable[[], None] = lambda: None
+
+
+class Session:
+    """A connection to one broker that outlives the broker's restarts."""
+
+    def __init__(
+        self,
+        address: Address,
+        client_id: str,
+        callbacks: Callbacks,
+        *,
+        subscriptions: Iterable[tuple[str, int]] = (),
+        will: Will | None = None,
+        receive_maximum: int = 256,
+        packet_limit_bytes: int = 16_000_000,
+        keepalive_s: int = 30,
+    ) -> None:
+        self.address, self.limits = address, Limits()
+        self._subscriptions = list(subscriptions)
+        self._callbacks, self._keepalive_s = callbacks, keepalive_s
+        self._connection, self._refusal = 0, ""
+        self._connected = threading.Event()
+        self._connect_properties = Properties(PacketTypes.CONNECT)
+        self._connect_properties.ReceiveMaximum = receive_maximum
+        self._connect_properties.MaximumPacketSize = packet_limit_bytes
+        self._client = self._new_client(client_id, will)
+
+    def _new_client(self, client_id: str, will: Will | None) -> mqtt.Client:
+        client = mqtt.Client(
+            mqtt.CallbackAPIVersion.VERSION2, client_id=client_id, protocol=mqtt.MQTTv5, manual_ack=True
+        )
+        client.max_inflight_messages_set(PROTOCOL_RECEIVE_MAXIMUM)  # the window is ours, see `limits`
+        client.reconnect_delay_set(min_delay=random.uniform(0.2, 0.6), max_delay=20)  # noqa: S311  jitter, not a secret
+        client.suppress_exceptions = True  # an exception in a callback would end paho's thread without a word
+        client.on_connect, client.on_disconnect = self._on_connect, self._on_disconnect
+        client.on_message, client.on_publish = self._on_message, self._on_publish
+        client.on_socket_open = _send_at_once
+        client.enable_logger(logging.getLogger(f"{__name__}.paho"))
+        if will is not None:
+            client.will_set(will.topic, will.payload, qos=1, retain=True)
+        if self.address.username:
+            client.username_pw_set(self.address.username, self.address.password)
+        if self.address.tls:
+            client.tls_set_context(_tls_context(self.address))
+        return client
+
+    def start(self, deadline_s: float | None = None) -> None:
+        """Begin connecting; with a deadline, wait for it. Raises: BrokerError when the deadline passes."""
+        self._client.connect_async(
+            self.address.host,
+            self.address.port,
+            self._keepalive_s,
+            clean_start=True,
+            properties=self._connect_properties,
+        )
+        self._client.loop_start()
+        if deadline_s is not None and not self._connected.wait(deadline_s):
+            self.stop()
+            raise BrokerError(
+                f"no broker at {self.address} within {deadline_s:g} s"
+                f"{': ' + self._refusal if self._refusal else ''}; start one with: headwater broker run"
+            )
+
+    def stop(self) -> None:
+        """Say goodbye to the broker and end the network thread; what waits to be sent is sent first."""
+        self._client.disconnect()
+        self._client.loop_stop()
+        self._connected.clear()
+
+    @property
+    def is_connected(self) -> bool:
+        """Tell whether the broker has accepted us and the connection stands."""
+        return self._connected.is_set()
+
+    def wait_connected(self, timeout_s: float) -> bool:
+        """Return whether we are connected, after waiting at most `timeout_s`."""
+        return self._connected.wait(timeout_s)
+
+    def publish(
+        self,
+        topic: str,
+        payload: bytes,
+        *,
+        qos: int = 1,
+        retain: bool = False,
+        properties: Properties | None = None,
+    ) -> int:
+        """Hand one message to the network thread and return its id, which comes back in `on_published`.
+
+        Raises: TooLarge when the broker would cut us off for it.
+        """
+        if len(payload) + PACKET_OVERHEAD_BYTES > self.limits.packet_bytes:
+            raise TooLarge("message", len(payload), self.limits.packet_bytes - PACKET_OVERHEAD_BYTES)
+        return self._client.publish(topic, payload, qos, retain, properties).mid
+
+    def ack(self, message: Received) -> None:
+        """Tell the broker that `message` is done with; one from an earlier connection is not ours to acknowledge."""
+        if message.qos and message.connection == self._connection and self.is_connected:
+            self._client.ack(message.mid, message.qos)
+
+    def _on_connect(self, client: mqtt.Client, _data: Any, _flags: Any, code: Any, properties: Any) -> None:
+        if code.is_failure:
+            self._refusal = str(code)
+            log.error(event("broker refused", broker=self.address, reason=code))
+            return
+        self._connection += 1
+        self.limits = Limits(
+            getattr(properties, "MaximumPacketSize", PROTOCOL_LIMIT_BYTES),
+            getattr(properties, "ReceiveMaximum", PROTOCOL_RECEIVE_MAXIMUM),
+        )
+        for topic, qos in self._subscriptions:
+            client.subscribe(topic, qos)
+        log.info(event("connected", broker=self.address, packet_bytes=self.limits.packet_bytes))
+        self._connected.set()
+        self._callbacks.on_connected()
+
+    def _on_disconnect(self, _client: Any, _data: Any, _flags: Any, code: Any, _properties: Any) -> None:
+        if self._connected.is_set():
+            self._connected.clear()
+            log.info(event("disconnected", broker=self.address, reason=code))
+            self._callbacks.on_disconnected()
+
+    def _on_message(self, _client: Any, _data: Any, message: mqtt.MQTTMessage) -> None:
+        properties = message.properties
+        correlation = getattr(properties, "CorrelationData", None)
+        users = dict(getattr(properties, "UserProperty", ()))
+        self._callbacks.on_message(
+            Received(
+                message.topic,
+                message.payload,
+                message.qos,
+                message.mid,
+                self._connection,
+                correlation,
+                users.get("traceparent"),
+            )
+        )
+
+    def _on_publish(self, _client: Any, _data: Any, mid: int, _code: Any, _properties: Any) -> None:
+        self._callbacks.on_published(mid)
+
+
+def publish_properties(
+    *,
+    content_type: str | None = None,
+    expiry_s: int | None = None,
+    response_topic: str | None = None,
+    correlation: bytes | None = None,
+    traceparent: str | None = None,
+) -> Properties:
+    """Return the MQTT 5 properties of one message. Source: MQTT 5.0, section 3.3.2.3."""
+    properties = Properties(PacketTypes.PUBLISH)
+    if content_type is not None:
+        properties.ContentType = content_type
+    if expiry_s is not None:
+        properties.MessageExpiryInterval = expiry_s
+    if response_topic is not None:
+        properties.ResponseTopic = response_topic
+    if correlation is not None:
+        properties.CorrelationData = correlation
+    if traceparent is not None:
+        properties.UserProperty = ("traceparent", traceparent)
+    return properties
+
+
+def _send_at_once(_client: Any, _data: Any, sock: Any) -> None:
+    """Turn Nagle's algorithm off: with it one publish and its acknowledgement take 44 ms instead of 0.1 ms."""
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
+def _tls_context(address: Address) -> ssl.SSLContext:
+    try:
+        context = ssl.create_default_context(cafile=str(address.ca_file) if address.ca_file else None)
+        if address.certificate:
+            context.load_cert_chain(address.certificate, address.key)
+    except (OSError, ssl.SSLError) as error:
+        raise SettingsError(f"TLS files for {address}: {error}; check --ca-file, --certificate and --key") from None
+    return context
