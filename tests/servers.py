@@ -1,0 +1,132 @@
+"""Real servers for tests, each on a free port of the loopback address, ended with the test.
+
+Fixtures, available everywhere below tests/ (tests/conftest.py):
+
+    mosquitto         Debian's mosquitto             BrokerUnderTest
+    iotcore_broker    pip's iotcore                  BrokerUnderTest
+    broker            the test runs with each of the two
+    valkey            pip's Valkey, append-only      StoreUnderTest
+
+All have `.url`, `.host`, `.port`, `.stop()`, `.start()` (same port and folder), `.restart()`, `.kill()` (SIGKILL),
+`.pause()` and `.resume()` (SIGSTOP, SIGCONT). mosquitto and Valkey keep their data over all of these.
+
+A test that needs another program or package says so:
+
+    from tests.servers import need, eventually
+    need("gpsd")                      # a program, or need(package="selenium")
+
+At home the test is then skipped where that is missing; with the environment variable CI set it fails.
+`eventually(lambda: ..., deadline_s)` polls and returns what the function returned last.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+from broker.embedded import MORE_FOLDERS, Kind, RunningBroker, start_broker
+from cloud_worker.embedded_store import RunningStore, start_store
+
+T = TypeVar("T")
+
+
+def need(program: str | None = None, *, package: str | None = None) -> str:
+    """Return the program's path (or the package's name); without it skip the test, or fail it when CI is set."""
+    if program is not None:
+        found = shutil.which(program, path=os.pathsep.join((os.environ.get("PATH", ""), *MORE_FOLDERS)))
+        if found:
+            return found
+    elif package is not None and importlib.util.find_spec(package):
+        return package
+    what = f"{program or package} is not installed"
+    if os.environ.get("CI"):
+        pytest.fail(f"{what}, and CI is set; see .ci/run", pytrace=False)
+    pytest.skip(what)
+
+
+def eventually(what: Callable[[], T], deadline_s: float = 10.0) -> T:
+    """Return the first true value of `what()`, or its last one when the deadline passes."""
+    until = time.monotonic() + deadline_s
+    while not (value := what()) and time.monotonic() < until:
+        time.sleep(0.01)
+    return value
+
+
+class _UnderTest:
+    """What brokers and stores under test have in common."""
+
+    running: RunningBroker | RunningStore
+
+    @property
+    def url(self) -> str:
+        return self.running.url
+
+    @property
+    def host(self) -> str:
+        return self.running.host
+
+    @property
+    def port(self) -> int:
+        return self.running.port
+
+    @property
+    def pid(self) -> int:
+        return self.running.child.pid
+
+    def start(self) -> None:
+        """Start it again on the same port and folder."""
+
+    def stop(self) -> None:
+        """End it in order (SIGTERM); its port then refuses connections."""
+        self.running.stop()
+
+    def kill(self) -> None:
+        """End it with SIGKILL."""
+        self.running.child.kill()
+
+    def restart(self) -> None:
+        """End it in order and start it again."""
+        self.stop()
+        self.start()
+
+    def pause(self) -> None:
+        """Stop its clock: connections stay open, nothing is answered."""
+        self.running.child.signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let it go on after `pause`."""
+        self.running.child.signal(signal.SIGCONT)
+
+
+class BrokerUnderTest(_UnderTest):
+    """A broker that can be stopped, killed, paused and started again on the same port and folder."""
+
+    running: RunningBroker
+
+    def __init__(self, kind: Kind, folder: Path) -> None:
+        self.kind, self.folder = kind, folder
+        self.running = start_broker(kind, folder=folder)
+
+    def start(self) -> None:
+        self.running = start_broker(self.kind, port=self.port, folder=self.folder)
+
+
+class StoreUnderTest(_UnderTest):
+    """A Valkey that can be stopped, killed, paused and started again on the same port and folder."""
+
+    running: RunningStore
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.running = start_store(folder=folder)
+
+    def start(self) -> None:
+        self.running = start_store(self.port, self.folder)
