@@ -204,6 +204,8 @@ class Status(Struct, frozen=True, forbid_unknown_fields=True):
     frames_per_s: float = 0.0
     bytes_per_frame: float = 0.0
     captured: Count = 0
+    recovered: Count = 0
+    """Frames that an earlier run left in the spool; captured + recovered = finished + dropped + in flight, always."""
     finished: FinishedCounts = FinishedCounts()
     unreported: Count = 0
     """Of those finished on the device: not sent, because of `--report positive`."""

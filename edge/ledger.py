@@ -1,0 +1,126 @@
+"""What became of every captured frame, and how long its stages took."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter, deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
+
+import numpy as np
+
+from headwater.clock import STAGES
+
+KEPT_JOURNEYS: Final = 10_000
+"""How many of the last finished frames the percentiles speak of."""
+PERCENTILES: Final = (50, 95, 99)
+RECENT_FRAMES: Final = 50
+
+Finisher = Literal["device", "worker"]
+
+
+@dataclass
+class Counts:
+    """Frames by state: captured + recovered = finished + dropped + in flight, always."""
+
+    captured: int = 0
+    recovered: int = 0
+    finished: dict[Finisher, int] = field(default_factory=lambda: {"device": 0, "worker": 0})
+    unreported: int = 0
+    dropped: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def in_flight(self) -> int:
+        """Return the frames that have not ended yet."""
+        return self.captured + self.recovered - sum(self.finished.values()) - sum(self.dropped.values())
+
+
+class Ledger:
+    """Counts of one run of a device; any thread may write into it."""
+
+    def __init__(self, recovered: int = 0) -> None:
+        self._lock = threading.Lock()
+        self._counts = Counts(recovered=recovered)
+        self._resends: Counter[str] = Counter()
+        self._journeys: deque[dict[str, int]] = deque(maxlen=KEPT_JOURNEYS)
+        self._recent: deque[tuple[float, int]] = deque(maxlen=RECENT_FRAMES)
+        self._sent_bytes = self._sent_frames = 0
+
+    def captured(self, n: int = 1) -> None:
+        """Count pictures taken."""
+        with self._lock:
+            self._counts.captured += n
+
+    def dropped(self, reason: str, n: int = 1) -> None:
+        """Count frames that ended without an answer, by reason."""
+        with self._lock:
+            self._counts.dropped[reason] = self._counts.dropped.get(reason, 0) + n
+
+    def finished(self, by: Finisher, *, reported: bool = True) -> None:
+        """Count one frame that has its answer."""
+        with self._lock:
+            self._counts.finished[by] += 1
+            self._counts.unreported += not reported
+
+    def sent(self, message_bytes: int, now_s: float) -> None:
+        """Count one message on its first way out."""
+        with self._lock:
+            self._sent_bytes += message_bytes
+            self._sent_frames += 1
+            self._recent.append((now_s, message_bytes))
+
+    def resent(self, n: int) -> None:
+        """Count messages sent once more."""
+        with self._lock:
+            self._resends["resent"] += n
+
+    def journey(self, stages_ns: Mapping[str, int], total_ns: int) -> None:
+        """Keep the stage times of one finished frame."""
+        with self._lock:
+            self._journeys.append({**stages_ns, "total": total_ns})
+
+    def counts(self) -> Counts:
+        """Return a copy of the counts."""
+        with self._lock:
+            c = self._counts
+            return Counts(c.captured, c.recovered, dict(c.finished), c.unreported, dict(c.dropped))
+
+    def rates(self, now_s: float) -> tuple[float, float]:
+        """Return (frames/s, bytes/frame) of the last frames sent."""
+        with self._lock:
+            recent = [entry for entry in self._recent if entry[0] > now_s - 30]
+        if len(recent) < 2:
+            return 0.0, float(recent[0][1]) if recent else 0.0
+        span_s = max(now_s - recent[0][0], 1e-6)
+        return len(recent) / span_s, sum(size for _, size in recent) / len(recent)
+
+    def summary(self) -> dict[str, Any]:
+        """Return the figures of the whole run, as `--json` prints them."""
+        counts = self.counts()
+        with self._lock:
+            journeys = list(self._journeys)
+            mean_bytes = self._sent_bytes / self._sent_frames if self._sent_frames else 0.0
+            resent = self._resends["resent"]
+        return {
+            "captured": counts.captured,
+            "recovered": counts.recovered,
+            "finished": counts.finished,
+            "unreported": counts.unreported,
+            "dropped": counts.dropped,
+            "in_flight": counts.in_flight,
+            "resent": resent,
+            "bytes_per_frame": round(mean_bytes, 1),
+            "stages_ms": stage_percentiles(journeys),
+        }
+
+
+def stage_percentiles(journeys: list[dict[str, int]]) -> dict[str, dict[str, float]]:
+    """Return p50, p95 and p99 in milliseconds of every stage that occurs, in the frame's order, and of the whole."""
+    out = {}
+    for stage in (*STAGES, "total"):
+        times_ns = [journey[stage] for journey in journeys if stage in journey]
+        if times_ns:
+            values = np.percentile(np.array(times_ns, np.float64) / 1e6, PERCENTILES)
+            out[stage] = {f"p{p}": round(float(v), 3) for p, v in zip(PERCENTILES, values, strict=True)}
+    return out
