@@ -1,0 +1,266 @@
+"""bundle.toml: what is written in it, read strictly. The format is described in docs/bundles.md."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+from models.errors import ModelError
+from models.pictures import Colour
+from models.tasks import Kind, Scores, Task
+
+FORMAT = 1
+MAX_MANIFEST_BYTES = 262_144
+MAX_SIDE = 8192
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+_RULES = ("entropy", "normalised-entropy", "top-probability", "margin")
+_Value = TypeVar("_Value")
+
+
+class BundleError(ModelError):
+    """A bundle, its bundle.toml or its model file cannot be used."""
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    """The picture that a network takes: its size, what pixel values 0 and 255 become, and the order of colours."""
+
+    width: int
+    height: int
+    low: float
+    high: float
+    colour: Colour = "RGB"
+
+
+@dataclass(frozen=True)
+class Exit:
+    """An early exit: branch outputs behind a cut point and the rule by which a frame leaves there."""
+
+    name: str
+    after: str
+    outputs: Mapping[str, str]
+    rule: str
+    thresholds: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """One measured figure of a task, with the bounds of its 95 % interval and the pictures behind it."""
+
+    task: str
+    metric: str
+    value: float
+    low: float | None
+    high: float | None
+    pictures: int
+    data: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """Everything that a bundle.toml says."""
+
+    name: str
+    description: str
+    digest: str
+    input: InputSpec
+    outputs: tuple[str, ...]
+    tasks: tuple[Task, ...]
+    exits: tuple[Exit, ...]
+    cut_points: tuple[str, ...]
+    training: Mapping[str, str]
+    accuracy: tuple[Accuracy, ...]
+
+
+def read_manifest(path: Path) -> Manifest:
+    """Return what a bundle.toml says. Raises: BundleError naming the file, the key, what it is and what is expected."""
+    try:
+        size = path.stat().st_size
+        if size > MAX_MANIFEST_BYTES:
+            raise BundleError(f"{path} has {size} B, expected at most {MAX_MANIFEST_BYTES}; this is no bundle.toml")
+        text = path.read_text(encoding="utf-8")
+        return parse_manifest(text, str(path))
+    except (OSError, UnicodeDecodeError) as error:
+        raise BundleError(f"{path} cannot be read: {error}; write a bundle.toml as in docs/bundles.md") from error
+
+
+def parse_manifest(text: str, source: str = "bundle.toml") -> Manifest:
+    """Return what the text of a bundle.toml says. Raises: BundleError."""
+    try:
+        top = _Table(tomllib.loads(text), "", source)
+    except tomllib.TOMLDecodeError as error:
+        raise BundleError(f"{source} is not TOML: {error}; correct that line") from error
+    if (version := top.integer("format", 1, 1_000_000)) != FORMAT:
+        raise BundleError(f"{source} has format {version}, this program reads {FORMAT}; update the older of the two")
+    outputs = top.texts("outputs", required=True)
+    tasks = tuple(_task(table, outputs) for table in top.tables("tasks", required=True))
+    cut_points = top.texts("cut_points")
+    manifest = Manifest(
+        name=top.matching("name", _NAME, "lower-case letters, digits, dots, dashes, at most 64"),
+        description=top.text("description", ""),
+        digest=top.matching("digest", _DIGEST, "the 64 hex digits of the model file's SHA-256"),
+        input=_input(top.table("input")),
+        outputs=outputs,
+        tasks=tasks,
+        exits=tuple(_exit(table, tasks) for table in top.tables("exits")),
+        cut_points=cut_points,
+        training=top.table("training", {}).all_texts(),
+        accuracy=tuple(_accuracy(table, tasks) for table in top.tables("accuracy")),
+    )
+    top.no_more()
+    _check_distinct(manifest, source)
+    return manifest
+
+
+def _input(table: _Table) -> InputSpec:
+    low, high = table.number("low"), table.number("high")
+    if low >= high:
+        raise table.wrong("high", high, f"a number over low = {low}")
+    width, height = table.integer("width", 1, MAX_SIDE), table.integer("height", 1, MAX_SIDE)
+    colour = cast(Colour, table.choice("colour", ("RGB", "BGR", "grey"), "RGB"))
+    table.no_more()
+    return InputSpec(width, height, low, high, colour)
+
+
+def _task(table: _Table, outputs: tuple[str, ...]) -> Task:
+    kind = cast(Kind, table.choice("kind", ("classification", "regression")))
+    labels = table.texts("labels", required=kind == "classification")
+    if kind == "classification" and len(set(labels)) < max(2, len(labels)):
+        raise table.wrong("labels", list(labels), "two or more different labels")
+    task = Task(
+        name=table.matching("name", _NAME, "lower-case letters, digits, dots, dashes, at most 64"),
+        kind=kind,
+        output=table.choice("output", outputs),
+        labels=labels,
+        unit=table.text("unit", "") or None,
+        positive=table.choice("positive", labels, "") or None,
+        scores=cast(Scores, table.choice("scores", ("probabilities", "logits"), "probabilities")),
+    )
+    table.no_more()
+    return task
+
+
+def _exit(table: _Table, tasks: tuple[Task, ...]) -> Exit:
+    names = tuple(task.name for task in tasks)
+    outputs, thresholds = table.table("outputs"), table.table("thresholds", {})
+    found = Exit(
+        name=table.matching("name", _NAME, "lower-case letters, digits, dots, dashes, at most 64"),
+        after=table.text("after"),
+        outputs={name: outputs.text(name) for name in names if name in outputs.rest},
+        rule=table.choice("rule", _RULES),
+        thresholds={name: thresholds.number(name) for name in names if name in thresholds.rest},
+    )
+    outputs.no_more(known=names)
+    thresholds.no_more(known=names)
+    table.no_more()
+    return found
+
+
+def _accuracy(table: _Table, tasks: tuple[Task, ...]) -> Accuracy:
+    found = Accuracy(
+        task=table.choice("task", tuple(task.name for task in tasks)),
+        metric=table.text("metric"),
+        value=table.number("value"),
+        low=table.number("low") if "low" in table.rest else None,
+        high=table.number("high") if "high" in table.rest else None,
+        pictures=table.integer("pictures", 1, 10**12),
+        data=table.text("data"),
+    )
+    table.no_more()
+    return found
+
+
+def _check_distinct(manifest: Manifest, source: str) -> None:
+    lists = {
+        "tasks": [task.name for task in manifest.tasks],
+        "outputs": list(manifest.outputs),
+        "cut_points": list(manifest.cut_points),
+        "exits": [found.name for found in manifest.exits],
+    }
+    for key, names in lists.items():
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise BundleError(f"{source}: {key} names {twice!r} twice, expected different names; rename one")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e30
+
+
+def _is_list_of(kind: type, value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(entry, kind) for entry in value)
+
+
+class _Table:
+    """A TOML table that is taken apart key by key; what is left at the end is a misspelling."""
+
+    def __init__(self, values: Mapping[str, Any], prefix: str, source: str) -> None:
+        self.rest, self._prefix, self._source = dict(values), prefix, source
+        self._asked: set[str] = set()
+
+    def wrong(self, key: str, got: object, expected: str) -> BundleError:
+        """Return the error for a key whose value cannot be used."""
+        return BundleError(f"{self._source}: {self._prefix}{key} is {got!r}, expected {expected}; correct it")
+
+    def _take(self, key: str, good: Callable[[Any], bool], expected: str, default: _Value | None) -> Any:
+        self._asked.add(key)
+        if key not in self.rest:
+            if default is None:
+                raise BundleError(f"{self._source}: {self._prefix}{key} is missing, expected {expected}; add it")
+            return default
+        value = self.rest.pop(key)
+        if not good(value):
+            raise self.wrong(key, value, expected)
+        return value
+
+    def text(self, key: str, default: str | None = None) -> str:
+        return str(self._take(key, lambda v: isinstance(v, str) and (v != "" or default == ""), "text", default))
+
+    def matching(self, key: str, pattern: re.Pattern[str], expected: str) -> str:
+        return str(self._take(key, lambda v: isinstance(v, str) and bool(pattern.fullmatch(v)), expected, None))
+
+    def choice(self, key: str, allowed: tuple[str, ...], default: str | None = None) -> str:
+        expected = "one of " + ", ".join(allowed) if allowed else "nothing here"
+        return str(self._take(key, lambda v: isinstance(v, str) and v in allowed, expected, default))
+
+    def integer(self, key: str, low: int, high: int) -> int:
+        def good(value: Any) -> bool:
+            return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
+
+        return int(self._take(key, good, f"a whole number of {low} to {high}", None))
+
+    def number(self, key: str) -> float:
+        return float(self._take(key, _is_number, "a number", None))
+
+    def texts(self, key: str, *, required: bool = False) -> tuple[str, ...]:
+        def good(value: Any) -> bool:
+            return _is_list_of(str, value) and all(value) and bool(value or not required)
+
+        return tuple(self._take(key, good, "a list of texts", None if required else ()))
+
+    def table(self, key: str, default: Mapping[str, Any] | None = None) -> _Table:
+        values = self._take(key, lambda v: isinstance(v, dict), f"a table [{self._prefix}{key}]", default)
+        return _Table(values, f"{self._prefix}{key}.", self._source)
+
+    def tables(self, key: str, *, required: bool = False) -> list[_Table]:
+        default = None if required else ()
+        values = self._take(key, lambda v: _is_list_of(dict, v), f"tables [[{self._prefix}{key}]]", default)
+        return [_Table(value, f"{self._prefix}{key}[{place}].", self._source) for place, value in enumerate(values)]
+
+    def all_texts(self) -> dict[str, str]:
+        """Return every key of a table of free notes."""
+        return {key: self.text(key) for key in list(self.rest)}
+
+    def no_more(self, known: tuple[str, ...] = ()) -> None:
+        """Refuse what nobody asked for, naming the nearest known key."""
+        names = sorted(self._asked | set(known))
+        for key in self.rest:
+            near = difflib.get_close_matches(key, names, n=1)
+            advice = f"did you mean {near[0]}?" if near else f"known here: {', '.join(names)}"
+            raise BundleError(f"{self._source}: {self._prefix}{key} is not known; {advice}")

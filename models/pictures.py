@@ -1,0 +1,191 @@
+"""Pictures: bytes to pixels, pixels to a network's input. The same code in training and on the device."""
+
+from __future__ import annotations
+
+import io
+import struct
+from functools import lru_cache
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from models.errors import ModelError
+
+Colour = Literal["RGB", "BGR", "grey"]
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "PPM")
+MAX_PIXELS = 50_000_000
+_GAP = 2  # the reduction by whole factors stops at this many times the wanted size; the filter does the rest
+_LUMA = (299, 587, 114)  # Source: ITU-R BT.601
+_EXIF_ORIENTATION = 0x0112
+_TURNED = (5, 6, 7, 8)  # orientations that swap width and height
+_DAMAGE = (OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError, ArithmeticError, struct.error)
+
+
+class DataError(ModelError):
+    """A picture, or a folder of pictures, cannot be used."""
+
+
+class InputTensor(Protocol):
+    """What `to_input` must know of a network's input; a scale of 0.0 means not quantised."""
+
+    @property
+    def dtype(self) -> Any: ...
+    @property
+    def scale(self) -> float: ...
+    @property
+    def zero_point(self) -> int: ...
+
+
+def fit(picture: np.ndarray, width: int, height: int) -> np.ndarray:
+    """Return the whole picture squeezed to (height, width, 3) uint8, antialiased and the same on every machine.
+
+    `picture` is (H, W, 3) uint8 RGB. Large pictures are first averaged over whole blocks, which costs a few
+    milliseconds where a filter over every pixel costs a hundred. All steps are integer arithmetic.
+    """
+    _check_picture(picture)
+    if picture.shape[:2] == (height, width):
+        return picture.copy()
+    rows = picture.shape[0]
+    block = min(max(1, rows // (height * _GAP)), 256)
+    image = Image.fromarray(_average_rows(picture, block))
+    box = (0.0, 0.0, float(image.width), rows / block)
+    small = image.resize((width, height), Image.Resampling.BILINEAR, box=box, reducing_gap=float(_GAP))
+    return np.asarray(small)
+
+
+def to_input(picture: np.ndarray, spec: InputTensor, low: float, high: float, colour: Colour = "RGB") -> np.ndarray:
+    """Return a (H, W, 3) uint8 RGB picture as (1, H, W, C) in the network's input dtype; 0 becomes low, 255 high."""
+    _check_picture(picture)
+    table = _input_table(np.dtype(spec.dtype).name, float(spec.scale), int(spec.zero_point), low, high)
+    pixels = _in_colour(picture, colour)
+    if table.itemsize == 1:
+        converted = np.frombuffer(bytearray(pixels.tobytes().translate(table.tobytes())), table.dtype)
+    else:
+        converted = np.take(table, pixels.reshape(-1))
+    return converted.reshape(1, *pixels.shape)
+
+
+def decode_picture(data: bytes, *, max_pixels: int = MAX_PIXELS, at_least: tuple[int, int] | None = None) -> np.ndarray:
+    """Return the picture in `data` as (H, W, 3) uint8 RGB, upright after its EXIF orientation.
+
+    With `at_least` (width, height of the upright picture) a large JPEG is decoded at the smallest of 1/1, 1/2, 1/4
+    and 1/8 of its size that still has that many pixels, several times faster. The same bytes and arguments give the
+    same pixels. Transparent parts become white.
+
+    Raises: DataError when the bytes are no picture of a known format, are cut short, or hold over max_pixels.
+    """
+    try:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            _check_pixels(image, max_pixels)
+            _draft(image, at_least)
+            image.load()
+            return _upright_rgb(image)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise DataError(f"picture of {len(data)} B is refused: {error}; make it smaller") from error
+    except UnidentifiedImageError as error:
+        raise DataError(f"{len(data)} B are no picture: expected one of {', '.join(FORMATS)}") from error
+    except _DAMAGE as error:
+        raise DataError(f"picture of {len(data)} B is damaged or cut short: {error}; fetch it again") from error
+
+
+def decode_to_fit(data: bytes, width: int, height: int, *, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+    """Return the picture in `data` as (height, width, 3) uint8: decoded no larger than needed, then `fit`.
+
+    Training reads its pictures with this; whoever holds the encoded file gets the very same pixels.
+    """
+    return fit(decode_picture(data, max_pixels=max_pixels, at_least=(width * _GAP, height * _GAP)), width, height)
+
+
+def encode_jpeg(picture: np.ndarray, quality: int = 85) -> bytes:
+    """Return a (H, W, 3) uint8 RGB picture as JPEG."""
+    return _encode(picture, "JPEG", quality=quality)
+
+
+def encode_png(picture: np.ndarray) -> bytes:
+    """Return a (H, W, 3) uint8 RGB picture as PNG: lossless, compressed for speed."""
+    return _encode(picture, "PNG", compress_level=1)
+
+
+def _encode(picture: np.ndarray, kind: str, **options: int) -> bytes:
+    _check_picture(picture)
+    out = io.BytesIO()
+    Image.fromarray(picture).save(out, kind, **options)
+    return out.getvalue()
+
+
+def _check_picture(picture: np.ndarray) -> None:
+    if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3 or not picture.size:
+        raise DataError(
+            f"picture is {picture.dtype} of shape {picture.shape}, expected uint8 of shape (height, width, 3); "
+            "convert it to RGB first"
+        )
+
+
+def _average_rows(picture: np.ndarray, block: int) -> np.ndarray:
+    """Return the mean of every `block` rows, rounded; the last block may hold fewer."""
+    if block == 1:
+        return picture
+    whole = len(picture) // block * block
+    sums = picture[:whole].reshape(-1, block, *picture.shape[1:]).sum(axis=1, dtype=np.uint16)
+    means: np.ndarray = ((sums + block // 2) // block).astype(np.uint8)
+    rest = picture[whole:]
+    if not len(rest):
+        return means
+    last = (rest.sum(axis=0, dtype=np.uint16, keepdims=True) + len(rest) // 2) // len(rest)
+    return np.concatenate([means, last.astype(np.uint8)])
+
+
+@lru_cache(maxsize=32)
+def _input_table(dtype: str, scale: float, zero_point: int, low: float, high: float) -> np.ndarray:
+    """Return what each pixel value becomes. Source: XNNPACK, f32-qs8-vcvt: times 1/scale, half to even."""
+    steps = np.arange(256, dtype=np.float64) / 255
+    values: np.ndarray = (low + steps * (high - low)).astype(np.float32)
+    if np.issubdtype(np.dtype(dtype), np.floating):
+        return values.astype(dtype)
+    if scale == 0.0:
+        raise DataError(
+            f"input is {dtype} without a scale: expected a float or a quantised input; convert the model again"
+        )
+    limits = np.iinfo(dtype)
+    steps_from_zero = np.rint(values * (np.float32(1) / np.float32(scale)))
+    return np.asarray(np.clip(steps_from_zero + zero_point, limits.min, limits.max), dtype)
+
+
+def _in_colour(picture: np.ndarray, colour: Colour) -> np.ndarray:
+    if colour == "BGR":
+        return np.ascontiguousarray(picture[..., ::-1])
+    if colour == "grey":
+        grey = (picture.astype(np.uint32) @ np.array(_LUMA, np.uint32) + 500) // 1000
+        return grey.astype(np.uint8)[..., None]
+    return picture
+
+
+def _check_pixels(image: Image.Image, max_pixels: int) -> None:
+    width, height = image.size
+    if width * height > max_pixels:
+        raise DataError(
+            f"picture of {width}x{height} is over the limit of {max_pixels} pixels; make it smaller or raise the limit"
+        )
+
+
+def _draft(image: Image.Image, at_least: tuple[int, int] | None) -> None:
+    if at_least is None or image.format not in {"JPEG", "MPO"}:
+        return
+    width, height = at_least
+    turned = image.getexif().get(_EXIF_ORIENTATION) in _TURNED
+    image.draft(image.mode, (height, width) if turned else (width, height))
+
+
+def _upright_rgb(image: Image.Image) -> np.ndarray:
+    upright = ImageOps.exif_transpose(image)
+    if upright.mode.startswith("I") or upright.mode == "F":
+        grey = np.asarray(upright).astype(np.float64)
+        scale = 257.0 if upright.mode.startswith("I") else 1.0
+        eight = np.clip(np.rint(grey / scale), 0, 255).astype(np.uint8)
+        return np.repeat(eight[..., None], 3, axis=2)
+    if upright.has_transparency_data:
+        clear = upright.convert("RGBA")
+        white = Image.new("RGBA", clear.size, "white")
+        return np.asarray(Image.alpha_composite(white, clear).convert("RGB"))
+    return np.asarray(upright.convert("RGB"))
