@@ -10,10 +10,13 @@ import numpy as np
 import zstandard
 
 from headwater.errors import BadTensor, SettingsError, TooLarge
-from headwater.messages import Compression, Encoding, Tensor, TensorType
+from headwater.messages import MAX_DIMENSION, MAX_DIMENSIONS, Compression, Encoding, Tensor, TensorType
 
 ZSTD_LEVEL: Final = 1
 LOSSLESS: Final = "auto"
+SMALLEST_SCALE: Final = float(np.finfo(np.float32).tiny)
+LARGEST_SCALE: Final = float(np.finfo(np.float32).max) / 256
+"""Between these, a scale and its inverse are normal float32 numbers and 255 steps of it are finite."""
 _WIRE_TYPES: Final[dict[str, str]] = {"float32": "<f4", "float16": "<f2", "uint8": "u1"}
 _NATIVE_TYPES: Final[dict[str, str]] = {"float32": "<f4", "int8": "i1", "uint8": "u1", "int16": "<i2", "int32": "<i4"}
 
@@ -49,8 +52,9 @@ class Codec:
 def encode_tensor(values: np.ndarray, codec: Codec, scale: float = 0.0, zero_point: int = 0) -> Tensor:
     """Return `values` as they travel; `scale` and `zero_point` describe native integers.
 
-    Raises: BadTensor when there is a value that the codec cannot hold (NaN, infinity, over the range of float16).
+    Raises: BadTensor when there is a value or a shape that cannot travel (NaN, infinity, over float16, no values).
     """
+    _check_sendable(values, codec)
     if codec.encoding == "uint8":
         flat, scale, zero_point = _affine(values)
     elif codec.encoding == "native":
@@ -62,6 +66,21 @@ def encode_tensor(values: np.ndarray, codec: Codec, scale: float = 0.0, zero_poi
         data = memoryview(zstandard.ZstdCompressor(level=ZSTD_LEVEL, write_content_size=True).compress(data))
     dtype: TensorType = values.dtype.name  # type: ignore[assignment]
     return Tensor(dtype, values.shape, codec.encoding, codec.compression, data, float(scale), int(zero_point))
+
+
+def _check_sendable(values: np.ndarray, codec: Codec) -> None:
+    _check_encoding(codec.encoding, values.dtype.name)
+    if not (1 <= values.ndim <= MAX_DIMENSIONS and all(1 <= side <= MAX_DIMENSION for side in values.shape)):
+        raise BadTensor(
+            f"activation: got shape {values.shape}, expected 1 to {MAX_DIMENSIONS} sides of 1 to {MAX_DIMENSION}"
+        )
+
+
+def _check_encoding(encoding: Encoding, dtype: str) -> None:
+    if dtype not in _NATIVE_TYPES:
+        raise BadTensor(f"activation: got {dtype}, expected {', '.join(_NATIVE_TYPES)}")
+    if encoding != "native" and dtype != "float32":
+        raise BadTensor(f"activation: got {encoding} for {dtype}, expected native")
 
 
 def _floats(values: np.ndarray, encoding: Encoding) -> np.ndarray:
@@ -77,12 +96,13 @@ def _affine(values: np.ndarray) -> tuple[np.ndarray, float, int]:
 
     Source: Jacob et al. 2018, eq. 1.
     """
-    low, high = min(0.0, float(values.min())), max(0.0, float(values.max()))
-    if not math.isfinite(high - low):
-        raise BadTensor("activation: got NaN, infinity or a range over float32's, expected finite values; use float32")
-    scale = (high - low) / 255 or 1.0
+    low, high = float(values.min()), float(values.max())
+    low, high = min(low, 0.0), max(high, 0.0)  # in this order NaN stays NaN
+    scale = max((high - low) / 255, SMALLEST_SCALE)
+    if not scale <= LARGEST_SCALE:
+        raise BadTensor(f"activation: got values from {low} to {high}, expected finite and moderate ones; use float32")
     zero_point = round(-low / scale)
-    scaled = values * np.float32(1 / scale) if scale > 1e-38 else values / scale
+    scaled = values * np.float32(1 / scale)
     scaled += np.float32(zero_point + 0.5)
     return np.clip(scaled, 0, 255, out=scaled).astype(np.uint8), scale, zero_point
 
@@ -92,8 +112,7 @@ def decode_tensor(tensor: Tensor, limit_bytes: int) -> np.ndarray:
 
     Raises: TooLarge before anything is allocated, BadTensor when the bytes do not match their description.
     """
-    if tensor.encoding != "native" and tensor.dtype != "float32":
-        raise BadTensor(f"activation: got {tensor.encoding} for {tensor.dtype}, expected native")
+    _check_encoding(tensor.encoding, tensor.dtype)
     wire_type = np.dtype(_NATIVE_TYPES[tensor.dtype] if tensor.encoding == "native" else _WIRE_TYPES[tensor.encoding])
     count = math.prod(tensor.shape)
     largest_bytes = count * max(wire_type.itemsize, np.dtype(tensor.dtype).itemsize)
@@ -102,11 +121,17 @@ def decode_tensor(tensor: Tensor, limit_bytes: int) -> np.ndarray:
     data = _decompressed(tensor, count * wire_type.itemsize)
     flat = np.frombuffer(data, wire_type)
     if tensor.encoding == "uint8":
-        if not (math.isfinite(tensor.scale) and 0 <= tensor.zero_point <= 255):
-            raise BadTensor(f"activation: got scale {tensor.scale} and zero point {tensor.zero_point}")
-        table = (np.arange(256, dtype=np.float64) - tensor.zero_point) * tensor.scale
-        flat = table.astype(np.float32)[flat]
+        flat = _from_affine(flat, tensor.scale, tensor.zero_point)
     return flat.astype(tensor.dtype, copy=False).reshape(tensor.shape)
+
+
+def _from_affine(quantised: np.ndarray, scale: float, zero_point: int) -> np.ndarray:
+    if not (0 <= scale <= LARGEST_SCALE and 0 <= zero_point <= 255):
+        raise BadTensor(f"activation: got scale {scale} and zero point {zero_point}, expected a finite one and 0 to 255")
+    real = quantised.astype(np.float32)
+    real -= np.float32(zero_point)
+    real *= np.float32(scale)
+    return real
 
 
 def _decompressed(tensor: Tensor, expected_bytes: int) -> memoryview | bytes:

@@ -29,7 +29,9 @@ Count = Annotated[int, Meta(ge=0, le=2**62)]
 Nanoseconds = Annotated[int, Meta(ge=-(2**62), le=2**62)]
 Duration = Annotated[int, Meta(ge=0, le=2**62)]
 Stages = Annotated[dict[Stage, Duration], Meta(max_length=16)]
-Dimension = Annotated[int, Meta(ge=1, le=65536)]
+MAX_DIMENSIONS: Final = 8
+MAX_DIMENSION: Final = 65536
+Dimension = Annotated[int, Meta(ge=1, le=MAX_DIMENSION)]
 TensorType = Literal["float32", "int8", "uint8", "int16", "int32"]
 Encoding = Literal["float32", "float16", "uint8", "native"]
 Compression = Literal["none", "zstd"]
@@ -74,7 +76,7 @@ class Tensor(Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     dtype: TensorType
-    shape: Annotated[tuple[Dimension, ...], Meta(min_length=1, max_length=8)]
+    shape: Annotated[tuple[Dimension, ...], Meta(min_length=1, max_length=MAX_DIMENSIONS)]
     encoding: Encoding
     compression: Compression
     data: memoryview
