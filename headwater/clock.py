@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from dataclasses import dataclass
@@ -84,21 +85,26 @@ class ClockOffset:
         self._trips: deque[RoundTrip] = deque(maxlen=keep)
 
     def add(self, trip: RoundTrip) -> None:
-        """Take one more round trip; one that took negative time (a clock was set) forgets all before it."""
-        if trip.travel_ns < 0:
+        """Take one more round trip; one that no earlier one agrees with (a clock was set) forgets all before it."""
+        known = self.estimate(trip.returned_ns)
+        sure_ns = _uncertainty_ns(trip, trip.returned_ns)
+        if known and abs(known.offset_ns - trip.offset_ns) > known.uncertainty_ns + sure_ns:
             self._trips.clear()
-            return
-        self._trips.append(trip)
+        if trip.travel_ns >= 0:
+            self._trips.append(trip)
 
     def estimate(self, now_ns: int) -> Offset | None:
         """Return the surest offset at `now_ns` of our clock, or None before the first round trip."""
-        known = [Offset(trip.offset_ns, self._uncertainty_ns(trip, now_ns)) for trip in self._trips]
-        return min(known, key=lambda offset: offset.uncertainty_ns, default=None)
+        if not self._trips:
+            return None
+        surest = min(self._trips, key=lambda trip: _uncertainty_ns(trip, now_ns))
+        return Offset(surest.offset_ns, _uncertainty_ns(surest, now_ns))
 
-    @staticmethod
-    def _uncertainty_ns(trip: RoundTrip, now_ns: int) -> int:
-        age_ns = max(0, now_ns - trip.returned_ns)
-        return trip.travel_ns // 2 + int(age_ns * DRIFT_PPM / 1e6)
+
+def _uncertainty_ns(trip: RoundTrip, now_ns: int) -> int:
+    """Return half the travel and the drift since the trip began, rounded up. Source: RFC 5905, section 8 (epsilon)."""
+    age_ns = max(0, now_ns - trip.sent_ns)
+    return (trip.travel_ns + 1) // 2 + math.ceil(age_ns * DRIFT_PPM / 1e6)
 
 
 def one_way_ns(trip: RoundTrip, offset: Offset) -> tuple[int, int]:
