@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import re
 import sys
 from dataclasses import fields
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 Level = Literal["debug", "info", "warning", "error"]
-SECRET_WORDS = ("password", "secret", "token")
+SECRET_WORDS: Final = ("password", "secret", "token")
+PASSWORD_IN_ADDRESS: Final = re.compile(r"(://[^/@:\s]*:)[^/\s]*@")
 
 
 def configure_logging(level: Level) -> None:
@@ -19,15 +21,20 @@ def configure_logging(level: Level) -> None:
 
 
 def event(name: str, **facts: Any) -> str:
-    """Return `name key=value …` with values quoted where they hold spaces."""
+    """Return `name key=value …` with values quoted where they hold spaces, controls or quotes."""
     return " ".join([name, *(f"{key}={_quoted(value)}" for key, value in facts.items())])
 
 
 def settings_line(settings: Any) -> str:
     """Return the effective settings of a process as one event, secrets masked."""
     facts = {field.name: getattr(settings, field.name) for field in fields(settings)}
-    masked = {name: "***" if value and _is_secret(name) else value for name, value in facts.items()}
+    masked = {name: "***" if value and _is_secret(name) else without_password(value) for name, value in facts.items()}
     return event("settings", **masked)
+
+
+def without_password(value: Any) -> str:
+    """Return `value` as text, the password of every address in it masked: `rtsp://user:***@camera/1`."""
+    return PASSWORD_IN_ADDRESS.sub(r"\1***@", str(value))
 
 
 def _is_secret(name: str) -> bool:
@@ -35,5 +42,6 @@ def _is_secret(name: str) -> bool:
 
 
 def _quoted(value: Any) -> str:
-    text = str(value).replace("\n", "\\n")
-    return repr(text) if " " in text or not text else text
+    text = str(value)
+    plain = text.isprintable() and not set(text) & set(" \"'=")
+    return text if text and plain else repr(text)

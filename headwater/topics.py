@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 import msgspec
 
 from headwater.errors import SettingsError
 from headwater.messages import Name
 
-SHARE_GROUP = "workers"
+SHARE_GROUP: Final = "workers"
+CONTENT_TYPES: Final = {
+    "frame": "application/msgpack",
+    "result": "application/msgpack",
+    "journey": "application/msgpack",
+    "status": "application/json",
+    "settings": "application/json",
+    "settings/applied": "application/json",
+    "dead": "application/json",
+}
+"""What each kind of topic carries, as its messages' content type says."""
 
 
 def checked_name(what: str, name: str) -> str:
@@ -18,7 +29,7 @@ def checked_name(what: str, name: str) -> str:
         return msgspec.convert(name, Name)
     except msgspec.ValidationError:
         raise SettingsError(
-            f"{what}: got {name[:80]!r}, expected 1 to 64 letters, digits, dots, dashes or underscores"
+            f"{what}: got {name[:80]!r}, expected 1 to 64 of a-z A-Z 0-9 . - _, the first a letter or digit"
         ) from None
 
 
@@ -28,13 +39,16 @@ class Topics:
 
     fleet: str
 
+    def __post_init__(self) -> None:
+        checked_name("fleet", self.fleet)
+
     @property
     def root(self) -> str:
         """Return the prefix that all topics of the fleet share."""
         return f"headwater/v1/{self.fleet}"
 
     def of_device(self, device: str, kind: str) -> str:
-        """Return a device's topic; `kind` is frame, result, journey, status, settings or settings/applied."""
+        """Return a device's topic; `kind` is one of CONTENT_TYPES except dead."""
         return f"{self.root}/{device}/{kind}"
 
     def shared(self, kind: str) -> str:
