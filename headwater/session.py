@@ -9,19 +9,19 @@ from __future__ import annotations
 import logging
 import random
 import socket
-import ssl
+import sys
 import threading
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 import paho.mqtt.client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from headwater.errors import BrokerError, SettingsError, TooLarge
+from headwater.address import Address as Address  # noqa: PLC0414  part of this module's face
+from headwater.errors import BrokerError, TooLarge
 from headwater.logs import event
 
 log = logging.getLogger(__name__)
@@ -31,40 +31,6 @@ PACKET_OVERHEAD_BYTES: Final = 1024
 PROTOCOL_LIMIT_BYTES: Final = 268_435_455
 """The longest MQTT packet. Source: MQTT 5.0, section 1.5.5."""
 PROTOCOL_RECEIVE_MAXIMUM: Final = 65_535
-
-
-@dataclass(frozen=True)
-class Address:
-    """Where a broker listens, and how to prove who we are."""
-
-    host: str
-    port: int
-    tls: bool = False
-    username: str | None = None
-    password: str | None = field(default=None, repr=False)
-    ca_file: Path | None = None
-    certificate: Path | None = None
-    key: Path | None = None
-
-    @classmethod
-    def parse(cls, url: str, **credentials: Any) -> Address:
-        """Return the address in `mqtt://host:port` or `mqtts://…`. Raises: SettingsError."""
-        expected = f"broker: got {url!r}, expected mqtt://HOST[:PORT] or mqtts://HOST[:PORT]"
-        try:
-            parts = urlsplit(url)
-            port = parts.port
-        except ValueError:
-            raise SettingsError(expected) from None
-        if parts.password is not None:
-            raise SettingsError("broker: a password in the address shows in process lists; set HEADWATER_PASSWORD")
-        if parts.scheme not in {"mqtt", "mqtts"} or not parts.hostname or parts.path not in {"", "/"}:
-            raise SettingsError(expected)
-        tls = parts.scheme == "mqtts"
-        username = credentials.pop("username", None) or parts.username
-        return cls(parts.hostname, port or (8883 if tls else 1883), tls, username, **credentials)
-
-    def __str__(self) -> str:
-        return f"{'mqtts' if self.tls else 'mqtt'}://{self.host}:{self.port}"
 
 
 @dataclass(frozen=True)
@@ -124,21 +90,20 @@ class Session:
         self.address, self.limits = address, Limits()
         self._subscriptions = list(subscriptions)
         self._callbacks, self._keepalive_s = callbacks, keepalive_s
-        self._connection, self._refusal = 0, ""
+        self._connection, self._problem = 0, ""
         self._connected = threading.Event()
-        self._connect_properties = Properties(PacketTypes.CONNECT)
+        self._connect_properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
         self._connect_properties.ReceiveMaximum = receive_maximum
         self._connect_properties.MaximumPacketSize = packet_limit_bytes
         self._client = self._new_client(client_id, will)
 
     def _new_client(self, client_id: str, will: Will | None) -> mqtt.Client:
-        client = mqtt.Client(
-            mqtt.CallbackAPIVersion.VERSION2, client_id=client_id, protocol=mqtt.MQTTv5, manual_ack=True
-        )
-        client.max_inflight_messages_set(PROTOCOL_RECEIVE_MAXIMUM)  # the window is ours, see `limits`
-        client.reconnect_delay_set(min_delay=random.uniform(0.2, 0.6), max_delay=20)  # noqa: S311  jitter, not a secret
+        client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=client_id, protocol=mqtt.MQTTv5, manual_ack=True)
+        jitter_s = random.uniform(0.2, 0.6)  # noqa: S311  not a secret
+        client.reconnect_delay_set(min_delay=jitter_s, max_delay=20)  # type: ignore[arg-type]
         client.suppress_exceptions = True  # an exception in a callback would end paho's thread without a word
         client.on_connect, client.on_disconnect = self._on_connect, self._on_disconnect
+        client.on_connect_fail, client.on_subscribe = self._on_connect_fail, self._on_subscribe
         client.on_message, client.on_publish = self._on_message, self._on_publish
         client.on_socket_open = _send_at_once
         client.enable_logger(logging.getLogger(f"{__name__}.paho"))
@@ -147,7 +112,7 @@ class Session:
         if self.address.username:
             client.username_pw_set(self.address.username, self.address.password)
         if self.address.tls:
-            client.tls_set_context(_tls_context(self.address))
+            client.tls_set_context(self.address.tls_context())
         return client
 
     def start(self, deadline_s: float | None = None) -> None:
@@ -162,10 +127,8 @@ class Session:
         self._client.loop_start()
         if deadline_s is not None and not self._connected.wait(deadline_s):
             self.stop()
-            raise BrokerError(
-                f"no broker at {self.address} within {deadline_s:g} s"
-                f"{': ' + self._refusal if self._refusal else ''}; start one with: headwater broker run"
-            )
+            problem = self._problem or "no answer; start one with: headwater broker run"
+            raise BrokerError(f"no session with {self.address} within {deadline_s:g} s: {problem}")
 
     def stop(self) -> None:
         """Say goodbye to the broker and end the network thread; what waits to be sent is sent first."""
@@ -206,19 +169,34 @@ class Session:
 
     def _on_connect(self, client: mqtt.Client, _data: Any, _flags: Any, code: Any, properties: Any) -> None:
         if code.is_failure:
-            self._refusal = str(code)
-            log.error(event("broker refused", broker=self.address, reason=code))
+            self._note(f"the broker refused: {code}; check user name, password and client id")
             return
-        self._connection += 1
+        self._connection, self._problem = self._connection + 1, ""
         self.limits = Limits(
             getattr(properties, "MaximumPacketSize", PROTOCOL_LIMIT_BYTES),
             getattr(properties, "ReceiveMaximum", PROTOCOL_RECEIVE_MAXIMUM),
         )
+        client.max_inflight_messages_set(self.limits.receive_maximum)
         for topic, qos in self._subscriptions:
             client.subscribe(topic, qos)
         log.info(event("connected", broker=self.address, packet_bytes=self.limits.packet_bytes))
         self._connected.set()
         self._callbacks.on_connected()
+
+    def _on_connect_fail(self, _client: Any, _data: Any) -> None:
+        # Paho calls this while it handles the error and passes it on in no other way.
+        self._note(f"{sys.exc_info()[1]}; start one with: headwater broker run")
+
+    def _note(self, problem: str) -> None:
+        """Log why there is no connection, once for each reason."""
+        if problem != self._problem:
+            self._problem = problem
+            log.warning(event("no connection", broker=self.address, reason=problem))
+
+    def _on_subscribe(self, _client: Any, _data: Any, _mid: int, codes: Any, _properties: Any) -> None:
+        for code in codes:
+            if code.is_failure:
+                log.error(event("subscription refused", broker=self.address, reason=code))
 
     def _on_disconnect(self, _client: Any, _data: Any, _flags: Any, code: Any, _properties: Any) -> None:
         if self._connected.is_set():
@@ -233,7 +211,7 @@ class Session:
         self._callbacks.on_message(
             Received(
                 message.topic,
-                message.payload,
+                bytes(message.payload),
                 message.qos,
                 message.mid,
                 self._connection,
@@ -242,7 +220,9 @@ class Session:
             )
         )
 
-    def _on_publish(self, _client: Any, _data: Any, mid: int, _code: Any, _properties: Any) -> None:
+    def _on_publish(self, _client: Any, _data: Any, mid: int, code: Any, _properties: Any) -> None:
+        if code.is_failure:
+            log.warning(event("message refused", broker=self.address, mid=mid, reason=code))
         self._callbacks.on_published(mid)
 
 
@@ -255,7 +235,7 @@ def publish_properties(
     traceparent: str | None = None,
 ) -> Properties:
     """Return the MQTT 5 properties of one message. Source: MQTT 5.0, section 3.3.2.3."""
-    properties = Properties(PacketTypes.PUBLISH)
+    properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
     if content_type is not None:
         properties.ContentType = content_type
     if expiry_s is not None:
@@ -272,13 +252,3 @@ def publish_properties(
 def _send_at_once(_client: Any, _data: Any, sock: Any) -> None:
     """Turn Nagle's algorithm off: with it one publish and its acknowledgement take 44 ms instead of 0.1 ms."""
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-
-
-def _tls_context(address: Address) -> ssl.SSLContext:
-    try:
-        context = ssl.create_default_context(cafile=str(address.ca_file) if address.ca_file else None)
-        if address.certificate:
-            context.load_cert_chain(address.certificate, address.key)
-    except (OSError, ssl.SSLError) as error:
-        raise SettingsError(f"TLS files for {address}: {error}; check --ca-file, --certificate and --key") from None
-    return context
