@@ -57,7 +57,7 @@ class RoundTrip:
 
     @property
     def offset_ns(self) -> int:
-        """Return how far the worker's clock is ahead, if both ways took equally long. Source: RFC 5905, eq. 8 (theta)."""
+        """Return how far the worker's clock is ahead if both ways took equal time. Source: RFC 5905, eq. 8 (theta)."""
         return ((self.received_ns - self.sent_ns) + (self.replied_ns - self.returned_ns)) // 2
 
     @property
@@ -108,7 +108,7 @@ def _uncertainty_ns(trip: RoundTrip, now_ns: int) -> int:
 
 
 def one_way_ns(trip: RoundTrip, offset: Offset) -> tuple[int, int]:
-    """Return (uplink, downlink) of one round trip under `offset`; they add up to its travel time, neither below zero."""
+    """Return (uplink, downlink) of one round trip under `offset`; they add up to its travel, neither below 0."""
     travel_ns = max(0, trip.travel_ns)
     uplink_ns = min(max(0, trip.received_ns - trip.sent_ns - offset.offset_ns), travel_ns)
     return uplink_ns, travel_ns - uplink_ns

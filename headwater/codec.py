@@ -61,7 +61,7 @@ def encode_tensor(values: np.ndarray, codec: Codec, scale: float = 0.0, zero_poi
         flat = values.astype(_NATIVE_TYPES[values.dtype.name], copy=False)
     else:
         flat = _floats(values, codec.encoding)
-    data = memoryview(np.ascontiguousarray(flat).reshape(-1).view(np.uint8))
+    data = np.ascontiguousarray(flat).reshape(-1).view(np.uint8).data
     if codec.compression == "zstd":
         data = memoryview(zstandard.ZstdCompressor(level=ZSTD_LEVEL, write_content_size=True).compress(data))
     dtype: TensorType = values.dtype.name  # type: ignore[assignment]
@@ -127,7 +127,7 @@ def decode_tensor(tensor: Tensor, limit_bytes: int) -> np.ndarray:
 
 def _from_affine(quantised: np.ndarray, scale: float, zero_point: int) -> np.ndarray:
     if not (0 <= scale <= LARGEST_SCALE and 0 <= zero_point <= 255):
-        raise BadTensor(f"activation: got scale {scale} and zero point {zero_point}, expected a finite one and 0 to 255")
+        raise BadTensor(f"activation: got scale {scale} and zero point {zero_point}, expected finite and 0 to 255")
     real = quantised.astype(np.float32)
     real -= np.float32(zero_point)
     real *= np.float32(scale)

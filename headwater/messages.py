@@ -1,8 +1,8 @@
 """What travels between device, worker and site, and how it is checked when it arrives.
 
 MessagePack for what the stream carries (`Frame`, `Result`, `Journeys`), JSON for what people and other programs read
-(`Status`, `SettingsChange`, `SettingsApplied`, `Dead`, `Record`). `docs/asyncapi.yaml` describes the same for a device in
-another language; a test holds the two together.
+(`Status`, `SettingsChange`, `SettingsApplied`, `Dead`, `Record`). `docs/asyncapi.yaml` describes the same for a device
+in another language; a test holds the two together.
 """
 
 from __future__ import annotations
