@@ -22,7 +22,7 @@ class _Sent:
 class Delivery:
     """The order of sending, a window of unconfirmed frames, and a time-out that doubles with every attempt.
 
-    `jitter` gives numbers in [0, 1); a time-out is stretched by up to a quarter, so that a fleet does not resend in step.
+    `jitter` gives numbers in [0, 1); it stretches a time-out by up to a quarter: a fleet must not resend in step.
     """
 
     def __init__(self, timeout_s: float, longest_s: float, jitter: Callable[[], float]) -> None:

@@ -75,7 +75,7 @@ class Ledger:
         with self._lock:
             self._resends["resent"] += n
 
-    def journey(self, stages_ns: Mapping[str, int], total_ns: int) -> None:
+    def journey(self, stages_ns: Mapping[Any, int], total_ns: int) -> None:
         """Keep the stage times of one finished frame."""
         with self._lock:
             self._journeys.append({**stages_ns, "total": total_ns})

@@ -7,7 +7,7 @@ from typing import Final
 from headwater.messages import Link
 
 SMOOTHING: Final = 0.2
-"""The weight of the newest measurement. Source: the factor used for layer times by SCIoT (UBICO/SCIoT_python_client)."""
+"""The weight of the newest measurement. Source: SCIoT (UBICO/SCIoT_python_client) smooths layer times so."""
 SMALL_BYTES: Final = 2_000
 """A message of at most this size tells the round trip; it fits into two Ethernet packets."""
 

@@ -1,7 +1,7 @@
 """The device's disk queue: a frame stays here until its result has come back.
 
-SQLite in WAL mode with `synchronous = NORMAL`: what was committed survives the death of the process; a power cut may take
-the last transactions, never the file. Source: sqlite.org, "WAL mode", section 2.1, and "PRAGMA synchronous".
+SQLite in WAL mode with `synchronous = NORMAL`: what was committed survives the death of the process; a power cut may
+take the last transactions, never the file. Source: sqlite.org, "WAL mode", section 2.1, and "PRAGMA synchronous".
 """
 
 from __future__ import annotations
@@ -44,18 +44,22 @@ class Spool:
             self._db.execute(f"PRAGMA journal_size_limit = {16 * 1024 * 1024}")
             self._db.execute(_SCHEMA)
             rows = self._db.execute("SELECT boot, sequence, length(message) FROM frames ORDER BY place")
-            self._sizes = {Key(boot, sequence): size for boot, sequence, size in rows}
+            self._sizes: dict[Key, int] = {Key(boot, sequence): size for boot, sequence, size in rows}
         except (sqlite3.Error, OSError) as error:
             raise SpoolError(
                 f"spool {path}: {error}; is another device running with this name, or the disk full or read-only?"
             ) from None
-        self.size_bytes = sum(self._sizes.values())
+        self.size_bytes: int = sum(self._sizes.values())
 
     def __len__(self) -> int:
         return len(self._sizes)
 
     def __contains__(self, key: Key) -> bool:
         return key in self._sizes
+
+    def size_of(self, key: Key) -> int:
+        """Return the size of a frame's message in bytes; 0 when it is not here."""
+        return self._sizes.get(key, 0)
 
     def keys(self) -> list[Key]:
         """Return the frames that are here, oldest first."""

@@ -1,4 +1,4 @@
-"""The one command. Its parts are named as strings and loaded when they are called, so that a device needs no web server.
+"""The one command. Its parts are named as strings and loaded when called, so that a device needs no web server.
 
 Built with cyclopts rather than typer: flags, `HEADWATER_…` variables and TOML come from one definition (typer reads no
 file), frozen dataclasses can be that definition, and commands can be import paths that cost nothing until used.
@@ -150,11 +150,17 @@ def _known_keys(app: App) -> dict[str, Any]:
             table = table.setdefault(step, {})
         for name in commands:
             try:
-                arguments = app[(*path.split(), name)].assemble_argument_collection()
+                arguments = _command(app, [*path.split(), name]).assemble_argument_collection()
             except ImportError:
                 continue
             table[name] = {n.strip("-"): None for a in arguments for n in a.names if n.startswith("--")}
     return known
+
+
+def _command(app: App, steps: list[str]) -> App:
+    for step in steps:
+        app = app[step]
+    return app
 
 
 def _leaves(known: dict[str, Any]) -> Iterator[str]:
@@ -188,5 +194,3 @@ def _missing(error: ImportError) -> HeadwaterError:
 def _fail(message: str) -> None:
     print(f"headwater: error: {' '.join(message.split())}", file=sys.stderr)
     sys.exit(EXIT_USAGE)
-
-

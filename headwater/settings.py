@@ -1,8 +1,8 @@
 """Flags, environment variables and one TOML file: three ways to say one definition.
 
 Every command's settings are the annotated parameters of its function (or one frozen dataclass); cyclopts makes flags,
-`HEADWATER_…` variables and the keys of a `[command]` table in the TOML file from them. Here is what cyclopts leaves open:
-a misspelt variable or table is an error that names the nearest one.
+`HEADWATER_…` variables and the keys of a `[command]` table in the TOML file from them. Here is what it leaves open: a
+misspelt variable or table is an error that names the nearest one.
 """
 
 from __future__ import annotations

@@ -1,0 +1,281 @@
+"""The device's loop: capture, head, hand over. It never waits for the network; a file waits for room in the spool."""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from edge.delivery import Delivery
+from edge.head import Body, Head, is_positive, prepare_head
+from edge.ledger import Ledger
+from edge.location import Location, place
+from edge.outbox import Outbox
+from edge.sender import Sender
+from edge.sources import Capture, CaptureQueue, Source, WhenFull, feed
+from edge.splits import checked_split, resolve_codec
+from edge.spool import Spool
+from headwater.clock import Stage, StageClock, Stopwatch
+from headwater.codec import LOSSLESS
+from headwater.errors import BadTensor, SettingsError, WireError
+from headwater.logs import event
+from headwater.messages import (
+    VERSION,
+    FinishedCounts,
+    Frame,
+    FrameId,
+    Link,
+    Position,
+    SettingsApplied,
+    SettingsChange,
+    Status,
+    decode_json,
+    encode_json,
+)
+from headwater.session import Address, Session, Will
+from headwater.topics import Topics
+from models.bundle import Bundle
+from models.engine import Engine
+
+log = logging.getLogger(__name__)
+
+Report = Literal["all", "positive"]
+SETTINGS_LIMIT_BYTES: Final = 10_000
+LONGEST_TIMEOUT_S: Final = 120.0
+TAKE_S: Final = 0.2
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What holds for the next frame; replaced as one when an operator changes it."""
+
+    split: str
+    codec: str
+    report: Report
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The bounds of one device."""
+
+    frames: int | None
+    window: int
+    timeout_s: float
+    expire_s: float | None
+    frame_bytes: int
+    drain_s: float
+
+
+class Device:
+    """One camera device: a source, a model, a spool and a link."""
+
+    def __init__(
+        self,
+        name: str,
+        topics: Topics,
+        bundle: Bundle,
+        engine: Engine,
+        plan: Plan,
+        source: Source,
+        location: Location,
+        spool: Spool,
+        limits: Limits,
+    ) -> None:
+        self._name, self._topics, self._bundle, self._engine = name, topics, bundle, engine
+        self._source, self._location, self._limits = source, location, limits
+        self._spool, self._boot = spool, os.urandom(4).hex()
+        self._plan = plan
+        self._head = prepare_head(bundle, engine, plan.split, plan.codec)
+        self._clock = StageClock()
+        self._since_ns = self._clock.now_ns()
+        self.ledger = Ledger(recovered=len(spool))
+        delivery = Delivery(limits.timeout_s, LONGEST_TIMEOUT_S, random.random)
+        outbox = Outbox(spool, delivery, self.ledger, limits.frame_bytes)
+        self._sender = Sender(
+            name, topics, outbox, self.ledger, self._clock, self, window=limits.window, expire_s=limits.expire_s
+        )
+        self._sequence = 0
+        self._seen_dropped = 0
+        self._position: Position | None = None
+        self._last_captured_ns: int | None = None
+        self._prepared = (plan.split, plan.codec)
+
+    # -- life ----------------------------------------------------------------------------------------------------------
+
+    def run(self, address: Address, stop: threading.Event, on_ready: Callable[[], None]) -> dict[str, Any]:
+        """Run until the source ends or `stop` is set, then until all is confirmed; return the run's figures."""
+        session = self._session(address)
+        session.start()
+        sending = threading.Thread(target=self._sender.run, args=(session,), name="sender")
+        sending.start()
+        on_ready()
+        try:
+            self._capture(stop)
+        finally:
+            self._sender.finish(self._limits.drain_s if stop.is_set() else float("inf"))
+            self._wait_for(sending, stop)
+            session.stop()
+            self._location.close()
+            self._spool.close()
+        return self.ledger.summary()
+
+    def _wait_for(self, sending: threading.Thread, stop: threading.Event) -> None:
+        """Wait until all is confirmed; being told to stop meanwhile shortens it to the drain time."""
+        while sending.is_alive() and not stop.is_set():
+            sending.join(TAKE_S)
+        if sending.is_alive():
+            self._sender.finish(self._limits.drain_s)
+            sending.join()
+
+    def _session(self, address: Address) -> Session:
+        def own(kind: str) -> str:
+            return self._topics.of_device(self._name, kind)
+
+        gone = Status(VERSION, self._name, online=False, since_ns=self._since_ns, sent_ns=self._since_ns)
+        return Session(
+            address,
+            f"headwater-{self._name}-{self._boot}",
+            self._sender.callbacks(),
+            subscriptions=((own("result"), 1), (own("settings"), 1)),
+            will=Will(own("status"), encode_json(gone)),
+            receive_maximum=max(self._limits.window * 2, 64),
+        )
+
+    def _capture(self, stop: threading.Event) -> None:
+        captures = CaptureQueue(self._source.when_full, size=2)
+        capturing = threading.Thread(target=feed, args=(self._source, captures, stop), name="capture", daemon=True)
+        capturing.start()
+        try:
+            while not stop.is_set() and not captures.ended and not self._has_enough():
+                capture = captures.take(TAKE_S)
+                self._count_stale(captures)
+                if capture is not None:
+                    self._frame(capture, stop)
+        finally:
+            captures.end()
+            self._count_stale(captures)
+
+    def _has_enough(self) -> bool:
+        return self._limits.frames is not None and self._sequence >= self._limits.frames
+
+    def _count_stale(self, captures: CaptureQueue) -> None:
+        """Count pictures that a camera took while the head was busy: captured, and dropped because stale."""
+        stale = captures.dropped - self._seen_dropped
+        if stale:
+            self._seen_dropped += stale
+            self.ledger.captured(stale)
+            self.ledger.dropped("stale", stale)
+
+    # -- one frame -----------------------------------------------------------------------------------------------------
+
+    def _frame(self, capture: Capture, stop: threading.Event) -> None:
+        waited_ns = self._clock.now_ns() - capture.captured_ns
+        watch = Stopwatch({"capture": max(waited_ns, capture.capture_ns)})
+        report, head = self._plan.report, self._ready_head()
+        self.ledger.captured()
+        self._position = place(self._location, capture.position, time.monotonic())
+        self._last_captured_ns = capture.captured_ns
+        self._sequence += 1
+        try:
+            body = head.run(capture.picture, watch)
+        except BadTensor as error:
+            log.warning(event("frame dropped", picture=capture.name, reason="unencodable", error=error))
+            self.ledger.dropped("unencodable")
+            return
+        if report == "positive" and not is_positive(self._bundle, body):
+            self.ledger.finished("device", reported=False)
+            self._keep_times(watch.stages_ns)
+            return
+        frame = self._message(capture, head, body, watch.stages_ns)
+        self._sender.offer(frame, wait=self._source.when_full is WhenFull.WAIT, stop=stop)
+
+    def _message(self, capture: Capture, head: Head, body: Body, stages_ns: dict[Stage, int]) -> Frame:
+        return Frame(
+            version=VERSION,
+            id=FrameId(self._name, self._boot, self._sequence - 1),
+            captured_ns=capture.captured_ns,
+            sent_ns=0,
+            bundle=self._bundle.name,
+            digest=self._bundle.digest,
+            split=head.split,
+            codec=head.codec,
+            body=body,
+            stages_ns=stages_ns,
+            position=self._position,
+            name=capture.name,
+        )
+
+    def _keep_times(self, stages_ns: dict[Stage, int]) -> None:
+        self.ledger.journey(stages_ns, sum(stages_ns.values()))
+
+    def _ready_head(self) -> Head:
+        """Return the head of the plan that holds now; a changed plan is extracted here, between two frames."""
+        plan = self._plan
+        if (plan.split, plan.codec) != self._prepared:
+            self._head = prepare_head(self._bundle, self._engine, plan.split, plan.codec)
+            self._prepared = (plan.split, plan.codec)
+        return self._head
+
+    # -- what the sender asks of us (edge.sender.Reporter) -------------------------------------------------------------
+
+    def status(self, link: Link | None) -> Status:
+        """Return the device's view of itself."""
+        counts = self.ledger.counts()
+        frames_per_s, bytes_per_frame = self.ledger.rates(time.monotonic())
+        return Status(
+            version=VERSION,
+            device=self._name,
+            online=True,
+            since_ns=self._since_ns,
+            sent_ns=self._clock.now_ns(),
+            bundle=self._bundle.name,
+            digest=self._bundle.digest,
+            split=self._head.split,
+            codec=self._head.codec,
+            source=self._source.description[:512],
+            position=self._position,
+            frames_per_s=round(frames_per_s, 2),
+            bytes_per_frame=round(bytes_per_frame, 1),
+            captured=counts.captured,
+            recovered=counts.recovered,
+            finished=FinishedCounts(**counts.finished),
+            unreported=counts.unreported,
+            dropped=counts.dropped,
+            in_flight=counts.in_flight,
+            spool_bytes=self._spool.size_bytes,
+            spool_limit_bytes=self._spool.limit_bytes,
+            link=link,
+            last_captured_ns=self._last_captured_ns,
+        )
+
+    def apply(self, payload: bytes) -> SettingsApplied | None:
+        """Take an operator's settings, all or none, and return what holds now; None for an empty message."""
+        if not payload:
+            return None
+        refused = None
+        try:
+            self._plan = self._changed(decode_json(SettingsChange, payload, SETTINGS_LIMIT_BYTES))
+            log.info(event("settings applied", split=self._plan.split, codec=self._plan.codec))
+        except (WireError, SettingsError) as error:
+            refused = str(error)[:1024]
+            log.warning(event("settings refused", reason=refused))
+        plan = self._plan
+        return SettingsApplied(VERSION, self._name, plan.split, plan.codec, plan.report, refused)
+
+    def _changed(self, change: SettingsChange) -> Plan:
+        """Return the plan with the change; a codec that does not fit a new split gives way to the lossless one."""
+        now, graph = self._plan, self._engine.graph
+        split = checked_split(graph, change.split) if change.split is not None else now.split
+        codec = change.codec or now.codec
+        try:
+            resolve_codec(graph, split, codec)
+        except SettingsError:
+            if change.codec is not None:
+                raise
+            codec = LOSSLESS
+        return Plan(split, codec, change.report or now.report)

@@ -1,0 +1,115 @@
+"""What waits to be sent or confirmed: the spool on disk, the order of sending, and the frames still in memory."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Final
+
+from edge.delivery import Delivery
+from edge.ledger import Ledger
+from edge.spool import Key, Spool
+from headwater.errors import SpoolError, WireError
+from headwater.logs import event
+from headwater.messages import Frame, decode
+
+log = logging.getLogger(__name__)
+
+FRESH_FRAMES: Final = 32
+"""How many frames are kept decoded in memory until they are first sent; further ones are read back from the disk."""
+
+
+class Outbox:
+    """Frames of one device on their way. Used by one thread, without a network."""
+
+    def __init__(self, spool: Spool, delivery: Delivery, ledger: Ledger, frame_limit_bytes: int) -> None:
+        self.spool, self.delivery = spool, delivery
+        self._ledger, self._frame_limit_bytes = ledger, frame_limit_bytes
+        self._fresh: dict[Key, Frame] = {}
+        self._forget: list[Key] = []
+        self._leaving_bytes = 0
+        self._disk_failed = False
+        delivery.add(spool.keys())
+
+    def __len__(self) -> int:
+        return len(self.delivery)
+
+    def commit(self, offered: Sequence[tuple[Frame, bytes]]) -> None:
+        """Write new frames and forget confirmed ones, in one transaction; what finds no room or disk is dropped."""
+        if not offered and not self._forget:
+            return
+        kept = self._that_fit(offered)
+        try:
+            self.spool.commit([(key, message) for key, _, message in kept], self._forget)
+        except SpoolError as error:
+            self._report_once(error)
+            for key, _, _ in kept:
+                self.drop(key, "disk")
+            return
+        self._disk_failed = False
+        self._forget, self._leaving_bytes = [], 0
+        self.delivery.add(key for key, _, _ in kept)
+        for key, frame, _ in kept:
+            if len(self._fresh) < FRESH_FRAMES:
+                self._fresh[key] = frame
+
+    def _that_fit(self, offered: Sequence[tuple[Frame, bytes]]) -> list[tuple[Key, Frame, bytes]]:
+        """Return the new frames that fit, after dropping the oldest unsent ones to make room for them."""
+        kept: list[tuple[Key, Frame, bytes]] = []
+        coming_bytes = 0
+        for frame, message in offered:
+            key = Key(frame.id.boot, frame.id.sequence)
+            while not self.spool.fits(coming_bytes + len(message) - self._leaving_bytes):
+                oldest = self.delivery.oldest_waiting()
+                if oldest is None:
+                    break
+                self.drop(oldest, "overflow")
+            if self.spool.fits(coming_bytes + len(message) - self._leaving_bytes):
+                coming_bytes += len(message)
+                kept.append((key, frame, message))
+            else:
+                self.drop(key, "overflow")
+        return kept
+
+    def next_to_send(self, now_s: float, window: int) -> tuple[Key, Frame] | None:
+        """Return the next frame to send, counted as sent; None when the window is full or nothing waits."""
+        while (key := self.delivery.next(now_s, window)) is not None:
+            frame = self._fresh.pop(key, None) or self.load(key)
+            if frame is not None:
+                return key, frame
+            self.drop(key, "disk")
+        return None
+
+    def load(self, key: Key) -> Frame | None:
+        """Return a frame from the disk, or None when it cannot be read."""
+        try:
+            message = self.spool.read(key)
+            return None if message is None else decode(Frame, message, self._frame_limit_bytes)
+        except (SpoolError, WireError) as error:
+            log.error(event("spooled frame unreadable", sequence=key.sequence, error=error))
+            return None
+
+    def confirmed(self, key: Key) -> bool:
+        """Let go of a frame whose result is here; tell whether it was still waited for."""
+        if not self.delivery.drop(key):
+            return False
+        self._let_go(key)
+        return True
+
+    def drop(self, key: Key, reason: str) -> None:
+        """Give a frame up and count it under `reason`."""
+        log.warning(event("frame dropped", sequence=key.sequence, reason=reason))
+        self._ledger.dropped(reason)
+        self.delivery.drop(key)
+        self._let_go(key)
+
+    def _let_go(self, key: Key) -> None:
+        self._fresh.pop(key, None)
+        if key in self.spool:
+            self._forget.append(key)
+            self._leaving_bytes += self.spool.size_of(key)
+
+    def _report_once(self, error: SpoolError) -> None:
+        if not self._disk_failed:
+            log.error(event("spool failed", error=error))
+        self._disk_failed = True
