@@ -1,0 +1,239 @@
+"""Read a .tflite file, list the tensors through which it can be cut, and extract the part between any of them."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from models.errors import CutError, ModelFileError, NoCutPoint, TensorNotFound, UnsupportedModel
+from models.extract import operators_between, part_model
+from models.flatbuffer import Table, decode, encode
+from models.madds import madds
+from models.names import short_names
+from models.structure import (
+    TRAVELS,
+    Operator,
+    Tensor,
+    check_indices,
+    check_order,
+    read_operators,
+    read_tensors,
+)
+
+TensorName = str | int
+# Two runs of these give different numbers: they are sources of the graph like its inputs, never constants.
+RANDOM = frozenset({"RANDOM_UNIFORM", "RANDOM_STANDARD_NORMAL", "MULTINOMIAL", "STABLEHLO_RNG_BIT_GENERATOR"})
+
+
+@dataclass(frozen=True, slots=True)
+class CutPoint:
+    """A tensor that every path from the input to the final outputs passes through."""
+
+    name: str
+    tensor: str
+    index: int
+    shape: tuple[int, ...]
+    dtype: str
+    nbytes: int
+    scale: float
+    zero_point: int
+    madds_head: int
+    madds_tail: int
+
+
+class Graph:
+    """A read-only view of one .tflite file."""
+
+    def __init__(self, model: Table, origin: str, signature: str | None = None) -> None:
+        self.origin, self._model = origin, model
+        number, self.signature, names = _select(model, origin, signature)
+        self._subgraph = model["subgraphs"][number]
+        self.tensors = read_tensors(model, self._subgraph, origin)
+        self.operators = read_operators(model, self._subgraph, len(self.tensors), origin)
+        self._input_indices = _ends(self._subgraph, "inputs", len(self.tensors), origin)
+        self._output_indices = _ends(self._subgraph, "outputs", len(self.tensors), origin)
+        check_indices(names, len(self.tensors), f"signature {self.signature!r}", origin)
+        check_order(self.tensors, self.operators, self._input_indices, self._output_indices, origin)
+        ends = {*self._input_indices, *self._output_indices}
+        self.signature_names = {index: name for index, name in names.items() if index in ends}
+
+    @classmethod
+    def read(cls, source: Path | bytes, *, signature: str | None = None) -> Graph:
+        """Return the graph of a .tflite file; of one with several signatures the one named.
+
+        Raises:
+            ModelFileError: the bytes are not a usable .tflite file.
+            UnsupportedModel: control flow, states, or values outside of the file.
+        """
+        origin = "the model" if isinstance(source, bytes) else str(source)
+        try:
+            data = source if isinstance(source, bytes) else source.read_bytes()
+        except OSError as error:
+            raise ModelFileError(origin, f"it cannot be read ({error.strerror})") from error
+        return cls(decode(data, origin), origin, signature)
+
+    @property
+    def inputs(self) -> tuple[Tensor, ...]:
+        """The model's own inputs."""
+        return tuple(self.tensors[index] for index in self._input_indices)
+
+    @property
+    def outputs(self) -> tuple[Tensor, ...]:
+        """The model's own outputs."""
+        return tuple(self.tensors[index] for index in self._output_indices)
+
+    @cached_property
+    def activations(self) -> frozenset[int]:
+        """The tensors that depend on the input: not constants, nor computed from constants alone."""
+        live = set(self._input_indices)
+        for operator in self.operators:
+            source = operator.kind in RANDOM or operator.kind.startswith("CUSTOM:")
+            if source or any(index in live for index in operator.inputs):
+                live.update(operator.outputs)
+        return frozenset(live)
+
+    @cached_property
+    def names(self) -> dict[int, str]:
+        """The short name of every activation, by tensor index."""
+        full = {index: self.tensors[index].name for index in sorted(self.activations)}
+        return short_names(full, {index: name for index, name in self.signature_names.items() if index in full})
+
+    @cached_property
+    def _by_name(self) -> dict[str, int]:
+        full: dict[str, list[int]] = {}
+        for index in sorted(self.activations):
+            full.setdefault(self.tensors[index].name, []).append(index)
+        found = {name: places[0] for name, places in full.items() if len(places) == 1}
+        found |= {name: index for index, name in self.signature_names.items() if index in self.activations}
+        return found | {name: index for index, name in self.names.items()}
+
+    def index(self, name: TensorName) -> int:
+        """Return the index of an activation given by its short, full or signature name, or as `#57`.
+
+        Raises:
+            TensorNotFound: with the nearest names.
+        """
+        if isinstance(name, str) and name in self._by_name:
+            return self._by_name[name]
+        digits = name.removeprefix("#") if isinstance(name, str) and name.startswith("#") else name
+        number = int(digits) if isinstance(digits, int) or digits.isdecimal() else -1
+        if number in self.activations:
+            return number
+        nearest = difflib.get_close_matches(str(name), self.names.values(), n=3)
+        raise TensorNotFound(str(name), self.origin, nearest)
+
+    def _indices(self, names: Sequence[TensorName] | None, otherwise: tuple[int, ...]) -> tuple[int, ...]:
+        if names is None:
+            return otherwise
+        given = (names,) if isinstance(names, (str, int)) else names
+        return tuple(dict.fromkeys(self.index(name) for name in given))
+
+    def ends(
+        self, from_: Sequence[TensorName] | None, to: Sequence[TensorName] | None
+    ) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Return the tensor indices of both ends of a part; None stands for the model's own inputs or outputs."""
+        return self._indices(from_, self._input_indices), self._indices(to, self._output_indices)
+
+    def cut_points(self, outputs: Sequence[TensorName] | None = None) -> tuple[CutPoint, ...]:
+        """Return the cut points in execution order, by default towards all outputs of the model.
+
+        A model with early exits has more of them towards its final outputs alone: name those in `outputs`.
+        The input and the final outputs are no cut points, nor are tensors without numbers in them.
+        """
+        finals = self._indices(outputs, self._output_indices)
+        path = [operator for operator in self._needed(finals) if self.activations.intersection(operator.outputs)]
+        total, done, found = sum(madds(operator, self.tensors) for operator in path), 0, []
+        for operator, live in _live_after(path, self.activations, self._input_indices, finals):
+            done += madds(operator, self.tensors)
+            for index in live.intersection(operator.outputs) if len(live) == 1 else ():
+                if index not in finals and self.tensors[index].dtype in TRAVELS and self.tensors[index].nbytes:
+                    found.append(self._cut_point(index, done, total))
+        return tuple(found)
+
+    def _needed(self, finals: Sequence[int]) -> list[Operator]:
+        return operators_between(self.tensors, self.operators, self._input_indices, finals, self.origin)
+
+    def _cut_point(self, index: int, madds_head: int, madds_whole: int) -> CutPoint:
+        tensor = self.tensors[index]
+        return CutPoint(
+            self.names[index], tensor.name, index, tensor.shape, tensor.dtype, tensor.nbytes, tensor.scale,
+            tensor.zero_point, madds_head, madds_whole - madds_head,
+        )  # fmt: skip
+
+    def cut_point(self, name: TensorName, outputs: Sequence[TensorName] | None = None) -> CutPoint:
+        """Return the cut point of that name.
+
+        Raises:
+            NoCutPoint: the model has none at all.
+            TensorNotFound: there are others, the nearest are named.
+        """
+        points = self.cut_points(outputs)
+        if not points:
+            raise NoCutPoint(self.origin)
+        index = self.index(name)
+        for point in points:
+            if point.index == index:
+                return point
+        nearest = sorted(points, key=lambda point: abs(point.index - index))[:3]
+        raise TensorNotFound(str(name), self.origin, [point.name for point in nearest])
+
+    def extract(self, from_: Sequence[TensorName] | None = None, to: Sequence[TensorName] | None = None) -> bytes:
+        """Return the part between some tensors as a .tflite file; None stands for the model's own inputs or outputs.
+
+        Raises:
+            CutError: `to` also depends on an input that is not in `from_`.
+            TensorNotFound: a name is no activation.
+        """
+        first, last = self.ends(from_, to)
+        part = operators_between(self.tensors, self.operators, first, last, self.origin)
+        if not part:
+            raise CutError(self.origin, "nothing lies between what was given and what was asked", "pick another end")
+        names = {index: self.tensor_name(index) for index in (*first, *last)}
+        model = part_model(self._model, self._subgraph, part, from_=first, to=last, signature=(self.signature, names))
+        return encode(model, self.origin)
+
+    def tensor_name(self, index: int) -> str:
+        """Return the name by which a tensor is known outside: the signature's, else the short name."""
+        return self.signature_names.get(index) or self.names.get(index) or f"t{index}"
+
+
+def _select(model: Table, origin: str, wanted: str | None) -> tuple[int, str, Mapping[int, str]]:
+    """Return the number of the subgraph to use, its signature's key ("" for none) and the names that this one gives."""
+    signatures, count = model.get("signature_defs", ()), len(model.get("subgraphs", ()))
+    keys = [signature.get("signature_key", "") for signature in signatures]
+    if wanted is not None and wanted not in keys:
+        raise CutError(origin, f"it has no signature {wanted!r}", f"it has {', '.join(keys) or 'none'}")
+    if wanted is None and len({signature.get("subgraph_index", 0) for signature in signatures}) > 1:
+        raise UnsupportedModel(origin, f"it holds {len(keys)} signatures", f"name one of them: {', '.join(keys)}")
+    chosen = signatures[keys.index(wanted) if wanted is not None else 0] if signatures else {}
+    number = chosen.get("subgraph_index", 0)
+    if number >= count:
+        raise ModelFileError(origin, f"it refers to graph {number} of {count}")
+    maps = (*chosen.get("inputs", ()), *chosen.get("outputs", ()))
+    names = {entry.get("tensor_index", 0): entry.get("name", "") for entry in maps}
+    return number, chosen.get("signature_key", ""), names
+
+
+def _ends(subgraph: Table, field: str, tensor_count: int, origin: str) -> tuple[int, ...]:
+    """Return the inputs or outputs of a subgraph."""
+    indices: tuple[int, ...] = subgraph.get(field, ())
+    check_indices(indices, tensor_count, f"its list of {field}", origin)
+    if not indices:
+        raise ModelFileError(origin, f"it has no {field}")
+    return indices
+
+
+def _live_after(
+    path: Sequence[Operator], activations: frozenset[int], inputs: Sequence[int], finals: Sequence[int]
+) -> Iterator[tuple[Operator, set[int]]]:
+    """Yield each operator with the activations that later operators or the caller still need after it."""
+    last_use = {index: place for place, operator in enumerate(path) for index in operator.inputs}
+    last_use |= dict.fromkeys(finals, len(path))
+    live = {index for index in inputs if index in last_use}
+    for place, operator in enumerate(path):
+        live |= {index for index in operator.outputs if index in activations and index in last_use}
+        live = {index for index in live if last_use[index] > place}
+        yield operator, live
