@@ -23,16 +23,7 @@ START_DEADLINE_S = 15.0
 POLL_S = 0.01
 ATTEMPTS = 5  # a free port can be taken by another program before the broker listens on it
 
-# iotcore logs every packet as an error under the name rumqttd.
-_IOTCORE = """
-import logging, sys
-logging.basicConfig(level="WARNING", format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-logging.getLogger("rumqttd").setLevel("CRITICAL")
-from iotcore.iotcore import IotCoreBroker
-IotCoreBroker(config_path=sys.argv[1]).run_forever()
-"""
-
-# iotcore keeps what passed through a topic filter in segments and drops the oldest: 4 x 8 MiB per filter bounds its
+# iotcore keeps what passed through a topic filter in segments and drops the oldest: 8 x 8 MiB per filter bounds its
 # memory, and what a slow worker may lag behind.
 _IOTCORE_TOML = """id = 0
 
@@ -41,7 +32,7 @@ id = 0
 max_connections = 1000
 max_outgoing_packet_count = 200
 max_segment_size = 8388608
-max_segment_count = 4
+max_segment_count = 8
 shared_subscriptions_strategy = "roundrobin"
 
 [v5.1]
@@ -174,15 +165,22 @@ def _launch(kind: str, host: str, port: int, folder: Path) -> Child:
     configuration = folder / "iotcore.toml"
     listen = server_url("", host, port).removeprefix("://")
     configuration.write_text(_IOTCORE_TOML.format(listen=listen))
-    return start(kind, [sys.executable, "-c", _IOTCORE, configuration], log=log, lines=False)
+    command: list[str | Path] = [sys.executable, "-P", "-m", "broker.iotcore_process", configuration, _reachable(host, port)]
+    return start(kind, command, log=log, lines=False)
+
+
+def _reachable(host: str, port: int) -> str:
+    """Return the address at which this machine reaches a listener, also one on every address."""
+    here = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
+    return server_url("mqtt", here, port)
 
 
 def _wait_until_answering(broker: RunningBroker, deadline_s: float) -> None:
     until = time.monotonic() + deadline_s
-    here = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(broker.host, broker.host)  # noqa: S104
+    url = _reachable(broker.host, broker.port)
     while True:
         try:
-            greet_mqtt(server_url("mqtt", here, broker.port), timeout_s=1.0)
+            greet_mqtt(url, timeout_s=1.0)
         except BrokerError as error:
             reason = str(error)
         else:

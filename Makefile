@@ -1,0 +1,75 @@
+# Everything runs from .venv; nothing outside this folder is changed. ARGS="..." is passed on.
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check bench up down clean clean-all lock
+.DELETE_ON_ERROR:
+
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint requirements/lock.txt
+PINNED := pyproject.toml requirements/lock.txt
+INSTALLED := .venv/.installed-demo
+INSTALLED_TEST := .venv/.installed-test
+RUN := .cache/run
+ARGS ?=
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
+
+setup: $(INSTALLED) ## Install what the demo needs into .venv (no TensorFlow)
+
+demo: $(INSTALLED) ## Run the whole system on this machine and show the live map
+	@$(BIN)/headwater demo $(ARGS)
+
+test: check ## Check, then unit, integration and end-to-end tests
+	$(BIN)/pytest --ignore=tests/integration --ignore=tests/end_to_end $(ARGS)
+	$(BIN)/pytest tests/integration $(ARGS)
+	$(BIN)/pytest tests/end_to_end $(ARGS)
+
+check: $(INSTALLED_TEST) ## Format, lint and types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+bench: $(INSTALLED_TEST) ## Measure, as ratios in one run
+	$(BIN)/python -m benchmarks $(ARGS)
+
+up: $(INSTALLED) ## Start the demo in the background
+	@mkdir -p $(RUN)
+	@if [ -f $(RUN)/pid ] && kill -0 "$$(cat $(RUN)/pid)" 2>/dev/null; then echo "runs already; make down stops it"; exit 1; fi
+	@setsid $(BIN)/headwater demo $(ARGS) </dev/null >$(RUN)/log 2>&1 & echo $$! >$(RUN)/pid
+	@for _ in $$(seq 300); do \
+	    if grep -m 1 'http://' $(RUN)/log; then echo "log: $(RUN)/log; make down stops it"; exit 0; fi; \
+	    kill -0 "$$(cat $(RUN)/pid)" 2>/dev/null || break; sleep 0.2; \
+	done; tail -n 5 $(RUN)/log >&2; echo "the demo did not come up; see $(RUN)/log" >&2; $(MAKE) --no-print-directory down; exit 1
+
+down: ## Stop what `make up` started
+	@[ -f $(RUN)/pid ] || exit 0; pid=$$(cat $(RUN)/pid); \
+	kill -TERM "$$pid" 2>/dev/null; \
+	for _ in $$(seq 150); do kill -0 "$$pid" 2>/dev/null || break; sleep 0.1; done; \
+	kill -KILL "$$pid" 2>/dev/null; rm -f $(RUN)/pid
+
+clean: down ## Remove build output and caches, keep .venv
+	rm -rf build dist *.egg-info .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -path ./.venv -prune -o -name __pycache__ -type d -exec rm -rf {} +
+
+clean-all: clean ## Remove .venv too
+	rm -rf .venv
+
+lock: ## Renew requirements/lock.txt
+	python=$$(requirements/find-python) && "$$python" -m venv .cache/lock
+	.cache/lock/bin/python -m pip --disable-pip-version-check install --quiet uv
+	.cache/lock/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --all-extras \
+	    --no-emit-index-url --no-emit-find-links --no-header --no-annotate \
+	    --constraint requirements/constraints.txt pyproject.toml --output-file requirements/lock.txt
+
+$(BIN)/python:
+	@python=$$(requirements/find-python) && "$$python" -m venv .venv
+
+$(INSTALLED): $(PINNED) | $(BIN)/python
+	@echo "installing into .venv, about a minute the first time" >&2
+	@$(PIP) --editable '.[demo]'
+	@touch $@
+
+$(INSTALLED_TEST): $(PINNED) | $(BIN)/python
+	@echo "installing the test tools and TensorFlow into .venv, a few minutes the first time" >&2
+	@$(PIP) --editable '.[dev,training]'
+	@touch $@ $(INSTALLED)
