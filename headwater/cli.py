@@ -36,28 +36,20 @@ EXTRAS: Final = {
 }
 """Which extra brings a package that a command may miss."""
 
-COMMANDS: Final[dict[str, dict[str, tuple[str, str]]]] = {
+COMMANDS: Final[dict[str, dict[str, str]]] = {
     "": {
-        "demo": ("headwater.demo:demo", "Run the whole system on this machine and show the live map."),
-        "doctor": ("headwater.doctor:doctor", "Say what is installed and working here, and what is missing."),
-        "edge": ("edge.commands:edge", "Run a device: pictures in, frames out."),
-        "worker": ("cloud_worker.commands:worker", "Run a cloud worker: frames in, results out."),
-        "visualizer": ("visualizer.commands:visualizer", "Run the site: live map, stage times, devices."),
+        "demo": "headwater.demo:demo",
+        "doctor": "headwater.doctor:doctor",
+        "edge": "edge.commands:edge",
+        "worker": "cloud_worker.commands:worker",
+        "visualizer": "visualizer.commands:visualizer",
     },
-    "models": {
-        "cuts": ("models.commands:cuts", "List the cut points of a model and what each costs."),
-        "extract": ("models.commands:extract", "Write the part of a model between two tensors."),
-    },
-    "models train": {
-        "litter": ("models.training.commands:litter", "Train the litter model and write its bundle."),
-    },
-    "broker": {
-        "run": ("broker.commands:run", "Run a broker here, until stopped."),
-    },
-    "store": {
-        "run": ("cloud_worker.store_commands:run", "Run a store here, until stopped."),
-    },
+    "models": {"cuts": "models.commands:cuts", "extract": "models.commands:extract"},
+    "models train": {"litter": "models.training.commands:litter"},
+    "broker": {"run": "broker.commands:run"},
+    "store": {"run": "cloud_worker.store_commands:run"},
 }
+"""Every command, and the function that is it. These modules import nothing heavy, so that --help is fast."""
 
 GROUPS: Final = {
     "models": "Read, cut, measure and train models.",
@@ -77,8 +69,8 @@ def build_app() -> App:
         groups[path] = App(name=name, help=text)
         groups[parent].command(groups[path])
     for path, commands in COMMANDS.items():
-        for name, (target, text) in commands.items():
-            groups[path].command(target, name=name, help=None if target in sys.modules else text)
+        for name, function in commands.items():
+            groups[path].command(function, name=name)
     return app
 
 

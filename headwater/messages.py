@@ -8,6 +8,7 @@ in another language; a test holds the two together.
 from __future__ import annotations
 
 import math
+import re
 from typing import Annotated, Any, Final, Literal, TypeVar
 
 import msgspec
@@ -36,6 +37,8 @@ TensorType = Literal["float32", "int8", "uint8", "int16", "int32"]
 Encoding = Literal["float32", "float16", "uint8", "native"]
 Compression = Literal["none", "zstd"]
 
+_FRAME_ID: Final = re.compile(r"(?P<device>.*)-(?P<boot>[^-]*)-(?P<sequence>0|[1-9][0-9]{0,12})")
+
 
 class FrameId(Struct, frozen=True, forbid_unknown_fields=True):
     """Names one captured picture: which device, since which start of it, and the how-manieth."""
@@ -50,12 +53,12 @@ class FrameId(Struct, frozen=True, forbid_unknown_fields=True):
     @classmethod
     def parse(cls, text: str) -> FrameId:
         """Return the id written as `device-boot-sequence`. Raises: Malformed."""
-        device, _, rest = text.rpartition("-")[0].rpartition("-")
-        sequence = text.rpartition("-")[2]
-        if not (sequence.isascii() and sequence.isdigit() and len(sequence) <= 13):
+        found = _FRAME_ID.fullmatch(text)
+        if found is None:
             raise Malformed(f"frame id: got {text[:80]!r}, expected device-boot-sequence")
+        fields = found.groupdict() | {"sequence": int(found["sequence"])}
         try:
-            return msgspec.convert({"device": device, "boot": rest, "sequence": int(sequence)}, cls)
+            return msgspec.convert(fields, cls)
         except msgspec.ValidationError as error:
             raise Malformed(f"frame id: got {text[:80]!r}, expected device-boot-sequence ({error})") from None
 
@@ -357,6 +360,8 @@ def _refuse_nonsense(message: Struct) -> None:
     if position is not None and not _finite(position.latitude, position.longitude, position.accuracy_m or 0.0):
         raise Malformed(f"position: got {position}, expected finite degrees and metres")
     body = getattr(message, "body", None)
+    if isinstance(body, Activation) and not _finite(body.tensor.scale):
+        raise Malformed(f"activation: got scale {body.tensor.scale}, expected a finite one")
     predictions = getattr(body or message, "predictions", ())
     for prediction in predictions:
         if not _finite(prediction.value or 0.0, prediction.confidence or 0.0, *prediction.scores):

@@ -1,0 +1,237 @@
+"""The whole system on one machine, as real processes: broker, store, workers, device and site."""
+
+from __future__ import annotations
+
+import importlib.util
+import json as json_text
+import signal
+import socket
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+from cyclopts import Parameter
+from rich.console import Console
+from rich.table import Table
+
+from headwater.children import Child, ChildError, start
+from headwater.errors import MissingPart, SettingsError
+from headwater.logs import Level
+
+START_S: Final = 60.0
+STOP_S: Final = 20.0
+POLL_S: Final = 0.05
+DEFAULT_SITE_PORT: Final = 8050
+PHOTOGRAPHS: Final = (
+    ("skimage", "data", ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg")),
+    ("sklearn", "datasets/images", ("china.jpg", "flower.jpg")),
+)
+"""Real photographs inside pip packages: (package, folder, files)."""
+MADE_UP_WALK: Final = "walk:43.4633,11.8796"
+"""Where the device of the demo pretends to be: Arezzo. Its positions are marked as made up."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DemoSettings:
+    """What to show, and how."""
+
+    source: str | None = None
+    """Pictures: a folder, video, camera number, rtsp://… or gst:…; photographs from pip packages when left out."""
+    split: str = "device"
+    """How far the device computes: image (send the picture), a cut point of the model, or device (finish there)."""
+    codec: str = "auto"
+    """How it travels: auto (nothing is lost), float16, uint8+zstd, …; with split image also png, jpeg:90."""
+    bundle: str = "litter"
+    """The model: a bundle's name or folder, or a .tflite file."""
+    report: Literal["all", "positive"] = "all"
+    """Frames to send when the device finishes: all, or only those that show what the model looks for."""
+    location: str | None = None
+    """Positions: exif, gpx:FILE, gpsd, LATITUDE,LONGITUDE; a made-up walk goes with the built-in photographs."""
+    workers: int = 1
+    """How many cloud workers share the frames."""
+    frames: int | None = None
+    """Stop after this many frames; until Ctrl-C when left out."""
+    rate: float = 4.0
+    """Pictures a second."""
+    visualizer: bool = True
+    """Show the site."""
+    port: int | None = None
+    """The site's port; 8050, or a free one when that is taken."""
+    broker: str | None = None
+    """Use this broker (mqtt://…) instead of starting one."""
+    store: str | None = None
+    """Use this store (redis://…) instead of starting one."""
+    fleet: str = "demo"
+    """The fleet's name."""
+    log_level: Level = "warning"
+    """What the processes say on stderr."""
+
+
+def demo(*, settings: Annotated[DemoSettings, Parameter(name="*")] = DemoSettings(), json: bool = False) -> None:
+    """Run the whole system on this machine and show the live map.
+
+    Starts a broker (mosquitto if installed, else iotcore from pip), a store (Valkey from pip), workers, one device and
+    the site, each as a process of its own; stops them all on Ctrl-C.
+
+    Example: headwater demo
+
+    Example: headwater demo --source pictures/ --split block_5_add --workers 2 --frames 100 --json
+
+    Args:
+        json: print the run's figures as one JSON object on the last line, and nothing else on stdout
+    """
+    _check(settings)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    console = Console(stderr=json, highlight=False, soft_wrap=True)
+    with ExitStack() as running:
+        folder = Path(running.enter_context(tempfile.TemporaryDirectory(prefix="headwater-")))
+        source, location = _pictures(settings, folder)
+        device = _start_all(settings, folder, source, location, running, console)
+        console.print("The stream runs. Ctrl-C stops everything.")
+        summary = _until_the_end(device)
+    if json:
+        sys.stdout.write(json_text.dumps(summary) + "\n")
+    else:
+        _print_summary(summary, console)
+
+
+def _check(settings: DemoSettings) -> None:
+    for name in ("workers", "frames", "rate"):
+        value = getattr(settings, name)
+        if value is not None and not value > 0:
+            raise SettingsError(f"{name}: got {value}, expected more than 0")
+
+
+def _pictures(settings: DemoSettings, folder: Path) -> tuple[str, str | None]:
+    """Return the source of pictures and of positions."""
+    if settings.source is not None:
+        return settings.source, settings.location
+    pictures = folder / "pictures"
+    pictures.mkdir()
+    for path in built_in_photographs():
+        (pictures / path.name).symlink_to(path)
+    return str(pictures), settings.location or MADE_UP_WALK
+
+
+def built_in_photographs() -> list[Path]:
+    """Return the photographs that lie inside pip packages, found without importing these. Raises: MissingPart."""
+    found = []
+    for package, folder, names in PHOTOGRAPHS:
+        spec = importlib.util.find_spec(package)
+        for place in (spec.submodule_search_locations or []) if spec else []:
+            found += [path for name in names if (path := Path(place) / folder / name).is_file()]
+    if not found:
+        raise MissingPart(
+            "scikit-image", "the photographs of the demo", "give --source, or pip install 'headwater[demo]'"
+        )
+    return found
+
+
+def _start_all(
+    settings: DemoSettings,
+    folder: Path,
+    source: str,
+    location: str | None,
+    running: ExitStack,
+    console: Console,
+) -> Child:
+    """Start everything, each part as soon as what it needs is there, the device last; return the device."""
+    common = ["--fleet", settings.fleet, "--log-level", settings.log_level]
+    broker, store = _start_servers(settings, folder, running)
+    workers = [
+        _start(
+            f"worker-{n}", ["worker", "--name", f"worker-{n}", "--broker", broker, "--store", store, *common], running
+        )
+        for n in range(1, settings.workers + 1)
+    ]
+    for worker in workers:
+        worker.wait_for_line("ready", START_S)
+    if settings.visualizer:
+        port = str(settings.port or _site_port())
+        at = ["visualizer", "--broker", broker, "--store", store, "--port", port, "--fleet", settings.fleet]
+        line = _start("visualizer", at, running).wait_for_line("listening", START_S)
+        console.print(f"The live map: [bold]{line.split()[1]}[/bold]")
+    device = _start(
+        "device", [*_device_arguments(settings, folder, source, location), "--broker", broker, *common], running
+    )
+    device.wait_for_line("ready", START_S)
+    return device
+
+
+def _start_servers(settings: DemoSettings, folder: Path, running: ExitStack) -> tuple[str, str]:
+    """Return the addresses of broker and store, started here unless given."""
+    broker, store = settings.broker, settings.store
+    own_broker = own_store = None
+    if broker is None:
+        own_broker = _start("broker", ["broker", "run", "--port", "0", "--folder", str(folder / "broker")], running)
+    if store is None:
+        arguments = ["store", "run", "--port", "0", "--folder", str(folder / "store"), "--no-append-only"]
+        own_store = _start("store", arguments, running)
+    if own_broker is not None:
+        broker = own_broker.wait_for_line("listening", START_S).split()[1]
+    if own_store is not None:
+        store = own_store.wait_for_line("listening", START_S).split()[1]
+    return str(broker), str(store)
+
+
+def _device_arguments(settings: DemoSettings, folder: Path, source: str, location: str | None) -> list[str]:
+    optional = {"--location": location, "--frames": settings.frames}
+    chosen = [text for flag, value in optional.items() if value is not None for text in (flag, str(value))]
+    return [
+        *("edge", "--source", source, "--loop", "--rate", str(settings.rate), "--name", "camera-1", "--json"),
+        *("--split", settings.split, "--codec", settings.codec, "--bundle", settings.bundle),
+        *("--report", settings.report, "--spool", str(folder / "spool"), *chosen),
+    ]
+
+
+def _start(name: str, arguments: Sequence[str], running: ExitStack) -> Child:
+    child = start(name, [sys.executable, "-m", "headwater", *arguments])
+    running.callback(child.stop, STOP_S)
+    return child
+
+
+def _site_port() -> int:
+    """Return the site's usual port, or a free one when something else listens there."""
+    with socket.socket() as trial:
+        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            trial.bind(("127.0.0.1", DEFAULT_SITE_PORT))
+        except OSError:
+            trial.bind(("127.0.0.1", 0))
+        port: int = trial.getsockname()[1]
+        return port
+
+
+def _until_the_end(device: Child) -> dict[str, Any]:
+    """Return the device's figures once it has ended by itself or by Ctrl-C."""
+    try:
+        while device.alive:
+            time.sleep(POLL_S)
+    except KeyboardInterrupt:
+        device.stop(STOP_S)
+    line = device.wait_for_line("{", STOP_S)
+    status = device.wait(STOP_S)
+    if status != 0:
+        raise ChildError(device.name, f"ended with status {status}", device.last_words())
+    summary: dict[str, Any] = json_text.loads(line)
+    return summary
+
+
+def _print_summary(summary: dict[str, Any], console: Console) -> None:
+    finished, dropped = summary["finished"], summary["dropped"]
+    reasons = "".join(f" ({n} {reason})" for reason, n in dropped.items())
+    console.print(
+        f"{summary['captured']} captured, "
+        f"{finished['device']} finished on the device, {finished['worker']} by workers, "
+        f"{sum(dropped.values())} dropped{reasons}, {summary['in_flight']} in flight; "
+        f"{summary['bytes_per_frame']:,.0f} bytes a frame"
+    )
+    table = Table("stage, ms", *(f"p{p}" for p in (50, 95, 99)), box=None)
+    for stage, times in summary["stages_ms"].items():
+        table.add_row(stage, *(f"{times[p]:.2f}" for p in ("p50", "p95", "p99")))
+    console.print(table)
