@@ -36,20 +36,23 @@ EXTRAS: Final = {
 }
 """Which extra brings a package that a command may miss."""
 
-COMMANDS: Final[dict[str, dict[str, str]]] = {
+COMMANDS: Final[dict[str, dict[str, tuple[str, str]]]] = {
     "": {
-        "demo": "headwater.demo:demo",
-        "doctor": "headwater.doctor:doctor",
-        "edge": "edge.commands:edge",
-        "worker": "cloud_worker.commands:worker",
-        "visualizer": "visualizer.commands:visualizer",
+        "demo": ("headwater.demo:demo", "Run the whole system on this machine and show the live map."),
+        "doctor": ("headwater.doctor:doctor", "Say what is installed and working here, and what is missing."),
+        "edge": ("edge.commands:edge", "Run a device: pictures in, frames out."),
+        "worker": ("cloud_worker.commands:worker", "Run a cloud worker: frames in, results out."),
+        "visualizer": ("visualizer.commands:visualizer", "Run the site: live map, stage times, devices."),
     },
-    "models": {"cuts": "models.commands:cuts", "extract": "models.commands:extract"},
-    "models train": {"litter": "models.training.commands:litter"},
-    "broker": {"run": "broker.commands:run"},
-    "store": {"run": "cloud_worker.store_commands:run"},
+    "models": {
+        "cuts": ("models.commands:cuts", "List the cut points of a model and what each costs."),
+        "extract": ("models.commands:extract", "Write the part of a model between two tensors."),
+    },
+    "models train": {"litter": ("models.training.commands:litter", "Train the litter model and write its bundle.")},
+    "broker": {"run": ("broker.commands:run", "Run a broker here, until stopped.")},
+    "store": {"run": ("cloud_worker.store_commands:run", "Run a store here, until stopped.")},
 }
-"""Every command, and the function that is it. These modules import nothing heavy, so that --help is fast."""
+"""Every command: the function that is it, and its line in the list of commands."""
 
 GROUPS: Final = {
     "models": "Read, cut, measure and train models.",
@@ -59,8 +62,12 @@ GROUPS: Final = {
 }
 
 
-def build_app() -> App:
-    """Return the command line with every command named and none of them loaded."""
+def build_app(arguments: Sequence[str] = ()) -> App:
+    """Return the command line with every command named and none of them loaded.
+
+    The one that `arguments` calls shows its own docstring as help, the others their line in the list.
+    """
+    called = [argument for argument in arguments if not argument.startswith("-")]
     app = App(name="headwater", version=__version__, help=_HELP, help_on_error=False)
     app.register_install_completion_command(help="Install tab completion for this shell.")
     groups = {"": app}
@@ -69,8 +76,9 @@ def build_app() -> App:
         groups[path] = App(name=name, help=text)
         groups[parent].command(groups[path])
     for path, commands in COMMANDS.items():
-        for name, function in commands.items():
-            groups[path].command(function, name=name)
+        for name, (function, line) in commands.items():
+            steps = [*path.split(), name]
+            groups[path].command(function, name=name, help=None if called[: len(steps)] == steps else line)
     return app
 
 
@@ -103,7 +111,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def run(arguments: list[str]) -> int:
     """Run one command and return its exit status."""
     arguments, path = _config_file(arguments)
-    app = build_app()
+    app = build_app(arguments)
     table = read_file(path) if path else {}
     app.config = (Env(PREFIX, command=False), Dict(_dashed(table), source=str(path)))
     _check_names(app, path, table)
