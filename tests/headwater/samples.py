@@ -1,0 +1,143 @@
+"""One small message of each kind: the wire tests pin their bytes, docs/asyncapi.yaml shows them."""
+
+from __future__ import annotations
+
+import msgspec
+
+from headwater.messages import (
+    Activation,
+    Dead,
+    Finished,
+    FinishedCounts,
+    Frame,
+    FrameId,
+    Journey,
+    Journeys,
+    Link,
+    Picture,
+    Position,
+    Prediction,
+    Record,
+    Result,
+    SettingsApplied,
+    SettingsChange,
+    Status,
+    StoredJourney,
+    Tensor,
+)
+
+ID = FrameId("cam1", "9f3c2a1b", 17)
+DIGEST = "ab" * 32
+POSITION = Position(43.46, 11.88, "exif", 5.0)
+DIRTY = Prediction("litter", "dirty", None, 0.93, [0.07, 0.93])
+
+ACTIVATION_FRAME = Frame(
+    version=1,
+    id=ID,
+    captured_ns=1_789_990_000_000_000_000,
+    sent_ns=1_789_990_000_004_000_000,
+    bundle="litter",
+    digest=DIGEST,
+    split="block_5_add",
+    codec="uint8",
+    body=Activation(Tensor("float32", (1, 2, 2, 1), "uint8", "none", memoryview(b"\x00\x40\x80\xff"), 0.5, 64)),
+    stages_ns={"capture": 1_200_000, "head": 800_000},
+    position=POSITION,
+    name="DSCN0010.jpg",
+)
+PICTURE_FRAME = msgspec.structs.replace(
+    ACTIVATION_FRAME,
+    split="image",
+    codec="jpeg",
+    body=Picture("jpeg", 2, 1, memoryview(b"\xff\xd8\xff\xd9")),
+    position=None,
+    name=None,
+)
+FINISHED_FRAME = msgspec.structs.replace(
+    PICTURE_FRAME, split="device", codec="none", body=Finished([DIRTY]), stages_ns={"capture": 1_200_000}
+)
+RESULT = Result(
+    version=1,
+    id=ID,
+    worker="host-1234",
+    sent_ns=1_789_990_000_004_000_000,
+    received_ns=1_789_990_000_005_000_000,
+    replied_ns=1_789_990_000_008_000_000,
+    stages_ns={"inbox": 100_000, "decode": 50_000, "batch": 10_000, "tail": 2_000_000, "store": 300_000},
+    predictions=[DIRTY],
+)
+REFUSAL = msgspec.structs.replace(
+    RESULT, stages_ns={}, predictions=[], refused="no bundle has digest abababab; copy it to the workers"
+)
+JOURNEYS = Journeys(1, [Journey("9f3c2a1b", 17, 1_000_000, 900_000, 950_000, 12_000_000)])
+STATUS = Status(
+    version=1,
+    device="cam1",
+    online=True,
+    since_ns=1_789_980_000_000_000_000,
+    sent_ns=1_789_990_000_000_000_000,
+    bundle="litter",
+    digest=DIGEST,
+    split="block_5_add",
+    codec="native+zstd",
+    source="folder pictures",
+    position=POSITION,
+    frames_per_s=4.5,
+    bytes_per_frame=5120.0,
+    captured=28,
+    finished=FinishedCounts(0, 27),
+    dropped={"overflow": 1},
+    spool_limit_bytes=268_435_456,
+    link=Link(51_000_000.0, 1.25),
+    last_captured_ns=1_789_990_000_000_000_000,
+)
+SETTINGS = SettingsChange(1, split="block_5_add")
+APPLIED = SettingsApplied(1, "cam1", "block_5_add", "native+zstd", "all")
+DEAD = Dead(
+    version=1,
+    reason="frame of 3 B: Input data was truncated",
+    error="Malformed",
+    topic="headwater/v1/demo/cam1/frame",
+    worker="host-1234",
+    at_ns=1_789_990_000_005_000_000,
+    size_bytes=3,
+    sample=b"\x8c\xa7v",
+)
+RECORD = Record(
+    version=1,
+    fleet="demo",
+    device="cam1",
+    boot="9f3c2a1b",
+    sequence=17,
+    captured_ns=1_789_990_000_000_000_000,
+    stored_ns=1_789_990_000_008_000_000,
+    bundle="litter",
+    digest=DIGEST,
+    split="block_5_add",
+    codec="native+zstd",
+    payload_bytes=4711,
+    finished_by="worker",
+    worker="host-1234",
+    predictions=[DIRTY],
+    stages_ns={"capture": 1_200_000},
+    position=POSITION,
+    name="DSCN0010.jpg",
+)
+STORED_JOURNEY = StoredJourney("cam1", "9f3c2a1b", 17, 1_000_000, 900_000, 950_000, 12_000_000)
+
+STREAM = {
+    "activation": ACTIVATION_FRAME,
+    "picture": PICTURE_FRAME,
+    "finished": FINISHED_FRAME,
+    "result": RESULT,
+    "refusal": REFUSAL,
+    "journeys": JOURNEYS,
+}
+JSON = {
+    "status": STATUS,
+    "settings": SETTINGS,
+    "applied": APPLIED,
+    "dead": DEAD,
+    "record": RECORD,
+    "stored_journey": STORED_JOURNEY,
+}
