@@ -67,7 +67,8 @@ def _finish_here(bundle: Bundle, part: Part, picture: Pixels, watch: Stopwatch) 
 
 def _compute(bundle: Bundle, part: Part, picture: Pixels, watch: Stopwatch) -> tuple[np.ndarray, ...]:
     small = _crop(bundle, picture, watch)
-    outputs = part.run(to_input(small, part.inputs[0], bundle.input.low, bundle.input.high))
+    wanted = bundle.input
+    outputs = part.run(to_input(small, part.inputs[0], wanted.low, wanted.high, wanted.colour))
     watch.lap("head")
     return outputs
 
