@@ -1,0 +1,26 @@
+"""Commands of the cloud worker."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+
+from cyclopts import Parameter
+
+from cloud_worker.settings import WorkerSettings
+
+DEFAULTS: Final = WorkerSettings()
+
+
+def worker(settings: Annotated[WorkerSettings, Parameter(name="*")] = DEFAULTS) -> None:
+    """Run a cloud worker: finish the frames of a fleet, store them, answer the devices.
+
+    Start as many as there are cores; the broker shares the frames among them. Prints `ready worker NAME` once it is
+    connected to broker and store. Ctrl-C or SIGTERM finishes what is in hand and ends.
+
+    Example: headwater worker --broker mqtt://192.168.1.10 --store redis://192.168.1.10 --bundles my-models
+    """
+    from cloud_worker.process import run
+    from headwater.logs import configure_logging
+
+    configure_logging(settings.log_level)
+    run(settings, announce=lambda name: print(f"ready worker {name}", flush=True))

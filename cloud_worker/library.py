@@ -1,0 +1,121 @@
+"""The models of a worker, found by the digest that every frame carries."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from cloud_worker.refusals import UnknownModel
+from headwater.logs import event
+from models.bundle import Bundle, find_bundles
+from models.errors import ModelError
+
+log = logging.getLogger(__name__)
+
+RESCAN_S = 5.0
+
+
+class Spec(Protocol):
+    """What is known of one input or output of a part."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+    @property
+    def shape_signature(self) -> tuple[int, ...]: ...
+    @property
+    def dtype(self) -> str: ...
+    @property
+    def scale(self) -> float: ...
+    @property
+    def zero_point(self) -> int: ...
+
+
+class Runnable(Protocol):
+    """A part of a model that can be run."""
+
+    @property
+    def inputs(self) -> Sequence[Spec]: ...
+    @property
+    def outputs(self) -> Sequence[Spec]: ...
+    def run(self, *arrays: np.ndarray) -> Sequence[np.ndarray]: ...
+
+
+class Runner(Protocol):
+    """What runs the parts of one model file."""
+
+    def whole(self) -> Runnable: ...
+    def tail(self, split: str) -> Runnable: ...
+
+
+@dataclass(frozen=True)
+class Model:
+    """A bundle and what runs it."""
+
+    bundle: Bundle
+    runner: Runner
+
+
+class Library:
+    """Bundles by digest. Engines are made when first asked for; the least recently used is forgotten."""
+
+    def __init__(
+        self,
+        folders: Iterable[Path],
+        open_bundle: Callable[[Bundle], Runner],
+        *,
+        keep: int = 4,
+        find: Callable[[Iterable[Path]], dict[str, Bundle]] = find_bundles,
+        now_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._folders, self._open, self._keep = tuple(folders), open_bundle, keep
+        self._find, self._now_s = find, now_s
+        self._bundles = find(self._folders)
+        self._scanned_s = now_s()
+        self._models: OrderedDict[str, Model] = OrderedDict()
+
+    @property
+    def digests(self) -> tuple[str, ...]:
+        """The digests of all bundles known now."""
+        return tuple(self._bundles)
+
+    def model(self, digest: str, called: str) -> Model:
+        """Return the model of that digest; looks into the folders again when it is not known, at most every 5 s.
+
+        Raises: UnknownModel, or ModelError when the file cannot be opened.
+        """
+        known = self._models.get(digest)
+        if known is not None:
+            self._models.move_to_end(digest)
+            return known
+        if digest not in self._bundles:
+            self._look_again()
+        bundle = self._bundles.get(digest)
+        if bundle is None:
+            raise UnknownModel(digest, called)
+        model = self._models[digest] = Model(bundle, self._open(bundle))
+        while len(self._models) > self._keep:
+            self._models.popitem(last=False)
+        return model
+
+    def _look_again(self) -> None:
+        if self._now_s() - self._scanned_s < RESCAN_S:
+            return
+        for folder in self._folders:
+            try:
+                found = self._find((folder,))
+            except ModelError as error:
+                log.error(event("bundle folder cannot be read", folder=folder, reason=error))
+                continue
+            for digest in found.keys() - self._bundles.keys():
+                log.info(event("bundle found", bundle=found[digest].name, digest=digest))
+            self._bundles |= found
+        self._scanned_s = self._now_s()

@@ -1,0 +1,103 @@
+"""One worker process: everything put together, from the settings to the last line of the log."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import time
+from collections.abc import Callable
+from typing import Final
+
+from cloud_worker.inbox import Inbox, Receiver
+from cloud_worker.keeper import Keeper
+from cloud_worker.library import Library, Runner
+from cloud_worker.replies import MqttReplies
+from cloud_worker.settings import WorkerSettings, default_name
+from cloud_worker.stop import stop_on_signals
+from cloud_worker.store import RedisStore
+from cloud_worker.tail import Finisher
+from cloud_worker.worker import Bounds, Identity, Worker
+from headwater.clock import StageClock
+from headwater.errors import StoreError
+from headwater.logs import event, settings_line
+from headwater.metrics import Counters
+from headwater.session import Address, Callbacks, Session
+from headwater.topics import Topics
+from models.bundle import Bundle
+from models.engine import Engine
+
+log = logging.getLogger(__name__)
+
+START_DEADLINE_S: Final = 15.0
+POLL_S: Final = 0.2
+JOURNEY_MESSAGES: Final = 64
+JOURNEY_BYTES: Final = 4_000_000
+
+
+def run(settings: WorkerSettings, announce: Callable[[str], None]) -> Counters:
+    """Run one worker until SIGINT or SIGTERM and return its counts; `announce` gets its name once it is ready.
+
+    Raises: SettingsError, BrokerError, StoreError, ModelError, all before it is ready.
+    """
+    log.info(settings_line(settings))
+    name, topics, counters, clock = settings.name or default_name(), Topics(settings.fleet), Counters(), StageClock()
+    library = Library(settings.bundles, lambda bundle: open_bundle(bundle, settings.threads))
+    store = RedisStore(
+        settings.store, settings.fleet, history=settings.history, seen_for_s=settings.seen_days * 24 * 3600
+    )
+    inboxes = Inbox(settings.inbox, settings.inbox_bytes), Inbox(JOURNEY_MESSAGES, JOURNEY_BYTES)
+    callbacks = Callbacks()
+    session = new_session(settings, name, topics, callbacks)
+    callbacks.on_message = Receiver(*inboxes, counters, clock.now_ns, session.ack).on_message
+    replies = MqttReplies(session, topics, counters)
+    finisher = Finisher(library, topics, settings.max_frame_bytes, clock.now_ns)
+    wait_for_store(store, START_DEADLINE_S)
+    session.start(START_DEADLINE_S)
+    with stop_on_signals() as stop:
+        keeper = Keeper(store, topics, name, counters, stop, clock.now_ns)
+        bounds = Bounds(settings.batch, settings.batch_wait_ms / 1000)
+        worker = Worker(Identity(name, topics), inboxes, finisher, keeper, replies, counters, clock.now_ns, bounds)
+        announce(name)
+        worker.run(stop)
+        session.stop()
+    store.close()
+    log.info(event("stopped", worker=name, **counters.snapshot()))
+    return counters
+
+
+def new_session(settings: WorkerSettings, name: str, topics: Topics, callbacks: Callbacks) -> Session:
+    """Return the worker's session, not started; no two processes have the same client id, even under one name."""
+    address = Address.parse(
+        settings.broker,
+        username=settings.username,
+        password=settings.password,
+        ca_file=settings.ca_file,
+        certificate=settings.certificate,
+        key=settings.key,
+    )
+    return Session(
+        address,
+        f"worker-{name}-{secrets.token_hex(4)}",
+        callbacks,
+        subscriptions=[(topics.shared("frame"), 1), (topics.shared("journey"), 0)],
+        receive_maximum=settings.inbox,
+        packet_limit_bytes=settings.packet_limit_bytes,
+    )
+
+
+def open_bundle(bundle: Bundle, threads: int) -> Runner:
+    """Return what runs the parts of a bundle's model, towards its final outputs."""
+    outputs = bundle.outputs if bundle.exits else None
+    return Engine(bundle.model_path, threads=threads, outputs=outputs)
+
+
+def wait_for_store(store: RedisStore, deadline_s: float) -> None:
+    """Return when the store has answered. Raises: StoreError when the deadline passes."""
+    until_s = time.monotonic() + deadline_s
+    while True:
+        try:
+            return store.ping()
+        except StoreError:
+            if time.monotonic() >= until_s:
+                raise
+        time.sleep(POLL_S)

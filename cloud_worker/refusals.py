@@ -1,0 +1,85 @@
+"""Frames that will never be finished: why, and what is said about it.
+
+WireError (headwater.errors)
+├── UnknownModel            no bundle here has the digest of the frame
+├── UnfitFrame              a well-formed message that its model, or its topic, does not fit
+└── FailedFrame             the worker has an error of its own with it
+"""
+
+from __future__ import annotations
+
+from cloud_worker.inbox import Delivery
+from headwater.errors import Malformed, WireError
+from headwater.messages import VERSION, Dead, FrameId, Result
+from headwater.topics import Topics
+
+SAMPLE_BYTES = 1024
+REASON_CHARACTERS = 1024
+TOPIC_CHARACTERS = 512
+
+
+class UnknownModel(WireError):
+    """No bundle of this worker has the digest that the frame asks for."""
+
+    def __init__(self, digest: str, bundle: str) -> None:
+        super().__init__(
+            f"model {digest[:12]}… (the device calls it {bundle!r}) is in no bundle of this worker;"
+            " put the bundle into one of its --bundles folders"
+        )
+        self.digest, self.bundle = digest, bundle
+
+
+class UnfitFrame(WireError):
+    """A well-formed frame that its model or its topic does not fit."""
+
+    def __init__(self, what: str, got: object, expected: object, remedy: str) -> None:
+        super().__init__(f"{what}: got {got}, expected {expected}; {remedy}")
+        self.what, self.got, self.expected = what, got, expected
+
+
+class FailedFrame(WireError):
+    """The worker failed at a frame for a reason that is its own."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(f"this worker failed at it: {type(error).__name__}: {error}; see the worker's log")
+
+
+def dead(delivery: Delivery, error: Exception, worker: str, at_ns: int) -> Dead:
+    """Return what is said to operators of a refused message: the reason and its first bytes."""
+    message = delivery.message
+    return Dead(
+        version=VERSION,
+        reason=str(error)[:REASON_CHARACTERS],
+        error=type(error).__name__,
+        topic=message.topic[:TOPIC_CHARACTERS],
+        worker=worker,
+        at_ns=at_ns,
+        size_bytes=len(message.payload),
+        sample=bytes(message.payload[:SAMPLE_BYTES]),
+    )
+
+
+def refusal(delivery: Delivery, frame_id: FrameId, sent_ns: int, error: Exception, worker: str, now_ns: int) -> Result:
+    """Return the answer to the device of a frame that will never be finished."""
+    return Result(
+        version=VERSION,
+        id=frame_id,
+        worker=worker,
+        sent_ns=sent_ns,
+        received_ns=delivery.received_ns,
+        replied_ns=now_ns,
+        stages_ns={},
+        refused=str(error)[:REASON_CHARACTERS],
+    )
+
+
+def correlated_id(delivery: Delivery, topics: Topics) -> FrameId | None:
+    """Return the frame id in the message's correlation data, None when there is none or it is another device's."""
+    correlation = delivery.message.correlation
+    if not correlation:
+        return None
+    try:
+        frame_id = FrameId.parse(correlation.decode("ascii"))
+    except (UnicodeDecodeError, Malformed):
+        return None
+    return frame_id if frame_id.device == topics.device_in(delivery.message.topic) else None

@@ -1,0 +1,96 @@
+"""What a worker can be told."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from headwater.errors import SettingsError
+from headwater.logs import Level
+from headwater.topics import checked_name
+
+ENVELOPE_BYTES: Final = 65_536
+_LIMITS: Final = {
+    "threads": (1, 64),
+    "batch": (1, 1024),
+    "batch_wait_ms": (0, 10_000),
+    "inbox": (1, 65_535),
+    "max_frame_bytes": (1024, 256_000_000),
+    "inbox_bytes": (1024, 2**40),
+    "history": (1, 2**40),
+    "seen_days": (1, 3650),
+}
+
+
+@dataclass(frozen=True)
+class WorkerSettings:
+    """Where a worker gets its frames, what it finishes them with, and its bounds."""
+
+    broker: str = "mqtt://127.0.0.1:1883"
+    """Address of the broker: mqtt://HOST[:PORT], or mqtts:// with TLS."""
+    username: str | None = None
+    """User name at the broker."""
+    password: str | None = None
+    """Password at the broker; better given as HEADWATER_PASSWORD."""
+    ca_file: Path | None = None
+    """Certificate authority that the broker's certificate is checked against (TLS)."""
+    certificate: Path | None = None
+    """Own certificate for the broker (TLS)."""
+    key: Path | None = None
+    """Key of the own certificate (TLS)."""
+    store: str = "redis://127.0.0.1:6379"
+    """Address of the Redis or Valkey store: redis://HOST[:PORT][/DB], rediss:// with TLS."""
+    fleet: str = "demo"
+    """Fleet whose frames are finished."""
+    name: str = ""
+    """Name of this worker in results and records; by default host and process id."""
+    bundles: tuple[Path, ...] = ()
+    """Folders with more model bundles; those that ship with Headwater are always there."""
+    threads: int = 1
+    """LiteRT threads; more workers use more cores better than more threads do."""
+    batch: int = 8
+    """At most so many frames are stored and acknowledged together."""
+    batch_wait_ms: float = 0
+    """How long to wait for a full batch once there is one frame; 0 takes what is there."""
+    inbox: int = 256
+    """Frames that may wait in this worker; also the receive window announced to the broker."""
+    inbox_bytes: int = 64_000_000
+    """Payload bytes that may wait in this worker."""
+    max_frame_bytes: int = 4_000_000
+    """Longer frames are refused."""
+    history: int = 100_000
+    """About so many results, and journeys, are kept in the store."""
+    seen_days: int = 7
+    """How long the store knows a frame that was sent again."""
+    log_level: Level = "info"
+    """Lowest level of log lines on stderr: debug, info, warning or error."""
+
+    def __post_init__(self) -> None:
+        for field, (low, high) in _LIMITS.items():
+            value = getattr(self, field)
+            if not low <= value <= high:
+                flag = "--" + field.replace("_", "-")
+                raise SettingsError(f"{flag}: got {value}, expected {low} to {high}; correct it")
+        if self.inbox_bytes < self.packet_limit_bytes:
+            raise SettingsError(
+                f"--inbox-bytes: got {self.inbox_bytes}, expected at least {self.packet_limit_bytes}, room for one"
+                " message; raise it or lower --max-frame-bytes"
+            )
+        checked_name("--fleet", self.fleet)
+        if self.name:
+            checked_name("--name", self.name)
+
+    @property
+    def packet_limit_bytes(self) -> int:
+        """The longest MQTT packet to take: a frame up to twice too long still comes in, to be refused with a reason."""
+        return 2 * self.max_frame_bytes + ENVELOPE_BYTES
+
+
+def default_name() -> str:
+    """Return host and process id as a name that can stand in topics and keys."""
+    host = re.sub(r"[^A-Za-z0-9_.-]", "-", socket.gethostname()).lstrip("_.-")[:48]
+    return f"{host or 'worker'}-{os.getpid()}"

@@ -1,0 +1,109 @@
+"""Where finished frames are kept: Redis or Valkey streams, each frame once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final, Protocol
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from headwater.errors import SettingsError, StoreError
+from headwater.logs import without_password
+from headwater.messages import Record, StoredJourney, encode_json
+
+FRAMES_PER_BITMAP: Final = 65536
+"""One bitmap of 8 KiB tells which of so many frames in a row were seen."""
+SEEN_FOR_S: Final = 7 * 24 * 3600
+ANSWER_S: Final = 5.0
+CONNECT_S: Final = 2.0
+
+# KEYS: the stream, then the bitmap of each record. ARGV: the stream's length, the bitmaps' life in seconds, then
+# place in the bitmap and JSON of each record. A script is one step: no other client sees or makes half of it. The mark
+# is set after the entry is added, so that an error between the two can never make a frame count as seen and be lost.
+SEEN_AND_ADD: Final = """
+local new = {}
+for i = 1, #KEYS - 1 do
+  local bitmap, place, record = KEYS[i + 1], ARGV[2 * i + 1], ARGV[2 * i + 2]
+  new[i] = 1 - redis.call('GETBIT', bitmap, place)
+  if new[i] == 1 then
+    redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[1], '*', 'record', record)
+    redis.call('SETBIT', bitmap, place, 1)
+    redis.call('EXPIRE', bitmap, ARGV[2])
+  end
+end
+return new
+"""
+
+
+class Store(Protocol):
+    """Keeps what was finished."""
+
+    def add(self, records: Sequence[Record]) -> list[bool]:
+        """Keep each record that was not kept before, and return for each whether it was new. Raises: StoreError."""
+
+    def add_journeys(self, journeys: Sequence[StoredJourney]) -> None:
+        """Keep journeys. Raises: StoreError."""
+
+
+class RedisStore:
+    """The store in a Redis or Valkey server."""
+
+    def __init__(self, url: str, fleet: str, *, history: int = 100_000, seen_for_s: int = SEEN_FOR_S) -> None:
+        self._url, self._prefix, self._history, self._seen_for_s = (
+            without_password(url),
+            f"headwater:{fleet}",
+            history,
+            seen_for_s,
+        )
+        try:
+            self._client = redis.Redis.from_url(
+                url, socket_connect_timeout=CONNECT_S, socket_timeout=ANSWER_S, retry=Retry(NoBackoff(), 0)
+            )
+        except ValueError as error:
+            raise SettingsError(f"store: got {self._url!r}, expected redis://HOST[:PORT][/DB] ({error})") from None
+        self._seen_and_add = self._client.register_script(SEEN_AND_ADD)
+
+    def ping(self) -> None:
+        """Return when the server has answered. Raises: StoreError."""
+        try:
+            self._client.ping()
+        except redis.RedisError as error:
+            raise self._away(error) from error
+
+    def add(self, records: Sequence[Record]) -> list[bool]:
+        """Keep each record that was not kept before, and return for each whether it was new. Raises: StoreError."""
+        keys, arguments = [f"{self._prefix}:results"], [self._history, self._seen_for_s]
+        places: list[Any] = arguments
+        for record in records:
+            keys.append(self.bitmap(record.device, record.boot, record.sequence))
+            places += [record.sequence % FRAMES_PER_BITMAP, encode_json(record)]
+        try:
+            return [bool(new) for new in self._seen_and_add(keys, places)]
+        except redis.RedisError as error:
+            raise self._away(error) from error
+
+    def add_journeys(self, journeys: Sequence[StoredJourney]) -> None:
+        """Keep journeys, in one round trip. Raises: StoreError."""
+        pipeline = self._client.pipeline(transaction=False)
+        for journey in journeys:
+            entry = {"journey": encode_json(journey)}
+            pipeline.xadd(f"{self._prefix}:journeys", entry, maxlen=self._history, approximate=True)  # type: ignore[arg-type]
+        try:
+            pipeline.execute()
+        except redis.RedisError as error:
+            raise self._away(error) from error
+
+    def bitmap(self, device: str, boot: str, sequence: int) -> str:
+        """Return the key of the bitmap that tells whether a frame was seen."""
+        return f"{self._prefix}:seen:{device}:{boot}:{sequence // FRAMES_PER_BITMAP}"
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._client.close()
+
+    def _away(self, error: redis.RedisError) -> StoreError:
+        return StoreError(
+            f"no store at {self._url}: {error or type(error).__name__}; start one with: headwater store run"
+        )

@@ -1,0 +1,166 @@
+"""The worker's loop: take a batch, finish it, store it, answer it, acknowledge it.
+
+Publish, then acknowledge: a worker that stops and one that is killed leave the same behind, unacknowledged messages,
+and the device sends again what was not answered. The store keeps a frame once, however often it comes.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+from cloud_worker.answers import result
+from cloud_worker.inbox import Delivery, Inbox, grouped, next_batch
+from cloud_worker.keeper import Keeper, read_journeys
+from cloud_worker.refusals import FailedFrame, correlated_id, dead, refusal
+from cloud_worker.replies import Replies
+from cloud_worker.stop import Stop
+from cloud_worker.tail import Finisher, Work
+from headwater.errors import WireError
+from headwater.logs import event
+from headwater.messages import Frame
+from headwater.metrics import Counters
+from headwater.topics import Topics
+from models.errors import ModelError
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+IDLE_S: Final = 0.1
+ANSWER_WITHIN_NS: Final = 20_000_000
+"""Frames of a batch that were finished this long ago are stored and answered before the next tail runs."""
+FAULTS: Final = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    MemoryError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+"""What a fault of the worker itself may raise at one frame: that frame is refused, the stream goes on."""
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Who a worker is: its name, and the topics of its fleet."""
+
+    name: str
+    topics: Topics
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """How many frames one step takes, and how long it waits for them."""
+
+    batch: int = 8
+    batch_wait_s: float = 0.0
+
+
+class Worker:
+    """Finishes what comes into its inboxes, frames and journeys, until told to stop."""
+
+    def __init__(
+        self,
+        identity: Identity,
+        inboxes: tuple[Inbox, Inbox],
+        finisher: Finisher,
+        keeper: Keeper,
+        replies: Replies,
+        counters: Counters,
+        now_ns: Callable[[], int],
+        bounds: Bounds = Bounds(),
+    ) -> None:
+        self.name, self._topics = identity.name, identity.topics
+        self._frames, self._journeys = inboxes
+        self._finisher, self._keeper, self._replies = finisher, keeper, replies
+        self._counters, self._now_ns, self._bounds = counters, now_ns, bounds
+
+    def run(self, stop: Stop) -> None:
+        """Finish batches until told to stop; the batch in hand is finished first."""
+        bounds = self._bounds
+        while not stop.is_set():
+            batch = next_batch(self._frames, bounds.batch, bounds.batch_wait_s, idle_s=IDLE_S, now_ns=self._now_ns)
+            if batch:
+                self.finish(batch)
+            self.keep_journeys()
+
+    def finish(self, batch: Sequence[Delivery]) -> None:
+        """Finish, store, answer and acknowledge a batch; what cannot be stored before the stop is left unanswered."""
+        self._counters.add("received", len(batch))
+        works = [work for delivery in batch if (work := self._prepared(delivery))]
+        finished: list[Work] = []
+        since_ns = self._now_ns()
+        for group in grouped(works, lambda work: work.key):
+            for work in group:
+                if self._attempt(work.delivery, work.frame, self._run, work):
+                    finished.append(work)
+                if finished and self._now_ns() - since_ns > ANSWER_WITHIN_NS:
+                    if not self._settle(finished):
+                        return
+                    finished, since_ns = [], self._now_ns()
+        if finished:
+            self._settle(finished)
+
+    def _prepared(self, delivery: Delivery) -> Work | None:
+        frame = self._attempt(delivery, None, self._finisher.read, delivery)
+        return None if frame is None else self._attempt(delivery, frame, self._finisher.prepare, delivery, frame)
+
+    def _run(self, work: Work) -> Work:
+        self._finisher.run(work)
+        return work
+
+    def _attempt(self, delivery: Delivery, frame: Frame | None, step: Callable[..., T], *arguments: object) -> T | None:
+        """Return what one step gives; a frame that cannot be finished is refused and gives None."""
+        try:
+            return step(*arguments)
+        except (WireError, ModelError) as error:
+            self._refuse(delivery, frame, error)
+        except FAULTS as error:
+            log.exception(event("failed at a frame", topic=delivery.message.topic))
+            self._refuse(delivery, frame, FailedFrame(error))
+        return None
+
+    def _refuse(self, delivery: Delivery, frame: Frame | None, error: Exception) -> None:
+        self._tell(delivery, error)
+        self._counters.add("refused")
+        frame_id = frame.id if frame else correlated_id(delivery, self._topics)
+        if frame_id is not None:
+            sent_ns = frame.sent_ns if frame else 0
+            self._replies.result(refusal(delivery, frame_id, sent_ns, error, self.name, self._now_ns()))
+        self._replies.ack(delivery)
+
+    def _tell(self, delivery: Delivery, error: Exception) -> None:
+        kind = type(error).__name__
+        self._counters.add(f"refused_{kind}")
+        log.warning(event("refused", error=kind, topic=delivery.message.topic, reason=error))
+        self._replies.dead(dead(delivery, error, self.name, self._now_ns()))
+
+    def _settle(self, works: Sequence[Work]) -> bool:
+        """Store, answer, acknowledge; False when told to stop while the store was away."""
+        is_new = self._keeper.keep(works)
+        if is_new is None:
+            return False
+        for work in works:
+            self._replies.result(result(work, self.name, self._now_ns()))
+            if log.isEnabledFor(logging.DEBUG):
+                log.debug(event("finished", frame=work.frame.id, split=work.frame.split, found=work.predictions))
+        for work in works:
+            self._replies.ack(work.delivery)
+        self._counters.add("answered", len(works))
+        self._counters.add("stored", sum(is_new))
+        self._counters.add("duplicates", len(works) - sum(is_new))
+        return True
+
+    def keep_journeys(self) -> None:
+        """Store the journeys that came in; those that cannot be read are refused."""
+        for delivery in self._journeys.take(64, 0):
+            try:
+                self._keeper.keep_journeys(read_journeys(delivery, self._topics))
+            except WireError as error:
+                self._tell(delivery, error)
+                self._counters.add("journeys_refused")
