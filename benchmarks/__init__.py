@@ -1,0 +1,1 @@
+"""What Headwater costs, as ratios in one run."""

@@ -1,0 +1,98 @@
+"""A whole Headwater for measuring: broker, store, workers and device as the real processes."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from headwater.children import Child, start
+from headwater.demo import built_in_photographs
+from models.pictures import decode_picture, encode_jpeg, fit
+
+START_S = 60.0
+
+
+@dataclass(frozen=True)
+class Installation:
+    """Where a running installation listens, and what runs."""
+
+    broker: str
+    store: str
+    workers: list[Child]
+    folder: Path
+
+
+def headwater(name: str, *arguments: str) -> Child:
+    """Return a running `headwater` command."""
+    return start(name, [sys.executable, "-m", "headwater", *arguments])
+
+
+@contextmanager
+def installation(workers: int = 1, *, bundles: Path | None = None) -> Iterator[Installation]:
+    """Run broker, store and workers; all are stopped at the end."""
+    running: list[Child] = []
+    with tempfile.TemporaryDirectory(prefix="headwater-bench-") as name:
+        folder = Path(name)
+        try:
+            broker = _server("broker", folder, running)
+            store = _server("store", folder, running)
+            for number in range(workers):
+                extra = ["--bundles", str(bundles)] if bundles else []
+                at = ["--broker", broker, "--store", store, "--name", f"worker-{number}", *extra]
+                running.append(headwater("worker", "worker", *at))
+                running[-1].wait_for_line("ready", START_S)
+            yield Installation(broker, store, running[2:], folder)
+        finally:
+            for child in reversed(running):
+                child.stop()
+
+
+def _server(name: str, folder: Path, running: list[Child]) -> str:
+    running.append(headwater(name, name, "run", "--port", "0", "--folder", str(folder / name)))
+    return running[-1].wait_for_line("listening", START_S).split()[1]
+
+
+def run_device(at: Installation, pictures: Path, *arguments: str) -> tuple[dict[str, Any], int]:
+    """Return a device's figures after it has sent all its pictures, and the most memory it held, in bytes."""
+    spool = str(at.folder / "spool")
+    command = ["--source", str(pictures), "--broker", at.broker, "--spool", spool, "--json", "--loop", *arguments]
+    device = headwater("device", "edge", *command)
+    most = 0
+    while device.alive:
+        most = max(most, resident_bytes(device.pid))
+        if device.alive:
+            _pause()
+    summary: dict[str, Any] = json.loads(device.wait_for_line("{", 10))
+    device.stop()
+    return summary, most
+
+
+def _pause() -> None:
+    import time
+
+    time.sleep(0.05)
+
+
+def resident_bytes(pid: int) -> int:
+    """Return the most memory that a process has held so far. Source: proc(5), VmHWM."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM")), 0)
+
+
+def camera_pictures(folder: Path) -> Path:
+    """Write the photographs of pip packages as a camera would give them, 640x480 JPEG, and return the folder."""
+    pictures = folder / "camera"
+    pictures.mkdir(parents=True, exist_ok=True)
+    for path in built_in_photographs():
+        picture = fit(decode_picture(path.read_bytes()), 640, 480)
+        (pictures / f"{path.stem}.jpg").write_bytes(encode_jpeg(picture, 90))
+    return pictures
