@@ -1,0 +1,88 @@
+"""One event is one line that a program can read, without secrets."""
+
+from __future__ import annotations
+
+import logging
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from headwater.logs import configure_logging, event, settings_line, without_password
+
+
+@pytest.fixture
+def untouched_logging() -> Iterator[None]:
+    """Put the root logger back as it was."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+
+
+def test_an_event_is_its_name_and_its_facts() -> None:
+    """Plain values stand as they are, others are quoted."""
+    line = event("frame dropped", device="cam1", reason="too old", n=3, none=None, empty="")
+    assert line == "frame dropped device=cam1 reason='too old' n=3 none=None empty=''"
+
+
+@given(st.text(max_size=20))
+def test_no_value_breaks_the_line_or_forges_a_fact(value: str) -> None:
+    """Newlines, controls, quotes and equals signs stay inside one quoted value."""
+    line = event("x", value=value)
+    assert line.isprintable()
+    assert len(line.splitlines()) == 1
+    plain = line.removeprefix("x value=")
+    assert plain[0] in "'\"" or not set(plain) & set(" ='\"")
+
+
+def test_secrets_are_masked() -> None:
+    """Passwords, tokens and the password in an address are not in the log; what is empty is shown as such."""
+
+    @dataclass
+    class Settings:
+        broker: str = "mqtts://broker"
+        password: str = "hunter2"
+        api_token: str | None = None
+        store: str = "redis://:hunter2@store:6379/0"
+        source: str = "rtsp://admin:hunter2@cam/1?x=1"
+
+    line = settings_line(Settings())
+    assert "hunter2" not in line
+    assert shlex.split(line)[:4] == ["settings", "broker=mqtts://broker", "password=***", "api_token=None"]
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("rtsp://user:secret@camera/1", "rtsp://user:***@camera/1"),
+        ("rtsp://user:se@cret@camera/1", "rtsp://user:***@camera/1"),
+        ("rtsp://user@camera:554/1", "rtsp://user@camera:554/1"),
+        ("redis://:secret@h", "redis://:***@h"),
+        ("rtspsrc location=rtsp://u:secret@h/1 ! appsink", "rtspsrc location=rtsp://u:***@h/1 ! appsink"),
+        ("redis://[::1]:6379/0", "redis://[::1]:6379/0"),
+        ("http://host:80/a@b", "http://host:80/a@b"),
+        ("folder pictures", "folder pictures"),
+        (7, "7"),
+    ],
+)
+def test_passwords_in_addresses_are_masked(address: object, shown: str) -> None:
+    """Only the password goes; what merely looks like one stays."""
+    assert without_password(address) == shown
+
+
+@pytest.mark.usefixtures("untouched_logging")
+def test_log_lines_go_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+    """Lines from the level upwards go to stderr, with time, level and name."""
+    configure_logging("warning")
+    log = logging.getLogger("headwater.test")
+    log.info("not this")
+    log.warning(event("seen", n=1))
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.endswith(" WARNING headwater.test seen n=1\n")
+    assert "not this" not in err
