@@ -1,0 +1,88 @@
+"""What a session decides before anything is on the network."""
+
+from __future__ import annotations
+
+import pytest
+from paho.mqtt.packettypes import PacketTypes
+
+from headwater.address import Address
+from headwater.errors import BrokerError, SettingsError, TooLarge
+from headwater.probes import free_port
+from headwater.session import (
+    PACKET_OVERHEAD_BYTES,
+    PROTOCOL_LIMIT_BYTES,
+    Callbacks,
+    Limits,
+    Received,
+    Session,
+    publish_properties,
+)
+
+ADDRESS = Address.parse("mqtt://127.0.0.1:1")
+
+
+def test_a_message_over_the_broker_s_limit_is_refused_before_it_is_sent() -> None:
+    """Payload and overhead together must fit the Maximum Packet Size; the error says what fits."""
+    session = Session(ADDRESS, "test", Callbacks())
+    session.limits = Limits(packet_bytes=2000)
+    session.publish("t", bytes(2000 - PACKET_OVERHEAD_BYTES))
+    with pytest.raises(TooLarge) as caught:
+        session.publish("t", bytes(2001 - PACKET_OVERHEAD_BYTES))
+    assert (caught.value.got_bytes, caught.value.limit_bytes) == (977, 976)
+
+
+def test_before_the_broker_spoke_the_protocol_s_limits_hold() -> None:
+    """Without a CONNACK the limits are those of MQTT 5 itself."""
+    assert Session(ADDRESS, "test", Callbacks()).limits == Limits(PROTOCOL_LIMIT_BYTES, 65_535)
+
+
+def test_the_overhead_has_room_for_the_longest_topics_and_properties() -> None:
+    """Topic, response topic, correlation data and all other properties of the longest names fit beside the payload."""
+    device, fleet = "d" * 64, "f" * 64
+    properties = publish_properties(
+        content_type="application/msgpack",
+        expiry_s=2**32 - 1,
+        response_topic=f"headwater/v1/{fleet}/{device}/result",
+        correlation=f"{device}-00000000-{2**40 - 1}".encode(),
+        traceparent="00-" + "a" * 32 + "-" + "b" * 16 + "-01",
+    )
+    topic = f"headwater/v1/{fleet}/{device}/settings/applied"
+    assert len(properties.pack()) + len(topic) + 2 + 2 + 5 < PACKET_OVERHEAD_BYTES
+
+
+def test_properties_are_the_ones_that_were_given() -> None:
+    """Each property stands where MQTT 5 has it, and what was not given is not there."""
+    properties = publish_properties(
+        content_type="a/b", expiry_s=3, response_topic="r", correlation=b"c", traceparent="t"
+    )
+    assert properties.packetType == PacketTypes.PUBLISH
+    assert properties.json() == {
+        "ContentType": "a/b",
+        "MessageExpiryInterval": 3,
+        "ResponseTopic": "r",
+        "CorrelationData": "63",
+        "UserProperty": [("traceparent", "t")],
+    }
+    assert publish_properties().isEmpty()
+
+
+def test_no_broker_is_one_clear_error_in_time() -> None:
+    """With nobody at the port, start raises within its deadline and says what to do."""
+    port = free_port()
+    session = Session(Address.parse(f"mqtt://127.0.0.1:{port}"), "test", Callbacks())
+    with pytest.raises(BrokerError, match=rf"{port} within 0.3 s: .*refused; start one with: headwater broker run"):
+        session.start(deadline_s=0.3)
+    assert not session.is_connected
+    assert not session.wait_connected(0)
+
+
+def test_tls_files_are_read_when_the_session_is_made() -> None:
+    """A wrong CA file is an error at once, not in the network thread."""
+    with pytest.raises(SettingsError, match="TLS files"):
+        Session(Address("broker", 8883, tls=True, ca_file=__file__ + ".missing"), "test", Callbacks())  # type: ignore[arg-type]
+
+
+def test_acknowledging_without_a_connection_does_nothing() -> None:
+    """A message of a connection that is gone is left to the broker to send again."""
+    Session(ADDRESS, "test", Callbacks()).ack(Received("t", b"", 1, 1, 0))
+    assert not Session(ADDRESS, "test", Callbacks()).is_connected
