@@ -24,9 +24,13 @@ def run() -> list[Row]:
     photograph = decode_picture(next(p for p in built_in_photographs() if p.stem == "china").read_bytes())
     values = _activation(photograph)
     rows = [Row("papers/002: JSON list, bytes", len(_json_list(values)), "B")]
-    rows.append(Row("papers/002: JSON list, write + read", median_ms(lambda: _read_list(_json_list(values)), 9, 2), "ms"))
+    rows.append(
+        Row("papers/002: JSON list, write + read", median_ms(lambda: _read_list(_json_list(values)), 9, 2), "ms")
+    )
     rows.append(Row("papers/001: base64 in JSON, bytes", len(_json_base64(values)), "B"))
-    rows.append(Row("papers/001: base64 in JSON, write + read", median_ms(lambda: _read_base64(_json_base64(values)), 30), "ms"))
+    rows.append(
+        Row("papers/001: base64 in JSON, write + read", median_ms(lambda: _read_base64(_json_base64(values)), 30), "ms")
+    )
     for name in CODECS:
         codec = Codec.named(name, "float32")
         rows.append(Row(f"{name}, bytes", len(encode_tensor(values, codec).data), "B"))
@@ -51,7 +55,9 @@ def _pictures(photograph: np.ndarray) -> list[Row]:
     small = fit(photograph, 160, 160)
     return [
         Row("the picture as JPEG 90, bytes", len(encode_jpeg(small, 90)), "B"),
-        Row("the picture as JPEG 90, write + read", median_ms(lambda: decode_picture(encode_jpeg(small, 90)), 50), "ms"),
+        Row(
+            "the picture as JPEG 90, write + read", median_ms(lambda: decode_picture(encode_jpeg(small, 90)), 50), "ms"
+        ),
         Row("the picture as PNG, bytes", len(encode_png(small)), "B"),
         Row("the picture as PNG, write + read", median_ms(lambda: decode_picture(encode_png(small)), 50), "ms"),
     ]

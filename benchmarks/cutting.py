@@ -24,7 +24,9 @@ def run() -> list[Row]:
     for label, path in files.items():
         ratios, whole_ms = _ratios(Engine(path))
         rows.append(Row(f"{label}: whole", whole_ms, "ms"))
-        rows.append(Row(f"{label}: head + tail / whole, median of {len(ratios)} cuts", statistics.median(ratios), "×", 1.05))
+        rows.append(
+            Row(f"{label}: head + tail / whole, median of {len(ratios)} cuts", statistics.median(ratios), "×", 1.05)
+        )
         rows.append(Row(f"{label}: head + tail / whole, worst cut", max(ratios), "×"))
         rows.append(Row(f"{label}: extraction of a head", _extraction_ms(Engine(path)), "ms"))
     return rows

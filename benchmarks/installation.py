@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from headwater.demo import built_in_photographs
 from models.pictures import decode_picture, encode_jpeg, fit
 
 START_S = 60.0
+LOOK_S = 0.05
 
 
 @dataclass(frozen=True)
@@ -66,17 +68,10 @@ def run_device(at: Installation, pictures: Path, *arguments: str) -> tuple[dict[
     most = 0
     while device.alive:
         most = max(most, resident_bytes(device.pid))
-        if device.alive:
-            _pause()
+        time.sleep(LOOK_S)
     summary: dict[str, Any] = json.loads(device.wait_for_line("{", 10))
     device.stop()
     return summary, most
-
-
-def _pause() -> None:
-    import time
-
-    time.sleep(0.05)
 
 
 def resident_bytes(pid: int) -> int:

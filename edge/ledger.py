@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter, deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
@@ -39,7 +40,9 @@ class Counts:
 class Ledger:
     """Counts of one run of a device; any thread may write into it."""
 
-    def __init__(self, recovered: int = 0) -> None:
+    def __init__(self, recovered: int = 0, now_s: Callable[[], float] = time.monotonic) -> None:
+        self._now_s = now_s
+        self._first_s = self._last_s = 0.0
         self._lock = threading.Lock()
         self._counts = Counts(recovered=recovered)
         self._resends: Counter[str] = Counter()
@@ -50,6 +53,7 @@ class Ledger:
     def captured(self, n: int = 1) -> None:
         """Count pictures taken."""
         with self._lock:
+            self._first_s = self._first_s or self._now_s()
             self._counts.captured += n
 
     def dropped(self, reason: str, n: int = 1) -> None:
@@ -60,6 +64,7 @@ class Ledger:
     def finished(self, by: Finisher, *, reported: bool = True) -> None:
         """Count one frame that has its answer."""
         with self._lock:
+            self._last_s = self._now_s()
             self._counts.finished[by] += 1
             self._counts.unreported += not reported
 
@@ -102,6 +107,7 @@ class Ledger:
             journeys = list(self._journeys)
             mean_bytes = self._sent_bytes / self._sent_frames if self._sent_frames else 0.0
             resent = self._resends["resent"]
+            span_s = max(self._last_s - self._first_s, 1e-9)
         return {
             "captured": counts.captured,
             "recovered": counts.recovered,
@@ -110,6 +116,7 @@ class Ledger:
             "dropped": counts.dropped,
             "in_flight": counts.in_flight,
             "resent": resent,
+            "frames_per_s": round(sum(counts.finished.values()) / span_s, 2),
             "bytes_per_frame": round(mean_bytes, 1),
             "stages_ms": stage_percentiles(journeys),
         }
