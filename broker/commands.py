@@ -26,8 +26,8 @@ def run(
         folder: where it keeps its configuration, log, settings and sessions; a temporary one if not given
     """
     from broker.embedded import start_broker
-    from headwater.children import run_until_stopped
+    from headwater.children import stop_signals, wait_for_stop
 
-    with start_broker(kind, host, port, folder) as broker:
+    with stop_signals() as stop, start_broker(kind, host, port, folder) as broker:
         print(f"listening {broker.url} {broker.kind}", flush=True)
-        run_until_stopped([broker.child])
+        wait_for_stop(stop, [broker.child])

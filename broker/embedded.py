@@ -94,7 +94,7 @@ def choose_kind(kind: Kind) -> Literal["mosquitto", "iotcore"]:
     if kind == "mosquitto":
         raise MissingPart("mosquitto", "the broker", "install it (Debian, Ubuntu: apt install mosquitto)")
     if not has_iotcore():
-        what = "iotcore" if kind == "iotcore" else "neither mosquitto nor iotcore"
+        what = "iotcore" if kind == "iotcore" else "mosquitto or iotcore"
         remedy = "pip install 'headwater[demo]', or give the address of a broker"
         raise MissingPart(what, "the broker", remedy)
     return "iotcore"
@@ -165,7 +165,14 @@ def _launch(kind: str, host: str, port: int, folder: Path) -> Child:
     configuration = folder / "iotcore.toml"
     listen = server_url("", host, port).removeprefix("://")
     configuration.write_text(_IOTCORE_TOML.format(listen=listen))
-    command: list[str | Path] = [sys.executable, "-P", "-m", "broker.iotcore_process", configuration, _reachable(host, port)]
+    command: list[str | Path] = [
+        sys.executable,
+        "-P",
+        "-m",
+        "broker.iotcore_process",
+        configuration,
+        _reachable(host, port),
+    ]
     return start(kind, command, log=log, lines=False)
 
 

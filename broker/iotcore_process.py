@@ -23,15 +23,20 @@ MISSES = 3
 
 def watch(url: str, every_s: float = WATCH_EVERY_S) -> None:
     """Return once the broker has answered, and then failed to, several times in a row."""
-    answered, misses = False, 0
+    while not _answers(url):
+        time.sleep(every_s / 20)
+    misses = 0
     while misses < MISSES:
         time.sleep(every_s)
-        try:
-            greet_mqtt(url, ANSWER_WITHIN_S)
-        except BrokerError:
-            misses += answered
-        else:
-            answered, misses = True, 0
+        misses = 0 if _answers(url) else misses + 1
+
+
+def _answers(url: str) -> bool:
+    try:
+        greet_mqtt(url, ANSWER_WITHIN_S)
+    except BrokerError:
+        return False
+    return True
 
 
 def _end_when_silent(url: str) -> None:

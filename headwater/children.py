@@ -20,7 +20,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from types import FrameType
@@ -266,12 +266,9 @@ def last_line(log: Path) -> str:
     return next((line.strip() for line in reversed(lines) if line.strip()), "")
 
 
-def run_until_stopped(children: Sequence[Child]) -> None:
-    """Return on SIGINT or SIGTERM; the caller then stops what it started. For the main thread only.
-
-    Raises:
-        ChildError: one of the children ended by itself.
-    """
+@contextlib.contextmanager
+def stop_signals() -> Iterator[threading.Event]:
+    """Give an event that SIGINT and SIGTERM set, instead of what they did before. For the main thread only."""
     stop = threading.Event()
 
     def ask(_signal: int, _frame: FrameType | None) -> None:
@@ -279,10 +276,19 @@ def run_until_stopped(children: Sequence[Child]) -> None:
 
     before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        while not stop.wait(0.1):
-            for child in children:
-                if not child.alive:
-                    raise ChildError(child.name, f"ended with status {child.wait(1.0)}", child.last_words())
+        yield stop
     finally:
         for number, previous in before.items():
             signal.signal(number, previous)
+
+
+def wait_for_stop(stop: threading.Event, children: Sequence[Child]) -> None:
+    """Return when `stop` is set.
+
+    Raises:
+        ChildError: one of the children ended by itself.
+    """
+    while not stop.wait(0.1):
+        for child in children:
+            if not child.alive:
+                raise ChildError(child.name, f"ended with status {child.wait(1.0)}", child.last_words())

@@ -26,16 +26,17 @@ STUBBORN = [
 # A parent that starts one child of each kind, tells their numbers, and waits.
 PARENT = """
 import signal, subprocess, sys, time
-from headwater.children import run_until_stopped, start
+from headwater.children import start, stop_signals, wait_for_stop
 code = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('ready', flush=True); time.sleep(600)"
-stubborn = start("stubborn", [sys.executable, "-c", code])
-quick = start("quick", [sys.executable, "-c", "import time; print('ready', flush=True); time.sleep(600)"])
-for child in (stubborn, quick):
-    child.wait_for_line("ready", 20)
-print(stubborn.pid, quick.pid, flush=True)
-run_until_stopped([stubborn, quick])
-quick.stop()
-stubborn.stop(0.2)
+with stop_signals() as stop:
+    stubborn = start("stubborn", [sys.executable, "-c", code])
+    quick = start("quick", [sys.executable, "-c", "import time; print('ready', flush=True); time.sleep(600)"])
+    for child in (stubborn, quick):
+        child.wait_for_line("ready", 20)
+    print(stubborn.pid, quick.pid, flush=True)
+    wait_for_stop(stop, [stubborn, quick])
+    quick.stop()
+    stubborn.stop(0.2)
 """
 
 
