@@ -99,6 +99,9 @@ class Session:
 
     def _new_client(self, client_id: str, will: Will | None) -> mqtt.Client:
         client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=client_id, protocol=mqtt.MQTTv5, manual_ack=True)
+        client.max_inflight_messages_set(
+            PROTOCOL_RECEIVE_MAXIMUM
+        )  # paho cannot change it later: callers keep to `limits`
         jitter_s = random.uniform(0.2, 0.6)  # noqa: S311  not a secret
         client.reconnect_delay_set(min_delay=jitter_s, max_delay=20)  # type: ignore[arg-type]
         client.suppress_exceptions = True  # an exception in a callback would end paho's thread without a word
@@ -176,7 +179,6 @@ class Session:
             getattr(properties, "MaximumPacketSize", PROTOCOL_LIMIT_BYTES),
             getattr(properties, "ReceiveMaximum", PROTOCOL_RECEIVE_MAXIMUM),
         )
-        client.max_inflight_messages_set(self.limits.receive_maximum)
         for topic, qos in self._subscriptions:
             client.subscribe(topic, qos)
         log.info(event("connected", broker=self.address, packet_bytes=self.limits.packet_bytes))
