@@ -143,12 +143,9 @@ def _start_all(
     """Start everything, each part as soon as what it needs is there, the device last; return the device."""
     common = ["--fleet", settings.fleet, "--log-level", settings.log_level]
     broker, store = _start_servers(settings, folder, running)
-    workers = [
-        _start(
-            f"worker-{n}", ["worker", "--name", f"worker-{n}", "--broker", broker, "--store", store, *common], running
-        )
-        for n in range(1, settings.workers + 1)
-    ]
+    at = ["--broker", broker, "--store", store, *_bundle_folder(settings.bundle)]
+    names = [f"worker-{n}" for n in range(1, settings.workers + 1)]
+    workers = [_start(name, ["worker", "--name", name, *at, *common], running) for name in names]
     for worker in workers:
         worker.wait_for_line("ready", START_S)
     if settings.visualizer:
@@ -161,6 +158,14 @@ def _start_all(
     )
     device.wait_for_line("ready", START_S)
     return device
+
+
+def _bundle_folder(bundle: str) -> list[str]:
+    """Return what a worker must be told so that it finds a bundle that is not a shipped one."""
+    path = Path(bundle)
+    if path.is_dir():
+        return ["--bundles", str(path)]
+    return ["--bundles", str(path.parent)] if path.is_file() else []
 
 
 def _start_servers(settings: DemoSettings, folder: Path, running: ExitStack) -> tuple[str, str]:

@@ -20,7 +20,7 @@ def configure_logging(level: Level) -> None:
     )
 
 
-def event(name: str, **facts: Any) -> str:
+def event(name: str, /, **facts: Any) -> str:
     """Return `name key=value …` with values quoted where they hold spaces, controls or quotes."""
     return " ".join([name, *(f"{key}={_quoted(value)}" for key, value in facts.items())])
 
