@@ -48,6 +48,7 @@ Report = Literal["all", "positive"]
 SETTINGS_LIMIT_BYTES: Final = 10_000
 LONGEST_TIMEOUT_S: Final = 120.0
 TAKE_S: Final = 0.2
+SOURCE_CLOSE_S: Final = 2.0
 
 
 @dataclass(frozen=True)
@@ -147,18 +148,24 @@ class Device:
         )
 
     def _capture(self, stop: threading.Event) -> None:
-        captures = CaptureQueue(self._source.when_full, size=2)
-        capturing = threading.Thread(target=feed, args=(self._source, captures, stop), name="capture", daemon=True)
+        """Take the source's pictures until it ends, is told to, or fails. Raises: SourceError, after its last picture."""
+        captures, over = CaptureQueue(self._source.when_full, size=2), threading.Event()
+        capturing = threading.Thread(target=feed, args=(self._source, captures, over), name="capture", daemon=True)
         capturing.start()
         try:
-            while not stop.is_set() and not captures.ended and not self._has_enough():
+            while not stop.is_set() and not self._has_enough():
                 capture = captures.take(TAKE_S)
                 self._count_stale(captures)
                 if capture is not None:
                     self._frame(capture, stop)
+                elif captures.ended:
+                    captures.take(0)  # raises what the source may have ended with just now
+                    return
         finally:
+            over.set()
             captures.end()
             self._count_stale(captures)
+            capturing.join(SOURCE_CLOSE_S)
 
     def _has_enough(self) -> bool:
         return self._limits.frames is not None and self._sequence >= self._limits.frames
