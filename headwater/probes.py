@@ -8,11 +8,12 @@ import socket
 import ssl
 from urllib.parse import unquote, urlsplit
 
+from headwater.address import Address
 from headwater.errors import BrokerError, StoreError
 
-MQTT_PORTS = {"mqtt": 1883, "mqtts": 8883}
-REDIS_PORTS = {"redis": 6379, "rediss": 6379, "valkey": 6379, "valkeys": 6379}
-ENCRYPTED = {"mqtts", "rediss", "valkeys"}
+REDIS_PORT = 6379
+REDIS_SCHEMES = {"redis", "rediss", "valkey", "valkeys"}
+ENCRYPTED = {"rediss", "valkeys"}
 
 
 def free_port(host: str = "127.0.0.1") -> int:
@@ -39,32 +40,30 @@ def server_url(scheme: str, host: str, port: int) -> str:
     return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
-def greet_mqtt(url: str, timeout_s: float = 2.0) -> None:
-    """Return when the broker at `mqtt[s]://[user:password@]host[:port]` has accepted an MQTT 5 CONNECT.
+def greet_mqtt(address: Address | str, timeout_s: float = 2.0) -> None:
+    """Return when the broker there has accepted an MQTT 5 CONNECT.
 
     Source: MQTT 5.0, sections 3.1 and 3.2.
 
     Raises:
+        SettingsError: that is no address of a broker.
         BrokerError: nothing answers there, it is no MQTT 5 broker, or it refused.
     """
-    address = urlsplit(url)
-    if address.scheme not in MQTT_PORTS:
-        raise BrokerError(f"broker address {url!r} has scheme {address.scheme!r}; write mqtt://host or mqtts://host")
-    where = f"{address.hostname}:{address.port or MQTT_PORTS[address.scheme]}"
+    to = Address.parse(address) if isinstance(address, str) else address
     try:
-        with _connection(url, MQTT_PORTS, timeout_s) as link:
-            link.sendall(_connect_packet(address.username, address.password))
+        with _connection(to.host, to.port, timeout_s, to.tls_context() if to.tls else None) as link:
+            link.sendall(_connect_packet(to.username, to.password))
             answer = link.recv(5)
             with contextlib.suppress(OSError):
                 link.sendall(b"\xe0\x00")
     except OSError as error:
-        raise BrokerError(f"no broker at {where}: {error}; start one with: headwater broker run") from None
+        raise BrokerError(f"no broker at {to}: {error}; start one with: headwater broker run") from None
     # CONNACK: type, a length of one or two bytes (its properties may be long), flags, reason.
-    if len(answer) < 4 or answer[0] != 0x20:
-        raise BrokerError(f"{where} answers, but not in MQTT 5 (got {answer!r}); give a broker that speaks MQTT 5")
+    if len(answer) < 5 or answer[0] != 0x20:
+        raise BrokerError(f"{to} answers, but not in MQTT 5 (got {answer!r}); give a broker that speaks MQTT 5")
     reason = answer[3] if answer[1] < 0x80 else answer[4]
     if reason:
-        raise BrokerError(f"the broker at {where} refused with reason {reason:#04x}; check user name and password")
+        raise BrokerError(f"the broker at {to} refused with reason {reason:#04x}; check user name and password")
 
 
 def ping_redis(url: str, timeout_s: float = 2.0) -> None:
@@ -76,12 +75,14 @@ def ping_redis(url: str, timeout_s: float = 2.0) -> None:
         StoreError: nothing answers there, or something else than PONG.
     """
     address = urlsplit(url)
-    if address.scheme not in REDIS_PORTS:
+    if address.scheme not in REDIS_SCHEMES:
         raise StoreError(f"store address {url!r} has scheme {address.scheme!r}; write redis://host or rediss://host")
-    where = f"{address.hostname}:{address.port or REDIS_PORTS[address.scheme]}"
+    host, port = address.hostname or "127.0.0.1", address.port or REDIS_PORT
+    where = f"{host}:{port}"
     words = [unquote(word) for word in (address.username, address.password) if word]
     try:
-        with _connection(url, REDIS_PORTS, timeout_s) as link, link.makefile("rb") as answers:
+        tls = ssl.create_default_context() if address.scheme in ENCRYPTED else None
+        with _connection(host, port, timeout_s, tls) as link, link.makefile("rb") as answers:
             if words:
                 link.sendall(_resp("AUTH", *words))
                 answers.readline()
@@ -97,14 +98,12 @@ def _family(host: str) -> socket.AddressFamily:
     return socket.AF_INET6 if ":" in host else socket.AF_INET
 
 
-def _connection(url: str, ports: dict[str, int], timeout_s: float) -> socket.socket:
-    address = urlsplit(url)
-    host = address.hostname or "127.0.0.1"
-    link = socket.create_connection((host, address.port or ports[address.scheme]), timeout=timeout_s)
-    if address.scheme not in ENCRYPTED:
+def _connection(host: str, port: int, timeout_s: float, tls: ssl.SSLContext | None) -> socket.socket:
+    link = socket.create_connection((host, port), timeout=timeout_s)
+    if tls is None:
         return link
     try:
-        return ssl.create_default_context().wrap_socket(link, server_hostname=host)
+        return tls.wrap_socket(link, server_hostname=host)
     except OSError:
         link.close()
         raise
@@ -112,7 +111,7 @@ def _connection(url: str, ports: dict[str, int], timeout_s: float) -> socket.soc
 
 def _connect_packet(username: str | None, password: str | None) -> bytes:
     """Return a CONNECT with clean start and 60 s keep-alive."""
-    words = [unquote(word).encode() for word in (username, password) if word is not None]
+    words = [word.encode() for word in (username, password) if word is not None]
     flags = 0x02 | (0x80 if username is not None else 0) | (0x40 if password is not None else 0)
     client = f"headwater-probe-{os.getpid()}".encode()
     payload = b"".join(len(word).to_bytes(2, "big") + word for word in (client, *words))

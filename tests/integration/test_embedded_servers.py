@@ -14,6 +14,7 @@ import redis
 
 from broker.embedded import start_broker
 from cloud_worker.embedded_store import start_store
+from headwater.address import Address
 from headwater.children import start
 from headwater.errors import BrokerError, StoreError
 from headwater.probes import free_port, greet_mqtt, ping_redis, port_is_free
@@ -139,6 +140,6 @@ def test_a_wrong_password_is_a_refusal(tmp_path: Path) -> None:
     configuration.write_text(f"listener {port} 127.0.0.1\npassword_file {passwords}\nuser root\n")
     with start("mosquitto", [program, "-c", configuration], log=tmp_path / "log", lines=False):
         assert eventually(lambda: not port_is_free("127.0.0.1", port))
-        greet_mqtt(f"mqtt://cam1:right%3Aword@127.0.0.1:{port}")
+        greet_mqtt(Address("127.0.0.1", port, username="cam1", password="right:word"))
         with pytest.raises(BrokerError, match="refused with reason 0x87"):
-            greet_mqtt(f"mqtt://cam1:wrong@127.0.0.1:{port}")
+            greet_mqtt(Address("127.0.0.1", port, username="cam1", password="wrong"))
