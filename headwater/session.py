@@ -6,11 +6,13 @@ never runs foreign work on paho's network thread: callbacks get an event and mus
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import random
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final
@@ -91,6 +93,7 @@ class Session:
         self._subscriptions = list(subscriptions)
         self._callbacks, self._keepalive_s = callbacks, keepalive_s
         self._connection, self._problem = 0, ""
+        self._last: mqtt.MQTTMessageInfo | None = None
         self._connected = threading.Event()
         self._connect_properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
         self._connect_properties.ReceiveMaximum = receive_maximum
@@ -133,11 +136,28 @@ class Session:
             problem = self._problem or "no answer; start one with: headwater broker run"
             raise BrokerError(f"no session with {self.address} within {deadline_s:g} s: {problem}")
 
-    def stop(self) -> None:
-        """Say goodbye to the broker and end the network thread; what waits to be sent is sent first."""
+    def stop(self, deadline_s: float = 5.0) -> None:
+        """Say goodbye and end the network thread, once the broker has what was handed over or the deadline passed."""
+        taken = self._broker_took_all(deadline_s)
+        line = self._client.socket()
         self._client.disconnect()
+        if not taken and line is not None:
+            with contextlib.suppress(OSError):
+                line.shutdown(socket.SHUT_RDWR)  # the goodbye would wait behind what the broker does not take
         self._client.loop_stop()
         self._connected.clear()
+
+    def _broker_took_all(self, deadline_s: float) -> bool:
+        """Wait for the last acknowledgement: closing before it came resets the connection and loses what is under way."""
+        until = time.monotonic() + deadline_s
+        while self._last is not None and self.is_connected and time.monotonic() < until:
+            try:
+                self._last.wait_for_publish(0.05)
+                if self._last.is_published():
+                    return True
+            except RuntimeError:  # it was handed over while there was no connection
+                return True
+        return self._last is None
 
     @property
     def is_connected(self) -> bool:
@@ -163,7 +183,10 @@ class Session:
         """
         if len(payload) + PACKET_OVERHEAD_BYTES > self.limits.packet_bytes:
             raise TooLarge("message", len(payload), self.limits.packet_bytes - PACKET_OVERHEAD_BYTES)
-        return self._client.publish(topic, payload, qos, retain, properties).mid
+        handed_over = self._client.publish(topic, payload, qos, retain, properties)
+        if qos:
+            self._last = handed_over
+        return handed_over.mid
 
     def ack(self, message: Received) -> None:
         """Tell the broker that `message` is done with; one from an earlier connection is not ours to acknowledge."""
@@ -205,6 +228,8 @@ class Session:
             self._connected.clear()
             log.info(event("disconnected", broker=self.address, reason=code))
             self._callbacks.on_disconnected()
+        elif not self._problem:
+            self._note("the broker hung up before it accepted us; check TLS, user name and password")
 
     def _on_message(self, _client: Any, _data: Any, message: mqtt.MQTTMessage) -> None:
         properties = message.properties
