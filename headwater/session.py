@@ -139,7 +139,7 @@ class Session:
     def stop(self, deadline_s: float = 5.0) -> None:
         """Say goodbye and end the network thread, once the broker has what was handed over or the deadline passed."""
         taken = self._broker_took_all(deadline_s)
-        line = self._client.socket()
+        line: Any = self._client.socket()
         self._client.disconnect()
         if not taken and line is not None:
             with contextlib.suppress(OSError):
@@ -148,7 +148,7 @@ class Session:
         self._connected.clear()
 
     def _broker_took_all(self, deadline_s: float) -> bool:
-        """Wait for the last acknowledgement: closing before it came resets the connection and loses what is under way."""
+        """Wait for the last acknowledgement: to close before it comes resets the connection and loses what is on its way."""
         until = time.monotonic() + deadline_s
         while self._last is not None and self.is_connected and time.monotonic() < until:
             try:
