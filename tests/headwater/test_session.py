@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.reasoncodes import ReasonCode
 
 from headwater.address import Address
 from headwater.errors import BrokerError, SettingsError, TooLarge
@@ -86,3 +87,12 @@ def test_acknowledging_without_a_connection_does_nothing() -> None:
     """A message of a connection that is gone is left to the broker to send again."""
     Session(ADDRESS, "test", Callbacks()).ack(Received("t", b"", 1, 1, 0))
     assert not Session(ADDRESS, "test", Callbacks()).is_connected
+
+
+def test_a_refused_subscription_is_an_error_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    """A subscription that the broker denies would be silence for ever."""
+    session = Session(ADDRESS, "test", Callbacks())
+    granted, refused = ReasonCode(PacketTypes.SUBACK, "Granted QoS 1"), ReasonCode(PacketTypes.SUBACK, "Not authorized")
+    session._on_subscribe(None, None, 1, [granted, refused], None)
+    assert [record.levelname for record in caplog.records] == ["ERROR"]
+    assert "Not authorized" in caplog.text
