@@ -148,7 +148,7 @@ class Session:
         self._connected.clear()
 
     def _broker_took_all(self, deadline_s: float) -> bool:
-        """Wait for the last acknowledgement: to close before it comes resets the connection and loses what is on its way."""
+        """Wait for the last acknowledgement: to close earlier resets the connection and loses what is on its way."""
         until = time.monotonic() + deadline_s
         while self._last is not None and self.is_connected and time.monotonic() < until:
             try:
