@@ -1,0 +1,81 @@
+"""The site, put together from its parts; nothing happens at import."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from dash import Dash
+from fastapi import FastAPI
+
+from visualizer import callbacks, live
+from visualizer.devices import Devices
+from visualizer.pages import shell
+from visualizer.reader import Follower, Store
+from visualizer.security import SecurityHeaders, content_policy
+from visualizer.window import CAPACITY, Window
+
+HERE: Final = Path(__file__).parent
+OSM_TILES: Final = "https://tile.openstreetmap.org/{z}/{x}/{y}.png"
+
+
+@dataclass(frozen=True)
+class Site:
+    """A whole site: `asgi` is what a web server runs between `start` and `stop`."""
+
+    asgi: Any
+    dash: Dash
+    window: Window
+    follower: Follower
+    devices: Devices
+
+    def start(self) -> None:
+        """Begin to follow the store and to listen to the devices; neither has to be there yet."""
+        self.follower.start()
+        self.devices.start()
+
+    def stop(self) -> None:
+        """End both."""
+        self.devices.stop()
+        self.follower.stop()
+
+
+def create_app(
+    store: Store, devices: Devices, *, fleet: str = "demo", window_frames: int = CAPACITY, tiles: str = OSM_TILES
+) -> Site:
+    """Return the site of one fleet; `tiles` is a tile address, or nothing for a site that never asks for tiles."""
+    window, bell = Window(window_frames), live.Bell()
+    follower = Follower(store, window)
+    follower.on_change = devices.on_change = bell.ring
+    server = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    app = _dash(server, fleet, tiles)
+    callbacks.register(app, callbacks.Source(store, window, devices, fleet, time.time_ns))
+    news = live.News(window, devices, lambda: follower.connection)
+    server.add_api_websocket_route(live.PATH, live.Live(news, bell).__call__)
+    return Site(SecurityHeaders(server, content_policy(app.csp_hashes(), tiles)), app, window, follower, devices)
+
+
+def _dash(server: FastAPI, fleet: str, tiles: str) -> Dash:
+    app = Dash(
+        __name__,
+        server=server,  # type: ignore[arg-type]  # their annotation forgets instances
+        backend="fastapi",
+        title=f"Headwater {fleet}",
+        update_title="",
+        assets_folder=str(HERE / "assets"),
+        assets_ignore=r".*\.(md|json)$",
+        meta_tags=[
+            {"name": "viewport", "content": "width=device-width, initial-scale=1"},
+            {"name": "color-scheme", "content": "light dark"},
+            {"name": "headwater-tiles", "content": tiles},
+        ],
+        suppress_callback_exceptions=True,
+        health_endpoint="health",
+        compress=True,
+        add_log_handler=False,
+    )
+    app.backend.websocket_capability = False  # or every browser opens a second websocket that carries nothing
+    app.layout = shell.layout(fleet)
+    return app

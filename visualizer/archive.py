@@ -1,0 +1,69 @@
+"""Frames older than the window, read from the store on request, bounded and thinned."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from headwater.errors import WireError
+from headwater.messages import StoredJourney, decode_json
+from visualizer.reader import LATE_JOURNEY_MS, PAGE, RECORD_LIMIT_BYTES, Store, decoded
+from visualizer.window import Sighting, Window
+
+SLICES: Final = 20
+LATE_FRAME_MS: Final = 86_400_000
+"""A frame may wait this long in a device's spool and is still found under its time of capture."""
+_ENTRY = re.compile(r"^[0-9]{1,15}-[0-9]{1,10}\Z")
+
+
+@dataclass(frozen=True)
+class Past:
+    """Frames of a span of time; `thinned` when some were left out."""
+
+    sightings: list[Sighting]
+    thinned: bool
+
+
+def slices(start_ms: int, end_ms: int, count: int = SLICES) -> Iterator[tuple[int, int]]:
+    """Yield `count` spans that cover start to end without gap or overlap."""
+    step = max(1, -(-(end_ms - start_ms + 1) // count))
+    for begin in range(start_ms, end_ms + 1, step):
+        yield begin, min(end_ms, begin + step - 1)
+
+
+def between(store: Store, start_ms: int, end_ms: int, now_ms: int) -> Past:
+    """Return the frames captured from start to end, at most PAGE from each of SLICES spans. Raises: StoreError."""
+    found: list[Sighting] = []
+    thinned = False
+    for begin, end in slices(max(0, start_ms), min(now_ms, end_ms + LATE_FRAME_MS)):
+        page = store.between("results", str(begin), str(end), PAGE)
+        thinned = thinned or len(page) == PAGE
+        found += [s for s in decoded(page) if start_ms <= s.record.captured_ns // 1_000_000 <= end_ms]
+    return Past(found, thinned)
+
+
+def find(store: Store, window: Window, entry: str, frame_id: str) -> tuple[Sighting | None, StoredJourney | None]:
+    """Return a frame and its journey, from the window or else from the store. Raises: StoreError."""
+    sighting = window.find(frame_id)
+    if sighting is not None:
+        return sighting, window.journey(frame_id)
+    if not _ENTRY.match(entry):
+        return None, None
+    for old in decoded(store.between("results", entry, entry, 1)):
+        if old.frame_id == frame_id:
+            return old, _old_journey(store, old)
+    return None, None
+
+
+def _old_journey(store: Store, sighting: Sighting) -> StoredJourney | None:
+    start_ms = int(sighting.entry.partition("-")[0])
+    for _, content in store.between("journeys", str(start_ms), str(start_ms + LATE_JOURNEY_MS), 8 * PAGE):
+        try:
+            journey = decode_json(StoredJourney, content, RECORD_LIMIT_BYTES)
+        except WireError:
+            continue
+        if f"{journey.device}-{journey.boot}-{journey.sequence}" == sighting.frame_id:
+            return journey
+    return None

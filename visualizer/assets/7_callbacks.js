@@ -1,0 +1,97 @@
+/* What Dash calls in the browser; the names stand in callbacks.py. */
+"use strict";
+(() => {
+  const hw = window.headwater;
+  const { filter } = hw.frames;
+  const PAGES = { "/": "map", "/stages": "stages", "/devices": "devices" };
+  let begun = false;
+  let asked = 0;
+
+  function begin() {
+    if (begun) return;
+    begun = true;
+    hw.panel.begin();
+    hw.live.connect();
+  }
+
+  function show_page(path) {
+    const rest = `/${(path ?? "/").slice(hw.prefix().length)}`.replace(/\/$/, "") || "/";
+    const page = PAGES[rest] ?? "map";
+    document.documentElement.dataset.page = page;
+    document.querySelectorAll("nav a").forEach((link) => {
+      const current = link.classList.contains(`tab-${page}`);
+      if (current) link.setAttribute("aria-current", "page");
+      else link.removeAttribute("aria-current");
+    });
+    begin();
+    hw.live.nudge();
+    dispatchEvent(new Event("resize"));
+  }
+
+  function timeInputs(time) {
+    const box = hw.byId("time-inputs");
+    box.hidden = time !== "custom";
+    if (box.hidden || box.children.length) return;
+    for (const [name, text] of [["from", "from (UTC)"], ["to", "to"]]) {
+      const input = hw.element("input", { type: "datetime-local", step: "1", id: `time-${name}` });
+      input.addEventListener("change", () => hw.setProps("time-bounds", { data: bounds() }));
+      box.append(hw.element("label", {}, text, input));
+    }
+  }
+
+  const moment = (id) => Date.parse(`${hw.byId(id)?.value ?? ""}Z`);
+  const bounds = () => ({ from_ms: moment("time-from") || 0, to_ms: moment("time-to") || null });
+
+  function filterNow(devices, task, time, limits) {
+    filter.devices = devices?.length ? new Set(devices) : null;
+    if (task && task !== filter.task) {
+      filter.task = task;
+      filter.hidden.clear();
+    }
+    filter.time = time ?? "all";
+    filter.from_ms = limits?.from_ms ?? 0;
+    filter.to_ms = limits?.to_ms ?? Infinity;
+    timeInputs(filter.time);
+    askPast();
+    hw.tell("redraw");
+  }
+
+  /* Older frames than the live ones come from the store, asked for when a filter reaches back to them. */
+  function askPast() {
+    hw.frames.past.clear();
+    const note = hw.byId("time-note");
+    note.textContent = "";
+    if (!hw.frames.reachesBeyond()) return;
+    note.textContent = "reading older frames…";
+    const [from, to] = hw.frames.span();
+    const wanted = { from_ms: Math.round(Math.max(0, from)), to_ms: Math.round(Math.min(Date.now(), to)) };
+    hw.setProps("archive-wanted", { data: { ...wanted, token: ++asked } });
+  }
+
+  function archive(answer) {
+    if (!answer || answer.token !== asked) return;
+    const note = hw.byId("time-note");
+    note.textContent = answer.away ? "older frames: the store is away" : answer.thinned ? "older frames are thinned out" : "";
+    hw.frames.takePast(answer.rows);
+  }
+
+  function select(chosen) {
+    hw.map.mark(chosen);
+    hw.live.watch(chosen?.id ?? null);
+    hw.panel.lists();
+    if (chosen && matchMedia("(max-width: 800px)").matches) hw.byId("details").scrollIntoView({ block: "nearest" });
+  }
+
+  const quiet = (work) => (...given) => {
+    work(...given);
+    return window.dash_clientside.no_update;
+  };
+  window.dash_clientside ??= {};
+  window.dash_clientside.headwater = {
+    show_page: quiet(show_page),
+    filter: quiet(filterNow),
+    follow: quiet((value) => hw.map.setFollow(Boolean(value?.length))),
+    select: quiet(select),
+    archive: quiet(archive),
+  };
+})();

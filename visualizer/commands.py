@@ -1,0 +1,69 @@
+"""The command of the site."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+
+def visualizer(
+    *,
+    store: str = "redis://127.0.0.1:6379",
+    broker: str | None = None,
+    username: str | None = None,
+    password: str | None = None,
+    fleet: str = "demo",
+    host: str = "127.0.0.1",
+    port: int = 8050,
+    window_frames: int = 5000,
+    tiles: str = "https://tile.openstreetmap.org/{z}/{x}/{y}.png",
+    log_level: Literal["debug", "info", "warning", "error"] = "info",
+) -> None:
+    """Run the site: live map, stage times, devices.
+
+    Prints one line when it answers: listening http://127.0.0.1:8050
+
+    Store and broker need not be there yet, and may go and come back.
+
+    Example: headwater visualizer --store redis://127.0.0.1:6379 --broker mqtt://127.0.0.1:1883
+
+    Args:
+        store: the Redis or Valkey that the workers write to
+        broker: where the devices report, mqtt://HOST[:PORT]; without it the devices are those in the store
+        username: for the broker
+        password: for the broker; better set as HEADWATER_PASSWORD
+        fleet: the fleet to show
+        host: the address to listen on; the site asks nobody for a password, so the default is this machine only
+        port: the port to listen on; 0 takes a free one
+        window_frames: how many of the newest frames every browser holds
+        tiles: the address of street tiles, asked for by the browser; none for a map that asks nobody
+        log_level: what is written to stderr
+    """
+    from headwater.errors import SettingsError
+    from headwater.logs import configure_logging
+    from headwater.session import Address
+    from headwater.topics import checked_name
+    from visualizer.app import create_app
+    from visualizer.devices import Devices, NoBroker, StatusReader
+    from visualizer.reader import RedisStore
+    from visualizer.server import bind, serve
+
+    configure_logging(log_level)
+    checked_name("fleet", fleet)
+    if not 1 <= window_frames <= 100_000:
+        raise SettingsError(f"window-frames: got {window_frames}, expected 1 to 100000")
+    devices: Devices = NoBroker()
+    if broker is not None:
+        devices = StatusReader(Address.parse(broker, username=username, password=password), fleet)
+    with bind(host, port) as sock:
+        site = create_app(
+            RedisStore(store, fleet),
+            devices,
+            fleet=fleet,
+            window_frames=window_frames,
+            tiles="" if tiles == "none" else tiles,
+        )
+        site.start()
+        try:
+            serve(site.asgi, sock)
+        finally:
+            site.stop()

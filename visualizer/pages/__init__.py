@@ -1,0 +1,1 @@
+"""The three pages and what is around them: layout only."""

@@ -1,0 +1,60 @@
+"""Runs the site on a port until it is told to stop."""
+
+from __future__ import annotations
+
+import socket
+from typing import Any
+
+import uvicorn
+
+from headwater.errors import SettingsError
+from visualizer.live import LARGEST_WORD
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """Return a socket bound to the address; port 0 takes a free one. Raises: SettingsError."""
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, kind, protocol, _, address = found[0]
+        sock = socket.socket(family, kind, protocol)
+    except (OSError, OverflowError, UnicodeError) as error:
+        raise SettingsError(f"host {host!r}, port {port}: {error}") from None
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind(address)
+    except (OSError, OverflowError) as error:
+        sock.close()
+        reason = getattr(error, "strerror", None) or error
+        raise SettingsError(f"cannot listen on {host}:{port}: {reason}; choose another --port") from None
+    return sock
+
+
+def address_of(sock: socket.socket) -> str:
+    """Return the http address at which people reach the socket from this machine."""
+    host, port = sock.getsockname()[:2]
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+class _Announcing(uvicorn.Server):
+    """A server that says on stdout when it answers."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, then print the one line that others wait for."""
+        await super().startup(sockets)
+        if self.started and sockets:
+            print(f"listening {address_of(sockets[0])}", flush=True)  # noqa: T201  the result of the command
+
+
+def serve(asgi: Any, sock: socket.socket) -> None:
+    """Serve on the socket until SIGTERM or SIGINT, then close every connection within two seconds."""
+    config = uvicorn.Config(
+        asgi,
+        log_level="warning",
+        access_log=False,
+        ws_max_size=4 * LARGEST_WORD,
+        ws_ping_interval=20,
+        timeout_graceful_shutdown=2,
+        server_header=False,
+        lifespan="off",
+    )
+    _Announcing(config).run(sockets=[sock])
