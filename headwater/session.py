@@ -140,6 +140,7 @@ class Session:
         """Say goodbye and end the network thread, once the broker has what was handed over or the deadline passed."""
         taken = self._broker_took_all(deadline_s)
         line: Any = self._client.socket()
+        self._client.disable_logger()  # paho 2.2 calls the socket that it has just closed an error
         self._client.disconnect()
         if not taken and line is not None:
             with contextlib.suppress(OSError):
