@@ -19,6 +19,7 @@ from models.structure import TRAVELS
 Array = NDArray[Any]
 Shape = tuple[int, ...]
 IMAGE, DEVICE = "image", "device"
+_REFUSALS = (ValueError, RuntimeError, MemoryError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +76,7 @@ class Part:
         try:
             self._interpreter = new_interpreter(self._content, self._threads, self._xnnpack)
             self._interpreter.allocate_tensors()
-        except (ValueError, RuntimeError) as error:
+        except _REFUSALS as error:
             raise RunError(self.label, _one_line(error), "convert the model for the runtime installed here") from error
         self._input_places = [detail["index"] for detail in self._interpreter.get_input_details()]
         self._shapes = self._declared
@@ -107,7 +108,7 @@ class Part:
             interpreter.set_tensor(place, array)
         try:
             interpreter.invoke()
-        except (ValueError, RuntimeError) as error:
+        except _REFUSALS as error:
             raise RunError(self.label, _one_line(error), "run `headwater models cuts` on it to look closer") from error
         return tuple(interpreter.get_tensor(place) for place in self._output_places)
 
@@ -142,7 +143,7 @@ class Part:
             for place, shape in zip(self._input_places, shapes, strict=True):
                 self._interpreter.resize_tensor_input(place, shape)
             self._interpreter.allocate_tensors()
-        except (ValueError, RuntimeError) as error:
+        except _REFUSALS as error:
             self._load()
             raise RunError(self.label, _one_line(error), f"it does not take inputs of {shapes}") from error
         self._shapes = shapes

@@ -85,7 +85,7 @@ class _Reader:
         if kind == "union":
             return self.table(target, self._union_table(field, found.get(field + "_type", 0), position))
         if kind == "string":
-            return str(self._elements(target, 1, field), "utf-8", "surrogateescape")
+            return self._string(target, field)
         if kind[0] == "[":
             return self._vector(target, kind[1:-1], field)
         return self.table(target, kind)
@@ -108,6 +108,12 @@ class _Reader:
         if self._vector_bytes_left < 0:
             raise self._broken(f"{field} of {size_bytes} B", position)
         return self._view[position + 4 : position + 4 + size_bytes]
+
+    def _string(self, position: int, field: str) -> str:
+        try:
+            return str(self._elements(position, 1, field), "utf-8")
+        except UnicodeDecodeError as error:
+            raise ModelFileError(self._origin, f"{field} at byte {position} is not UTF-8 text") from error
 
     def _vector(self, position: int, kind: str, field: str) -> tuple[Any, ...] | memoryview:
         element_bytes = _SCALAR_BYTES.get(kind, 4)
@@ -212,7 +218,7 @@ class _Writer:
         if kind == "union":
             return self.table(value, UNIONS[field][owner[field + "_type"]])
         if kind == "string":
-            text = value.encode("utf-8", "surrogateescape")
+            text = value.encode()
             return self._vector(len(text), text + b"\0", 4)
         if kind == "[B]":
             return self._vector(len(value), value, _BLOB_ALIGNMENT)

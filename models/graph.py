@@ -13,6 +13,7 @@ from models.extract import operators_between, part_model
 from models.flatbuffer import Table, decode, encode
 from models.madds import madds
 from models.names import short_names
+from models.semantics import check_operator
 from models.structure import (
     TRAVELS,
     Operator,
@@ -57,6 +58,8 @@ class Graph:
         self._output_indices = _ends(self._subgraph, "outputs", len(self.tensors), origin)
         check_indices(names, len(self.tensors), f"signature {self.signature!r}", origin)
         check_order(self.tensors, self.operators, self._input_indices, self._output_indices, origin)
+        for operator in self.operators:
+            check_operator(operator, self.tensors, origin)
         ends = {*self._input_indices, *self._output_indices}
         self.signature_names = {index: name for index, name in names.items() if index in ends}
 
@@ -120,7 +123,7 @@ class Graph:
             return self._by_name[name]
         digits = name.removeprefix("#") if isinstance(name, str) and name.startswith("#") else name
         number = int(digits) if isinstance(digits, int) or digits.isdecimal() else -1
-        if number in self.activations:
+        if number in self.activations or number in self._output_indices:
             return number
         nearest = difflib.get_close_matches(str(name), self.names.values(), n=3)
         raise TensorNotFound(str(name), self.origin, nearest)
