@@ -1,0 +1,95 @@
+"""Facts of this machine, each None where it cannot be known."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import platform
+import shutil
+import subprocess
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+# Source: adjtimex(2): modes 0 only reads; 5 is TIME_ERROR, a clock that nothing synchronises.
+_TIMEX_BYTES, _TIME_ERROR = 512, 5
+SYSTEMD_SYNCHRONISED = Path("/run/systemd/timesync/synchronized")
+MORE_FOLDERS = ("/usr/sbin", "/usr/local/sbin")
+
+
+def package_version(name: str) -> str | None:
+    """Return the version of an installed Python package."""
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def program(name: str) -> str | None:
+    """Return the path of a program, looked for in the system's folders, too."""
+    return shutil.which(name, path=os.pathsep.join((os.environ.get("PATH", os.defpath), *MORE_FOLDERS)))
+
+
+def first_line(*command: str, timeout_s: float = 5.0) -> str | None:
+    """Return the first line that a program prints."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=timeout_s, check=False, errors="replace")
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return next(iter((done.stdout or done.stderr).splitlines()), None)
+
+
+def processor() -> str:
+    """Return the processor's name, or at least its architecture."""
+    try:
+        text = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        text = ""
+    for key in ("model name", "Model", "Hardware"):
+        for line in text.splitlines():
+            name, _, value = line.partition(":")
+            if name.strip() == key and value.strip():
+                return value.strip()
+    return platform.machine()
+
+
+def usable_cores() -> int:
+    """Return how many processor cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def memory_bytes() -> tuple[int, int] | None:
+    """Return the machine's memory and how much of it is available."""
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+    except OSError:
+        return None
+    found = {line.split(":")[0]: int(line.split()[1]) * 1024 for line in lines if line.endswith("kB")}
+    if not {"MemTotal", "MemAvailable"} <= found.keys():
+        return None
+    return found["MemTotal"], found["MemAvailable"]
+
+
+def clock_synchronised() -> bool | None:
+    """Return whether something keeps this machine's clock right."""
+    if SYSTEMD_SYNCHRONISED.exists():
+        return True
+    try:
+        state = ctypes.CDLL(None).adjtimex(ctypes.create_string_buffer(_TIMEX_BYTES))
+    except (OSError, AttributeError):
+        return None
+    return None if state < 0 else state != _TIME_ERROR
+
+
+def free_disk_bytes(folder: Path) -> int | None:
+    """Return the room for a folder that may not exist yet, None where this user may not write."""
+    place = folder.expanduser().absolute()
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    if not os.access(place, os.W_OK | os.X_OK):
+        return None
+    return shutil.disk_usage(place).free
+
+
+def cameras() -> list[str]:
+    """Return the camera devices, as in /dev/video0."""
+    return sorted(str(path) for path in Path("/dev").glob("video*"))
