@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections import OrderedDict
-from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
 
 from edge.ledger import Ledger
-from edge.outbox import Outbox
+from edge.outbox import Outbox, SentFrame
 from edge.spool import Key
 from headwater.clock import ClockOffset, Offset, RoundTrip, Stage, one_way_ns
 from headwater.errors import WireError
@@ -23,32 +21,13 @@ KNOWN_WORKERS: Final = 64
 JOURNEYS_IN_A_MESSAGE: Final = 256
 
 
-@dataclass(frozen=True)
-class SentFrame:
-    """What is remembered of a frame while its result is awaited."""
-
-    stages_ns: Mapping[Stage, int]
-    finished_here: bool
-
-
 class Confirmations:
     """Takes results in, lets their frames go, and gathers the journeys to report."""
 
     def __init__(self, device: str, outbox: Outbox, ledger: Ledger) -> None:
         self._device, self._outbox, self._ledger = device, outbox, ledger
-        self._sent: dict[Key, SentFrame] = {}
         self._offsets: OrderedDict[str, ClockOffset] = OrderedDict()
         self._journeys: list[Journey] = []
-
-    def sent(self, key: Key, frame: SentFrame) -> bool:
-        """Remember a frame that is on its way; tell whether it is so for the first time in this run."""
-        first = key not in self._sent
-        self._sent[key] = frame
-        return first
-
-    def forget(self, key: Key) -> None:
-        """Wait for a frame's result no longer."""
-        self._sent.pop(key, None)
 
     def answered(self, payload: bytes, at_ns: int) -> None:
         """Take one result as it came in at `at_ns`; one that is unreadable or came before changes nothing."""
@@ -60,30 +39,33 @@ class Confirmations:
         key = Key(result.id.boot, result.id.sequence)
         if result.id.device != self._device:
             return
-        sent = self._sent.pop(key, None) or self._of_earlier_run(key)
+        sent = self._outbox.remembered(key)
+        finished_here = sent.finished_here if sent else self._was_finished_here(key)
         if not self._outbox.confirmed(key):
             return
         if result.refused is not None:
             log.warning(event("frame refused", sequence=key.sequence, worker=result.worker, reason=result.refused))
             self._ledger.dropped("refused")
             return
-        self._ledger.finished("device" if sent.finished_here else "worker")
-        self._tell(key, sent, result, at_ns)
+        self._ledger.finished("device" if finished_here else "worker")
+        if sent is not None:
+            self._tell(key, sent, result, at_ns)
 
-    def _of_earlier_run(self, key: Key) -> SentFrame:
+    def _was_finished_here(self, key: Key) -> bool:
+        """Look into the spool for a frame that only an earlier run has sent."""
         frame = self._outbox.load(key)
-        return SentFrame({}, frame is not None and isinstance(frame.body, Finished))
+        return frame is not None and isinstance(frame.body, Finished)
 
     def _tell(self, key: Key, sent: SentFrame, result: Result, at_ns: int) -> None:
         trip = RoundTrip(result.sent_ns, result.received_ns, result.replied_ns, at_ns)
         offset = self._offset_of(result.worker, trip, at_ns)
-        if offset is None or not sent.stages_ns:
+        if offset is None:
             return
         uplink_ns, downlink_ns = one_way_ns(trip, offset)
-        total_ns = max(0, at_ns - result.sent_ns) + sum(sent.stages_ns.values())
-        way_ns: dict[Stage, int] = {"uplink": uplink_ns, "downlink": downlink_ns}
-        stages_ns = {**sent.stages_ns, **result.stages_ns, **way_ns}
-        self._ledger.journey(stages_ns, total_ns)
+        spool_ns = max(0, result.sent_ns - sent.spooled_ns)
+        total_ns = sum(sent.stages_ns.values()) + spool_ns + max(0, at_ns - result.sent_ns)
+        own_ns: dict[Stage, int] = {**sent.stages_ns, "spool": spool_ns, "uplink": uplink_ns, "downlink": downlink_ns}
+        self._ledger.journey({**result.stages_ns, **own_ns}, total_ns)
         journey = Journey(key.boot, key.sequence, uplink_ns, downlink_ns, offset.uncertainty_ns, total_ns)
         if len(self._journeys) < JOURNEYS_IN_A_MESSAGE:
             self._journeys.append(journey)

@@ -22,7 +22,7 @@ from edge.splits import checked_split, resolve_codec
 from edge.spool import Spool
 from headwater.clock import Stage, StageClock, Stopwatch
 from headwater.codec import LOSSLESS
-from headwater.errors import BadTensor, SettingsError, WireError
+from headwater.errors import SettingsError, WireError
 from headwater.logs import event
 from headwater.messages import (
     VERSION,
@@ -95,7 +95,7 @@ class Device:
         self._clock = StageClock()
         self._since_ns = self._clock.now_ns()
         self.ledger = Ledger(recovered=len(spool))
-        delivery = Delivery(limits.timeout_s, LONGEST_TIMEOUT_S, random.random)
+        delivery = Delivery(limits.timeout_s, max(limits.timeout_s, LONGEST_TIMEOUT_S), random.random)
         outbox = Outbox(spool, delivery, self.ledger, limits.frame_bytes)
         self._sender = Sender(
             name, topics, outbox, self.ledger, self._clock, self, window=limits.window, expire_s=limits.expire_s
@@ -111,11 +111,11 @@ class Device:
     def run(self, address: Address, stop: threading.Event, on_ready: Callable[[], None]) -> dict[str, Any]:
         """Run until the source ends or `stop` is set, then until all is confirmed; return the run's figures."""
         session = self._session(address)
-        session.start()
         sending = threading.Thread(target=self._sender.run, args=(session,), name="sender")
+        session.start()
         sending.start()
-        on_ready()
         try:
+            on_ready()
             self._capture(stop)
         finally:
             self._sender.finish(self._limits.drain_s if stop.is_set() else float("inf"))
@@ -123,6 +123,7 @@ class Device:
             session.stop()
             self._location.close()
             self._spool.close()
+        self._sender.check()
         return self.ledger.summary()
 
     def _wait_for(self, sending: threading.Thread, stop: threading.Event) -> None:
@@ -148,12 +149,13 @@ class Device:
         )
 
     def _capture(self, stop: threading.Event) -> None:
-        """Take the source's pictures until it ends, is told to, or fails. Raises: SourceError, after its last picture."""
+        """Take pictures until the source ends or `stop` is set. Raises: SourceError, after the source's last picture."""
         captures, over = CaptureQueue(self._source.when_full, size=2), threading.Event()
         capturing = threading.Thread(target=feed, args=(self._source, captures, over), name="capture", daemon=True)
         capturing.start()
         try:
             while not stop.is_set() and not self._has_enough():
+                self._sender.check()
                 capture = captures.take(TAKE_S)
                 self._count_stale(captures)
                 if capture is not None:
@@ -181,7 +183,7 @@ class Device:
     # -- one frame -----------------------------------------------------------------------------------------------------
 
     def _frame(self, capture: Capture, stop: threading.Event) -> None:
-        waited_ns = self._clock.now_ns() - capture.captured_ns
+        waited_ns = time.time_ns() - capture.captured_ns
         watch = Stopwatch({"capture": max(waited_ns, capture.capture_ns)})
         report, head = self._plan.report, self._ready_head()
         self.ledger.captured()
@@ -190,23 +192,22 @@ class Device:
         self._sequence += 1
         try:
             body = head.run(capture.picture, watch)
-        except BadTensor as error:
+            if report == "positive" and not is_positive(self._bundle, body):
+                self.ledger.finished("device", reported=False)
+                self.ledger.journey(watch.stages_ns, sum(watch.stages_ns.values()))
+                return
+            frame = self._message(capture, head, body, watch.stages_ns)
+            self._sender.offer(frame, wait=self._source.when_full is WhenFull.WAIT, stop=stop)
+        except WireError as error:
             log.warning(event("frame dropped", picture=capture.name, reason="unencodable", error=error))
             self.ledger.dropped("unencodable")
-            return
-        if report == "positive" and not is_positive(self._bundle, body):
-            self.ledger.finished("device", reported=False)
-            self._keep_times(watch.stages_ns)
-            return
-        frame = self._message(capture, head, body, watch.stages_ns)
-        self._sender.offer(frame, wait=self._source.when_full is WhenFull.WAIT, stop=stop)
 
     def _message(self, capture: Capture, head: Head, body: Body, stages_ns: dict[Stage, int]) -> Frame:
         return Frame(
             version=VERSION,
             id=FrameId(self._name, self._boot, self._sequence - 1),
             captured_ns=capture.captured_ns,
-            sent_ns=0,
+            sent_ns=self._clock.now_ns(),  # into the spool; the sender writes when it leaves it
             bundle=self._bundle.name,
             digest=self._bundle.digest,
             split=head.split,
@@ -216,9 +217,6 @@ class Device:
             position=self._position,
             name=capture.name,
         )
-
-    def _keep_times(self, stages_ns: dict[Stage, int]) -> None:
-        self.ledger.journey(stages_ns, sum(stages_ns.values()))
 
     def _ready_head(self) -> Head:
         """Return the head of the plan that holds now; a changed plan is extracted here, between two frames."""

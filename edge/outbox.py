@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from edge.delivery import Delivery
 from edge.ledger import Ledger
 from edge.spool import Key, Spool
+from headwater.clock import Stage
 from headwater.errors import SpoolError, WireError
 from headwater.logs import event
 from headwater.messages import Frame, decode
@@ -19,6 +21,17 @@ FRESH_FRAMES: Final = 32
 """How many frames are kept decoded in memory until they are first sent; further ones are read back from the disk."""
 
 
+@dataclass(frozen=True)
+class SentFrame:
+    """What is remembered of a frame while its result is awaited."""
+
+    spooled_ns: int
+    """The device's stage clock when the frame came into the spool."""
+    stages_ns: Mapping[Stage, int]
+    """The stages before the spool."""
+    finished_here: bool
+
+
 class Outbox:
     """Frames of one device on their way. Used by one thread, without a network."""
 
@@ -26,6 +39,7 @@ class Outbox:
         self.spool, self.delivery = spool, delivery
         self._ledger, self._frame_limit_bytes = ledger, frame_limit_bytes
         self._fresh: dict[Key, Frame] = {}
+        self._remembered: dict[Key, SentFrame] = {}
         self._forget: list[Key] = []
         self._leaving_bytes = 0
         self._disk_failed = False
@@ -59,6 +73,9 @@ class Outbox:
         coming_bytes = 0
         for frame, message in offered:
             key = Key(frame.id.boot, frame.id.sequence)
+            if len(message) > self.spool.limit_bytes:
+                self.drop(key, "too_large")
+                continue
             while not self.spool.fits(coming_bytes + len(message) - self._leaving_bytes):
                 oldest = self.delivery.oldest_waiting()
                 if oldest is None:
@@ -89,6 +106,16 @@ class Outbox:
             log.error(event("spooled frame unreadable", sequence=key.sequence, error=error))
             return None
 
+    def remember(self, key: Key, sent: SentFrame) -> bool:
+        """Keep what the result of a frame will need; tell whether the frame is sent for the first time in this run."""
+        first = key not in self._remembered
+        self._remembered[key] = sent
+        return first
+
+    def remembered(self, key: Key) -> SentFrame | None:
+        """Return what was kept of a frame that was sent in this run."""
+        return self._remembered.get(key)
+
     def confirmed(self, key: Key) -> bool:
         """Let go of a frame whose result is here; tell whether it was still waited for."""
         if not self.delivery.drop(key):
@@ -105,6 +132,7 @@ class Outbox:
 
     def _let_go(self, key: Key) -> None:
         self._fresh.pop(key, None)
+        self._remembered.pop(key, None)
         if key in self.spool:
             self._forget.append(key)
             self._leaving_bytes += self.spool.size_of(key)

@@ -7,21 +7,21 @@ import queue
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from msgspec.structs import replace
 from paho.mqtt.properties import Properties
 
-from edge.confirmation import Confirmations, SentFrame
+from edge.confirmation import Confirmations
+from edge.happenings import Connected, Happening, Incoming, Offer, Published, Wake
 from edge.ledger import Ledger
 from edge.link import LinkEstimate
-from edge.outbox import Outbox
+from edge.outbox import Outbox, SentFrame
 from edge.spool import Key
-from headwater.clock import Stage, StageClock
-from headwater.errors import TooLarge
+from headwater.clock import StageClock
+from headwater.errors import HeadwaterError, TooLarge
 from headwater.logs import event
-from headwater.messages import Finished, Frame, Link, SettingsApplied, Status, encode, encode_json
+from headwater.messages import Finished, Frame, Link, SettingsApplied, Status, decode, encode, encode_json
 from headwater.session import Callbacks, Limits, Received, publish_properties
 from headwater.topics import Topics
 
@@ -33,6 +33,8 @@ EVENTS_AT_ONCE: Final = 64
 STATUS_EVERY_S: Final = 5.0
 JOURNEYS_EVERY_S: Final = 1.0
 IDLE_S: Final = 0.5
+LOOK_S: Final = 0.2
+"""How often a waiting head looks whether it waits in vain."""
 
 
 class Publisher(Protocol):
@@ -55,35 +57,14 @@ class Reporter(Protocol):
     def apply(self, payload: bytes) -> SettingsApplied | None: ...
 
 
-@dataclass(frozen=True)
-class _Offer:
-    frame: Frame
-    message: bytes
+class _OnTheWire(NamedTuple):
+    """A message that the broker has not acknowledged yet."""
 
-
-@dataclass(frozen=True)
-class _Incoming:
-    message: Received
-    at_ns: int
-
-
-@dataclass(frozen=True)
-class _Published:
-    mid: int
-    at_s: float
-
-
-@dataclass(frozen=True)
-class _Connected:
-    pass
-
-
-@dataclass(frozen=True)
-class _Wake:
-    pass
-
-
-_Event = _Offer | _Incoming | _Published | _Connected | _Wake
+    key: Key | None
+    size_bytes: int
+    since_s: float
+    alone: bool
+    """Whether nothing else was on the wire: only then its time tells of the link."""
 
 
 class Sender:
@@ -105,13 +86,13 @@ class Sender:
         self._outbox, self._ledger, self._clock, self._reporter = outbox, ledger, clock, reporter
         self._window, self._expire_s = window, expire_s
         self._confirmations = Confirmations(device, outbox, ledger)
-        self._events: queue.SimpleQueue[_Event] = queue.SimpleQueue()
+        self._events: queue.SimpleQueue[Happening] = queue.SimpleQueue()
         self._hand_over = threading.BoundedSemaphore(HAND_OVER_FRAMES)
         self._room = threading.Condition()
         self._offered_bytes = 0
-        self._outstanding: dict[int, tuple[int, float, bool]] = {}
+        self._on_the_wire: dict[int, _OnTheWire] = {}
         self._link = LinkEstimate()
-        self._finishing = threading.Event()
+        self._finishing, self._over, self._ended_well = threading.Event(), threading.Event(), False
         self._deadline_s = float("inf")
         self._status_due_s = self._journeys_due_s = 0.0
 
@@ -120,26 +101,43 @@ class Sender:
     def callbacks(self) -> Callbacks:
         """Return what the session calls on its network thread; each only enqueues."""
         return Callbacks(
-            on_message=lambda message: self._events.put(_Incoming(message, self._clock.now_ns())),
-            on_published=lambda mid: self._events.put(_Published(mid, time.monotonic())),
-            on_connected=lambda: self._events.put(_Connected()),
+            on_message=lambda message: self._events.put(Incoming(message, self._clock.now_ns())),
+            on_published=lambda mid: self._events.put(Published(mid, time.monotonic())),
+            on_connected=lambda: self._events.put(Connected()),
         )
 
     def offer(self, frame: Frame, *, wait: bool, stop: threading.Event) -> None:
-        """Hand a frame over; with `wait`, wait until the spool has room for it (or `stop` is set)."""
+        """Hand a frame over; with `wait`, wait until the spool has room for it, or drop it when `stop` is set first.
+
+        Raises: WireError for a frame that every worker would refuse, HeadwaterError when the thread has failed.
+        """
         message = encode(frame)
+        decode(Frame, message, len(message))
         with self._room:
-            while wait and not stop.is_set() and not self._has_room(len(message)):
-                self._room.wait(0.2)
+            while wait and not self._has_room(len(message)):
+                if stop.is_set():
+                    self._ledger.dropped("stopped")
+                    return
+                self.check()
+                self._room.wait(LOOK_S)
             self._offered_bytes += len(message)
-        self._hand_over.acquire()
-        self._events.put(_Offer(frame, message))
+        while not self._hand_over.acquire(timeout=LOOK_S):
+            self.check()
+        self._events.put(Offer(frame, message))
+
+    def check(self) -> None:
+        """Raise HeadwaterError if the thread has ended by a fault: nothing will be sent any more."""
+        if self._over.is_set() and not self._ended_well:
+            raise HeadwaterError(
+                "the device's sender stopped by a fault of its own; the log has the traceback, please report it; "
+                "what is in the spool is sent by the next start"
+            )
 
     def finish(self, patience_s: float) -> None:
         """Ask the thread to end when every frame is confirmed, or after `patience_s`."""
         self._deadline_s = time.monotonic() + patience_s
         self._finishing.set()
-        self._events.put(_Wake())
+        self._events.put(Wake())
 
     def _has_room(self, message_bytes: int) -> bool:
         spool = self._outbox.spool
@@ -150,14 +148,19 @@ class Sender:
 
     def run(self, link: Publisher) -> None:
         """Work until told to finish; the thread that calls this owns the outbox."""
-        while not self._is_done():
-            self._turn(link, self._take())
-        self._turn(link, [])
-        self._report(link, time.monotonic(), last=True)
+        try:
+            while not self._is_done():
+                self._turn(link, self._take())
+            while not self._events.empty():  # past the deadline: what was offered still goes into the spool
+                self._turn(link, self._take())
+            self._report(link, time.monotonic(), last=True)
+            self._ended_well = True
+        finally:
+            self._over.set()
 
-    def _turn(self, link: Publisher, events: list[_Event]) -> None:
-        offered = [(e.frame, e.message) for e in events if isinstance(e, _Offer)]
-        results = [e for e in events if isinstance(e, _Incoming)]
+    def _turn(self, link: Publisher, events: list[Happening]) -> None:
+        offered = [(e.frame, e.message) for e in events if isinstance(e, Offer)]
+        results = [e for e in events if isinstance(e, Incoming)]
         for happened in events:
             self._absorb(happened, link)
         self._outbox.commit(offered)
@@ -173,10 +176,10 @@ class Sender:
         everything_confirmed = self._events.empty() and len(self._outbox) == 0
         return everything_confirmed or time.monotonic() >= self._deadline_s
 
-    def _take(self) -> list[_Event]:
+    def _take(self) -> list[Happening]:
         """Return what has happened, after waiting for it until something else is due."""
         due_s = min(self._status_due_s, self._journeys_due_s, self._outbox.delivery.next_due_s() or float("inf"))
-        events: list[_Event] = []
+        events: list[Happening] = []
         try:
             events.append(self._events.get(timeout=min(max(due_s - time.monotonic(), 0.001), IDLE_S)))
             while len(events) < EVENTS_AT_ONCE:
@@ -185,22 +188,30 @@ class Sender:
             pass
         return events
 
-    def _absorb(self, happened: _Event, link: Publisher) -> None:
+    def _absorb(self, happened: Happening, link: Publisher) -> None:
         match happened:
-            case _Incoming(message, _) if message.topic == self._topic("settings"):
+            case Incoming(message, _) if message.topic == self._topic("settings"):
                 self._settings(message.payload, link)
-            case _Incoming(message, at_ns):
+            case Incoming(message, at_ns):
                 self._confirmations.answered(message.payload, at_ns)
-            case _Published(mid, at_s):
-                size_bytes, since_s, alone = self._outstanding.pop(mid, (0, 0.0, False))
-                if alone:
-                    self._link.acknowledged(size_bytes, at_s - since_s)
-            case _Connected():
-                self._outstanding.clear()
+            case Published(mid, at_s):
+                self._acknowledged(mid, at_s)
+            case Connected():
+                # What was on the wire paho sends again itself; its time says nothing about the link.
+                self._on_the_wire = {mid: sent._replace(alone=False) for mid, sent in self._on_the_wire.items()}
                 self._outbox.delivery.reconnected(time.monotonic())
                 self._status_due_s = 0.0
-            case _Offer() | _Wake():
+            case Offer() | Wake():
                 pass
+
+    def _acknowledged(self, mid: int, at_s: float) -> None:
+        sent = self._on_the_wire.pop(mid, None)
+        if sent is None:
+            return
+        if sent.alone:
+            self._link.acknowledged(sent.size_bytes, at_s - sent.since_s)
+        if sent.key is not None:
+            self._outbox.delivery.acknowledged(sent.key, at_s)
 
     def _make_known(self, offered: list[tuple[Frame, bytes]]) -> None:
         """Tell the head that the spool has taken its frames, and has room again for what was confirmed."""
@@ -213,7 +224,7 @@ class Sender:
     def _settings(self, payload: bytes, link: Publisher) -> None:
         applied = self._reporter.apply(payload)
         if applied is not None:
-            link.publish(self._topic("settings/applied"), encode_json(applied), retain=True)
+            self._tell(link, "settings/applied", encode_json(applied), retain=True)
             self._status_due_s = 0.0
 
     def _send(self, link: Publisher) -> None:
@@ -223,25 +234,23 @@ class Sender:
             self._ledger.resent(len(late))
             log.debug(event("sending again", frames=len(late)))
         window = min(self._window, link.limits.receive_maximum)
-        while link.is_connected and (due := self._outbox.next_to_send(now_s, window)) is not None:
+        while link.is_connected and len(self._on_the_wire) < max(1, link.limits.receive_maximum - 1):
+            due = self._outbox.next_to_send(now_s, window)
+            if due is None:
+                return
             key, frame = due
             if self._is_expired(frame):
-                self._give_up(key, "expired")
+                self._outbox.drop(key, "expired")
             else:
                 self._publish(link, key, frame)
 
     def _is_expired(self, frame: Frame) -> bool:
-        return self._expire_s is not None and self._clock.now_ns() - frame.captured_ns > self._expire_s * 1e9
-
-    def _give_up(self, key: Key, reason: str) -> None:
-        self._confirmations.forget(key)
-        self._outbox.drop(key, reason)
+        return self._expire_s is not None and time.time_ns() - frame.captured_ns > self._expire_s * 1e9
 
     def _publish(self, link: Publisher, key: Key, frame: Frame) -> None:
-        stages: dict[Stage, int] = {stage: ns for stage, ns in frame.stages_ns.items() if stage != "spool"}
-        sent_ns = self._clock.now_ns()
-        stages["spool"] = max(0, sent_ns - frame.captured_ns - sum(stages.values()))
-        message = encode(replace(frame, sent_ns=sent_ns, stages_ns=stages))
+        spooled_ns, sent_ns = frame.sent_ns, self._clock.now_ns()
+        stages_ns = {**frame.stages_ns, "spool": max(0, sent_ns - spooled_ns)}
+        message = encode(replace(frame, sent_ns=sent_ns, stages_ns=stages_ns))
         properties = publish_properties(
             content_type="application/msgpack",
             expiry_s=None if self._expire_s is None else max(1, round(self._expire_s)),
@@ -252,12 +261,15 @@ class Sender:
             mid = link.publish(self._topic("frame"), message, properties=properties)
         except TooLarge as error:
             log.warning(event("over the broker's limit", error=error))
-            self._give_up(key, "too_large")
+            self._outbox.drop(key, "too_large")
             return
         now_s = time.monotonic()
-        self._outstanding[mid] = (len(message), now_s, not self._outstanding)
-        if self._confirmations.sent(key, SentFrame(stages, isinstance(frame.body, Finished))):
+        self._note(mid, key, len(message))
+        if self._outbox.remember(key, SentFrame(spooled_ns, frame.stages_ns, isinstance(frame.body, Finished))):
             self._ledger.sent(len(message), now_s)
+
+    def _note(self, mid: int, key: Key | None, size_bytes: int) -> None:
+        self._on_the_wire[mid] = _OnTheWire(key, size_bytes, time.monotonic(), alone=not self._on_the_wire)
 
     def _report(self, link: Publisher, now_s: float, *, last: bool) -> None:
         """Publish what is due: the journeys that results have told, and the device's status."""
@@ -268,9 +280,18 @@ class Sender:
             self._journeys_due_s = now_s + JOURNEYS_EVERY_S
             journeys = self._confirmations.journeys()
             if journeys is not None:
-                link.publish(self._topic("journey"), encode(journeys), qos=0)
+                self._tell(link, "journey", encode(journeys), qos=0)
         if last or now_s >= self._status_due_s:
             self._status_due_s = now_s + STATUS_EVERY_S
-            status = encode_json(replace(self._reporter.status(self._link.link()), online=not last))
-            mid = link.publish(self._topic("status"), status, retain=True)
-            self._outstanding[mid] = (len(status), time.monotonic(), not self._outstanding)
+            status = replace(self._reporter.status(self._link.link()), online=not last)
+            self._tell(link, "status", encode_json(status), retain=True)
+
+    def _tell(self, link: Publisher, kind: str, payload: bytes, *, qos: int = 1, retain: bool = False) -> None:
+        """Publish something about the frames; where the broker takes no message of that size, there is none."""
+        try:
+            mid = link.publish(self._topic(kind), payload, qos=qos, retain=retain)
+        except TooLarge as error:
+            log.warning(event("over the broker's limit", kind=kind, error=error))
+            return
+        if qos:
+            self._note(mid, None, len(payload))
