@@ -1,0 +1,123 @@
+"""What people and other programs read: status, settings, refusals and what the store keeps. JSON."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+from headwater.fields import Boot, Count, Digest, Duration, Label, Name, Nanoseconds, Reason, Sequence, Stages
+from headwater.frames import Position, Predictions
+
+
+class Link(Struct, frozen=True, forbid_unknown_fields=True):
+    """The device's view of its link, smoothed."""
+
+    bandwidth_bits_per_s: float | None
+    round_trip_ms: float
+
+
+class FinishedCounts(Struct, frozen=True, forbid_unknown_fields=True):
+    """How many frames were finished where."""
+
+    device: Count = 0
+    worker: Count = 0
+
+
+class Status(Struct, frozen=True, forbid_unknown_fields=True):
+    """A device's retained self-description; with `online` false it is also its last will."""
+
+    version: int
+    device: Name
+    online: bool
+    since_ns: Nanoseconds
+    sent_ns: Nanoseconds
+    bundle: Label = ""
+    digest: Annotated[str, Meta(max_length=64)] = ""
+    split: Label = ""
+    codec: Label = ""
+    source: Annotated[str, Meta(max_length=512)] = ""
+    position: Position | None = None
+    frames_per_s: float = 0.0
+    bytes_per_frame: float = 0.0
+    captured: Count = 0
+    recovered: Count = 0
+    """Frames that an earlier run left in the spool; captured + recovered = finished + dropped + in flight, always."""
+    finished: FinishedCounts = FinishedCounts()
+    unreported: Count = 0
+    """Of those finished on the device: not sent, because of `--report positive`."""
+    dropped: Annotated[dict[Label, Count], Meta(max_length=32)] = {}
+    in_flight: Count = 0
+    spool_bytes: Count = 0
+    spool_limit_bytes: Count = 0
+    link: Link | None = None
+    last_captured_ns: Nanoseconds | None = None
+
+
+class SettingsChange(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What an operator wants of a device from now on; what is left out stays as it is."""
+
+    version: int
+    split: Label | None = None
+    codec: Label | None = None
+    report: Literal["all", "positive"] | None = None
+
+
+class SettingsApplied(Struct, frozen=True, forbid_unknown_fields=True):
+    """The device's answer: what holds now, and why if something was refused."""
+
+    version: int
+    device: Name
+    split: Label
+    codec: Label
+    report: Literal["all", "positive"]
+    refused: Reason | None = None
+
+
+class Dead(Struct, frozen=True, forbid_unknown_fields=True):
+    """A refused message: why, whose, and the first bytes of it."""
+
+    version: int
+    reason: Reason
+    error: Label
+    topic: Annotated[str, Meta(max_length=512)]
+    worker: Name
+    at_ns: Nanoseconds
+    size_bytes: Count
+    sample: Annotated[bytes, Meta(max_length=1024)]
+
+
+class Record(Struct, frozen=True, forbid_unknown_fields=True):
+    """What the store keeps of a finished frame."""
+
+    version: int
+    fleet: Name
+    device: Name
+    boot: Boot
+    sequence: Sequence
+    captured_ns: Nanoseconds
+    stored_ns: Nanoseconds
+    bundle: Label
+    digest: Digest
+    split: Label
+    codec: Label
+    payload_bytes: Count
+    finished_by: Literal["device", "worker"]
+    worker: Name | None
+    predictions: Predictions
+    stages_ns: Stages
+    exit: Label | None = None
+    position: Position | None = None
+    name: Label | None = None
+
+
+class StoredJourney(Struct, frozen=True, forbid_unknown_fields=True):
+    """What the store keeps of a journey: the same, with the device's name."""
+
+    device: Name
+    boot: Boot
+    sequence: Sequence
+    uplink_ns: Duration
+    downlink_ns: Duration
+    uncertainty_ns: Duration
+    total_ns: Duration
