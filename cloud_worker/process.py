@@ -6,6 +6,7 @@ import logging
 import secrets
 import time
 from collections.abc import Callable
+from dataclasses import fields
 from typing import Final
 
 from cloud_worker.inbox import Inbox, Receiver
@@ -19,7 +20,7 @@ from cloud_worker.tail import Finisher
 from cloud_worker.worker import Bounds, Identity, Worker
 from headwater.clock import StageClock
 from headwater.errors import StoreError
-from headwater.logs import event, settings_line
+from headwater.logs import event, without_password
 from headwater.metrics import Counters
 from headwater.session import Address, Callbacks, Session
 from headwater.topics import Topics
@@ -39,8 +40,8 @@ def run(settings: WorkerSettings, announce: Callable[[str], None]) -> Counters:
 
     Raises: SettingsError, BrokerError, StoreError, ModelError, all before it is ready.
     """
-    log.info(settings_line(settings))
     name, topics, counters, clock = settings.name or default_name(), Topics(settings.fleet), Counters(), StageClock()
+    log.info(settings_event(settings, name))
     library = Library(settings.bundles, lambda bundle: open_bundle(bundle, settings.threads))
     store = RedisStore(
         settings.store, settings.fleet, history=settings.history, seen_for_s=settings.seen_days * 24 * 3600
@@ -63,6 +64,14 @@ def run(settings: WorkerSettings, announce: Callable[[str], None]) -> Counters:
     store.close()
     log.info(event("stopped", worker=name, **counters.snapshot()))
     return counters
+
+
+def settings_event(settings: WorkerSettings, name: str) -> str:
+    """Return the effective settings as one event, secrets masked."""
+    facts = {field.name: without_password(getattr(settings, field.name)) for field in fields(settings)}
+    facts["worker"] = facts.pop("name") or name
+    facts["password"] = "***" if settings.password else ""
+    return event("settings", **facts)
 
 
 def new_session(settings: WorkerSettings, name: str, topics: Topics, callbacks: Callbacks) -> Session:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 import redis
 from redis.backoff import NoBackoff
@@ -51,12 +51,8 @@ class RedisStore:
     """The store in a Redis or Valkey server."""
 
     def __init__(self, url: str, fleet: str, *, history: int = 100_000, seen_for_s: int = SEEN_FOR_S) -> None:
-        self._url, self._prefix, self._history, self._seen_for_s = (
-            without_password(url),
-            f"headwater:{fleet}",
-            history,
-            seen_for_s,
-        )
+        self._url, self._prefix = without_password(url), f"headwater:{fleet}"
+        self._history, self._seen_for_s = history, seen_for_s
         try:
             self._client = redis.Redis.from_url(
                 url, socket_connect_timeout=CONNECT_S, socket_timeout=ANSWER_S, retry=Retry(NoBackoff(), 0)
@@ -74,13 +70,13 @@ class RedisStore:
 
     def add(self, records: Sequence[Record]) -> list[bool]:
         """Keep each record that was not kept before, and return for each whether it was new. Raises: StoreError."""
-        keys, arguments = [f"{self._prefix}:results"], [self._history, self._seen_for_s]
-        places: list[Any] = arguments
+        keys = [f"{self._prefix}:results"]
+        arguments: list[int | bytes] = [self._history, self._seen_for_s]
         for record in records:
             keys.append(self.bitmap(record.device, record.boot, record.sequence))
-            places += [record.sequence % FRAMES_PER_BITMAP, encode_json(record)]
+            arguments += [record.sequence % FRAMES_PER_BITMAP, encode_json(record)]
         try:
-            return [bool(new) for new in self._seen_and_add(keys, places)]
+            return [bool(new) for new in self._seen_and_add(keys, arguments)]
         except redis.RedisError as error:
             raise self._away(error) from error
 
@@ -104,6 +100,5 @@ class RedisStore:
         self._client.close()
 
     def _away(self, error: redis.RedisError) -> StoreError:
-        return StoreError(
-            f"no store at {self._url}: {error or type(error).__name__}; start one with: headwater store run"
-        )
+        reason = str(error) or type(error).__name__
+        return StoreError(f"no store at {self._url}: {reason}; start one with: headwater store run")

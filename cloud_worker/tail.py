@@ -132,9 +132,11 @@ def _only_input(part: Runnable) -> Spec:
 
 
 def _is_one(shape: tuple[int, ...], spec: Spec) -> bool:
-    """Tell whether a tensor of this shape is one picture's for the part; sizes that the model leaves open may be any."""
-    fits = len(shape) == len(spec.shape) and all(o in (-1, n) for n, o in zip(shape, spec.shape_signature, strict=True))
-    return shape == tuple(spec.shape) or (fits and shape[0] == 1)
+    """Tell whether a shape is one picture's for the part; a size that the model leaves open may be any."""
+    if shape == tuple(spec.shape):
+        return True
+    sizes = spec.shape_signature
+    return len(shape) == len(sizes) and shape[0] == 1 and all(o in (-1, n) for n, o in zip(shape, sizes, strict=True))
 
 
 def _on_the_wire(found: Prediction) -> messages.Prediction:

@@ -20,7 +20,7 @@ from cloud_worker.stop import Stop
 from cloud_worker.tail import Finisher, Work
 from headwater.errors import WireError
 from headwater.logs import event
-from headwater.messages import Frame
+from headwater.messages import Frame, StoredJourney
 from headwater.metrics import Counters
 from headwater.topics import Topics
 from models.errors import ModelError
@@ -158,9 +158,12 @@ class Worker:
 
     def keep_journeys(self) -> None:
         """Store the journeys that came in; those that cannot be read are refused."""
+        entries: list[StoredJourney] = []
         for delivery in self._journeys.take(64, 0):
             try:
-                self._keeper.keep_journeys(read_journeys(delivery, self._topics))
+                entries += read_journeys(delivery, self._topics)
             except WireError as error:
                 self._tell(delivery, error)
                 self._counters.add("journeys_refused")
+        if entries:
+            self._keeper.keep_journeys(entries)

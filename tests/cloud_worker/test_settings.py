@@ -1,0 +1,54 @@
+"""What a worker can be told, and what it refuses to be told."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from cloud_worker.process import settings_event
+from cloud_worker.settings import WorkerSettings, default_name
+from cloud_worker.store import RedisStore
+from headwater.errors import SettingsError
+from headwater.messages import Name
+
+
+@pytest.mark.parametrize("host", ["cam.example.org", "häuschen", "-", "x" * 300, ""])
+def test_the_default_name_can_stand_in_a_topic(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
+    """Whatever the host is called."""
+    monkeypatch.setattr("socket.gethostname", lambda: host)
+    assert msgspec.convert(default_name(), Name) == default_name()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"batch": 0},
+        {"inbox": 70_000},
+        {"threads": 0},
+        {"max_frame_bytes": 10},
+        {"batch_wait_ms": -1},
+        {"inbox_bytes": 4_000_000},
+        {"fleet": "a/b"},
+        {"name": "#"},
+    ],
+)
+def test_a_setting_out_of_its_range_is_refused(change: dict[str, object]) -> None:
+    """The message names the flag, what it got and what is expected."""
+    with pytest.raises(SettingsError, match="expected"):
+        WorkerSettings(**change)  # type: ignore[arg-type]
+
+
+def test_secrets_are_not_logged() -> None:
+    """Neither the broker's password nor the one in the store's address."""
+    settings = WorkerSettings(password="hush", store="redis://:secret@store:6379")
+    line = settings_event(settings, "w1")
+    assert "hush" not in line
+    assert "secret" not in line
+    assert "worker=w1" in line
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1", "redis://host:port", "nonsense"])
+def test_an_address_that_is_no_store_is_refused(url: str) -> None:
+    """The message shows what is expected."""
+    with pytest.raises(SettingsError, match="redis://"):
+        RedisStore(url, "demo")
