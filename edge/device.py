@@ -18,7 +18,7 @@ from edge.location import Location, place
 from edge.outbox import Outbox
 from edge.sender import Sender
 from edge.sources import Capture, CaptureQueue, Source, WhenFull, feed
-from edge.splits import checked_split, resolve_codec
+from edge.splits import checked_split, codec_fits
 from edge.spool import Spool
 from headwater.clock import Stage, StageClock, Stopwatch
 from headwater.codec import LOSSLESS
@@ -41,6 +41,7 @@ from headwater.session import Address, Session, Will
 from headwater.topics import Topics
 from models.bundle import Bundle
 from models.engine import Engine
+from models.errors import ModelError
 
 log = logging.getLogger(__name__)
 
@@ -53,11 +54,19 @@ SOURCE_CLOSE_S: Final = 2.0
 
 @dataclass(frozen=True)
 class Plan:
-    """What holds for the next frame; replaced as one when an operator changes it."""
+    """What an operator wants of every frame."""
 
     split: str
     codec: str
     report: Report
+
+
+@dataclass(frozen=True)
+class Running:
+    """A plan and the head that is ready for it."""
+
+    plan: Plan
+    head: Head
 
 
 @dataclass(frozen=True)
@@ -90,8 +99,7 @@ class Device:
         self._name, self._topics, self._bundle, self._engine = name, topics, bundle, engine
         self._source, self._location, self._limits = source, location, limits
         self._spool, self._boot = spool, os.urandom(4).hex()
-        self._plan = plan
-        self._head = prepare_head(bundle, engine, plan.split, plan.codec)
+        self._now = Running(plan, prepare_head(bundle, engine, plan.split, plan.codec))
         self._clock = StageClock()
         self._since_ns = self._clock.now_ns()
         self.ledger = Ledger(recovered=len(spool))
@@ -104,7 +112,6 @@ class Device:
         self._seen_dropped = 0
         self._position: Position | None = None
         self._last_captured_ns: int | None = None
-        self._prepared = (plan.split, plan.codec)
 
     # -- life ----------------------------------------------------------------------------------------------------------
 
@@ -149,7 +156,7 @@ class Device:
         )
 
     def _capture(self, stop: threading.Event) -> None:
-        """Take pictures until the source ends or `stop` is set. Raises: SourceError, after the source's last picture."""
+        """Take pictures until the source ends or `stop` is set. Raises: SourceError, after its last picture."""
         captures, over = CaptureQueue(self._source.when_full, size=2), threading.Event()
         capturing = threading.Thread(target=feed, args=(self._source, captures, over), name="capture", daemon=True)
         capturing.start()
@@ -185,18 +192,18 @@ class Device:
     def _frame(self, capture: Capture, stop: threading.Event) -> None:
         waited_ns = time.time_ns() - capture.captured_ns
         watch = Stopwatch({"capture": max(waited_ns, capture.capture_ns)})
-        report, head = self._plan.report, self._ready_head()
+        now = self._now  # an operator may replace it at any time
         self.ledger.captured()
         self._position = place(self._location, capture.position, time.monotonic())
         self._last_captured_ns = capture.captured_ns
         self._sequence += 1
         try:
-            body = head.run(capture.picture, watch)
-            if report == "positive" and not is_positive(self._bundle, body):
+            body = now.head.run(capture.picture, watch)
+            if now.plan.report == "positive" and not is_positive(self._bundle, body):
                 self.ledger.finished("device", reported=False)
                 self.ledger.journey(watch.stages_ns, sum(watch.stages_ns.values()))
                 return
-            frame = self._message(capture, head, body, watch.stages_ns)
+            frame = self._message(capture, now.head, body, watch.stages_ns)
             self._sender.offer(frame, wait=self._source.when_full is WhenFull.WAIT, stop=stop)
         except WireError as error:
             log.warning(event("frame dropped", picture=capture.name, reason="unencodable", error=error))
@@ -218,14 +225,6 @@ class Device:
             name=capture.name,
         )
 
-    def _ready_head(self) -> Head:
-        """Return the head of the plan that holds now; a changed plan is extracted here, between two frames."""
-        plan = self._plan
-        if (plan.split, plan.codec) != self._prepared:
-            self._head = prepare_head(self._bundle, self._engine, plan.split, plan.codec)
-            self._prepared = (plan.split, plan.codec)
-        return self._head
-
     # -- what the sender asks of us (edge.sender.Reporter) -------------------------------------------------------------
 
     def status(self, link: Link | None) -> Status:
@@ -240,8 +239,8 @@ class Device:
             sent_ns=self._clock.now_ns(),
             bundle=self._bundle.name,
             digest=self._bundle.digest,
-            split=self._head.split,
-            codec=self._head.codec,
+            split=self._now.head.split,
+            codec=self._now.head.codec,
             source=self._source.description[:512],
             position=self._position,
             frames_per_s=round(frames_per_s, 2),
@@ -259,28 +258,30 @@ class Device:
         )
 
     def apply(self, payload: bytes) -> SettingsApplied | None:
-        """Take an operator's settings, all or none, and return what holds now; None for an empty message."""
+        """Take an operator's settings, all or none, and return what holds now; None for an empty message.
+
+        The new head is made ready here, on the sender's thread; the capture goes on with the old one until then.
+        """
         if not payload:
             return None
         refused = None
         try:
-            self._plan = self._changed(decode_json(SettingsChange, payload, SETTINGS_LIMIT_BYTES))
-            log.info(event("settings applied", split=self._plan.split, codec=self._plan.codec))
-        except (WireError, SettingsError) as error:
+            self._now = self._changed(decode_json(SettingsChange, payload, SETTINGS_LIMIT_BYTES))
+            log.info(event("settings applied", split=self._now.plan.split, codec=self._now.plan.codec))
+        except (WireError, SettingsError, ModelError) as error:
             refused = str(error)[:1024]
             log.warning(event("settings refused", reason=refused))
-        plan = self._plan
+        plan = self._now.plan
         return SettingsApplied(VERSION, self._name, plan.split, plan.codec, plan.report, refused)
 
-    def _changed(self, change: SettingsChange) -> Plan:
+    def _changed(self, change: SettingsChange) -> Running:
         """Return the plan with the change; a codec that does not fit a new split gives way to the lossless one."""
-        now, graph = self._plan, self._engine.graph
+        now, graph = self._now.plan, self._engine.graph
         split = checked_split(graph, change.split) if change.split is not None else now.split
         codec = change.codec or now.codec
-        try:
-            resolve_codec(graph, split, codec)
-        except SettingsError:
-            if change.codec is not None:
-                raise
+        if change.codec is None and not codec_fits(graph, split, codec):
             codec = LOSSLESS
-        return Plan(split, codec, change.report or now.report)
+        plan = Plan(split, codec, change.report or now.report)
+        if (plan.split, plan.codec) == (now.split, now.codec):
+            return Running(plan, self._now.head)
+        return Running(plan, prepare_head(self._bundle, self._engine, plan.split, plan.codec))

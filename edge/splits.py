@@ -59,6 +59,8 @@ def resolve_codec(graph: Graph, split: str, name: str) -> Codec | PictureCodec |
     `auto` is what loses nothing. Raises: SettingsError for a codec that is not one, or is for something else.
     """
     for_pictures = _picture_codec(name)
+    if for_pictures is None and name not in CODECS:
+        raise SettingsError(f"codec: got {name!r}, expected one of {', '.join(CODECS)}, png, jpeg or jpeg:QUALITY")
     if split == DEVICE:
         return None
     if split == IMAGE:
@@ -69,6 +71,15 @@ def resolve_codec(graph: Graph, split: str, name: str) -> Codec | PictureCodec |
         raise SettingsError(f"codec: {name!r} is for pictures, with split {split} expected {', '.join(CODECS)}")
     dtype = next(point.dtype for point in cut_points(graph) if point.name == split)
     return Codec.named(name, dtype)
+
+
+def codec_fits(graph: Graph, split: str, name: str) -> bool:
+    """Tell whether frames may travel so from `split`."""
+    try:
+        resolve_codec(graph, split, name)
+    except SettingsError:
+        return False
+    return True
 
 
 def _picture_codec(name: str) -> PictureCodec | None:
