@@ -23,7 +23,7 @@ from headwater.errors import HeadwaterError, TooLarge
 from headwater.logs import event
 from headwater.messages import Finished, Frame, Link, SettingsApplied, Status, decode, encode, encode_json
 from headwater.session import Callbacks, Limits, Received, publish_properties
-from headwater.topics import Topics
+from headwater.topics import CONTENT_TYPES, Topics
 
 log = logging.getLogger(__name__)
 
@@ -252,7 +252,7 @@ class Sender:
         stages_ns = {**frame.stages_ns, "spool": max(0, sent_ns - spooled_ns)}
         message = encode(replace(frame, sent_ns=sent_ns, stages_ns=stages_ns))
         properties = publish_properties(
-            content_type="application/msgpack",
+            content_type=CONTENT_TYPES["frame"],
             expiry_s=None if self._expire_s is None else max(1, round(self._expire_s)),
             response_topic=self._topic("result"),
             correlation=str(frame.id).encode(),
