@@ -10,7 +10,7 @@ import socket
 import threading
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from cyclopts import Parameter
 
@@ -18,7 +18,16 @@ from headwater.errors import SettingsError
 from headwater.logs import Level, configure_logging, settings_line
 
 if TYPE_CHECKING:
+    from types import FrameType
+
     from edge.device import Device
+
+LARGEST: Final = 1e15
+"""Keeps infinity out, and numbers that clocks and counters cannot hold."""
+LARGEST_WINDOW: Final = 32_767
+"""Twice that many results may come at once. Source: MQTT 5.0, section 3.1.2.11.3 (Receive Maximum)."""
+LARGEST_EXPIRY_S: Final = 4_294_967_295
+"""Source: MQTT 5.0, section 3.3.2.3.3 (Message Expiry Interval)."""
 
 
 def _own_name() -> str:
@@ -106,8 +115,7 @@ def edge(*, settings: Annotated[EdgeSettings, Parameter(name="*")], json: bool =
     device = build_device(settings)
     _log_settings(settings)
     stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
+    _stop_on_signals(stop)
     summary = device.run(address, stop, lambda: print(f"ready device {settings.name}", flush=True))
     _print(summary, as_json=json)
 
@@ -146,8 +154,30 @@ def build_device(settings: EdgeSettings) -> Device:
 def _check(settings: EdgeSettings) -> None:
     for name in ("rate", "frames", "spool_bytes", "window", "timeout", "expire", "threads"):
         value = getattr(settings, name)
-        if value is not None and not value > 0:
-            raise SettingsError(f"{name.replace('_', '-')}: got {value}, expected more than 0")
+        if value is not None and not 0 < value <= LARGEST:
+            raise SettingsError(f"{name.replace('_', '-')}: got {value}, expected a finite number above 0")
+    if not 0 <= settings.drain <= LARGEST:
+        raise SettingsError(f"drain: got {settings.drain}, expected 0 or more seconds")
+    if settings.window > LARGEST_WINDOW:
+        raise SettingsError(f"window: got {settings.window}, expected at most {LARGEST_WINDOW}")
+    if settings.expire is not None and settings.expire > LARGEST_EXPIRY_S:
+        raise SettingsError(f"expire: got {settings.expire:g}, expected at most {LARGEST_EXPIRY_S} seconds")
+
+
+def _stop_on_signals(stop: threading.Event) -> None:
+    """Make the first SIGINT or SIGTERM set `stop`, and further ones nothing.
+
+    A second one that came while the first handler was inside `set` would wait for ever for the lock that it holds.
+    """
+    numbers = (signal.SIGINT, signal.SIGTERM)
+
+    def ask(_number: int, _frame: FrameType | None) -> None:
+        for number in numbers:
+            signal.signal(number, signal.SIG_IGN)
+        stop.set()
+
+    for number in numbers:
+        signal.signal(number, ask)
 
 
 def _log_settings(settings: EdgeSettings) -> None:
