@@ -14,8 +14,8 @@ from visualizer.percentiles import Percentiles
 from visualizer.window import Sighting
 
 STAGE_COLOURS: Final[dict[Stage, str]] = {
-    "capture": "#08306b",
-    "crop": "#2171b5",
+    "capture": "#3d56b2",
+    "crop": "#7a93ea",
     "head": "#0072b2",
     "encode": "#56b4e9",
     "spool": "#9ecae1",
@@ -23,13 +23,14 @@ STAGE_COLOURS: Final[dict[Stage, str]] = {
     "inbox": "#f4a582",
     "decode": "#e69f00",
     "batch": "#d55e00",
-    "tail": "#a63603",
-    "store": "#7f2704",
+    "tail": "#b5450b",
+    "store": "#a5705c",
     "downlink": "#b8a13a",
 }
 """Blue on the device, yellow on the network, orange on the worker: told apart with every kind of colour blindness."""
 FONT: Final = "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif"
 TICKS: Final = 8
+LEGEND: Final = {"orientation": "h", "y": 1.02, "yanchor": "bottom"}
 
 
 def stages_ms(record: Record, journey: StoredJourney | None) -> dict[Stage, float]:
@@ -68,7 +69,7 @@ def stage_bars(
                 ),
             )
     _dress(figure, f"bars {device} {split}")
-    figure.update_layout(barmode="stack", bargap=0.15, legend={"orientation": "h", "y": 1.02, "yanchor": "bottom"})
+    figure.update_layout(barmode="stack", bargap=0.15, legend=LEGEND | {"traceorder": "normal"})
     figure.update_xaxes(title="captured at (UTC)", **_ticks(places, sightings))
     figure.update_yaxes(title="ms", rangemode="tozero")
     return figure
@@ -104,7 +105,7 @@ def stage_percentiles(percentiles: Mapping[str, Percentiles]) -> go.Figure:
             hovertemplate=f"%{{y}} {name} %{{x:.2f}} ms<extra></extra>",
         )
     _dress(figure, "percentiles")
-    figure.update_layout(legend={"orientation": "h", "y": 1.02, "yanchor": "bottom"})
+    figure.update_layout(legend=LEGEND)
     figure.update_xaxes(type="log", title="ms, logarithmic", dtick=1)
     figure.update_yaxes(categoryorder="array", categoryarray=stages[::-1])
     return figure

@@ -115,7 +115,10 @@
   }
 
   function label(place, text, side) {
-    if (!state.map.getBounds().contains(place)) return;
+    const { x, y } = state.map.latLngToContainerPoint(place);
+    const size = state.map.getSize();
+    const clear = side === "top" ? x > 84 && x < size.x - 84 : y > 40 && y < size.y - 44;
+    if (!clear) return;
     const html = hw.element("span", {}, text);
     const icon = L.divIcon({ className: `grid-label grid-label-${side}`, html, iconSize: null });
     L.marker(place, { icon, pane: "grid", interactive: false, keyboard: false }).addTo(state.grid);

@@ -3,7 +3,7 @@
 (() => {
   const hw = window.headwater;
   const { frames } = hw;
-  const MOST_PULSES = 6;
+  const PULSE_EVERY_MS = 700;
   const GAP_MS = 600e3;
   const markers = new Map();
   const tracks = new Map();
@@ -11,6 +11,7 @@
 
   function begin(map) {
     state.map = map;
+    map.on("zoomend", resize);
     map.createPane("tracks").style.zIndex = 390;
     map.getPane("tracks").style.pointerEvents = "none";
     state.renderer = L.canvas({ padding: 0.3, tolerance: 4 });
@@ -19,19 +20,6 @@
     state.lines = L.layerGroup().addTo(map);
     new ResizeObserver(() => map.invalidateSize({ pan: false })).observe(map.getContainer());
     redraw();
-  }
-
-  function style(frame) {
-    const colour = frames.colour(frame);
-    const guess = frame.source === "made-up";
-    return {
-      radius: 6.5,
-      color: guess ? colour : hw.css("--point-edge"),
-      weight: guess ? 2.5 : 1.2,
-      dashArray: guess ? "4 3" : null,
-      fillColor: guess ? hw.css("--card") : colour,
-      fillOpacity: 0.92,
-    };
   }
 
   function tip(frame) {
@@ -44,7 +32,7 @@
 
   function add(frame) {
     if (!frame.placed || markers.has(frame.id)) return;
-    const marker = L.circleMarker([frame.lat, frame.lon], { renderer: state.renderer, ...style(frame) });
+    const marker = hw.points.marker(frame, state.renderer);
     marker.on("click", () => select(frame));
     marker.on("mouseover", () => marker.bindTooltip(tip(frame), { direction: "top", offset: [0, -6] }).openTooltip());
     marker.on("mouseout", () => marker.unbindTooltip());
@@ -80,7 +68,7 @@
     fresh.forEach(add);
     const placed = fresh.filter((frame) => frame.placed);
     retrack(new Set(added.map((frame) => frame.device)));
-    placed.slice(-MOST_PULSES).forEach(pulse);
+    if (placed.length) pulse(placed[placed.length - 1]);
     fitOnce();
     if (state.follow && placed.length) chase(placed[placed.length - 1]);
     hw.tell("drawn");
@@ -113,7 +101,9 @@
   }
 
   function pulse(frame) {
-    if (hw.calm() || document.hidden) return;
+    const now = performance.now();
+    if (hw.calm() || document.hidden || now < (state.pulsed ?? 0) + PULSE_EVERY_MS) return;
+    state.pulsed = now;
     const icon = L.divIcon({ className: "pulse", html: hw.element("i"), iconSize: [0, 0] });
     icon.options.html.style.borderColor = frames.colour(frame);
     const ring = L.marker([frame.lat, frame.lon], { icon, interactive: false, keyboard: false }).addTo(state.map);
@@ -153,8 +143,13 @@
     if (!state.map.getBounds().contains([frame.lat, frame.lon])) state.map.panTo([frame.lat, frame.lon]);
   }
 
+  function resize() {
+    if (hw.points.setZoom(state.map.getZoom())) for (const marker of markers.values()) marker.setRadius(hw.points.radius());
+  }
+
   function recolour() {
-    for (const [id, marker] of markers) marker.setStyle(style(frames.find(id)));
+    hw.points.forget();
+    for (const marker of markers.values()) marker.redraw();
     tracks.forEach((track) => track.setStyle({ color: hw.css("--track") }));
   }
 

@@ -79,7 +79,17 @@
     hw.map.mark(chosen);
     hw.live.watch(chosen?.id ?? null);
     hw.panel.lists();
-    if (chosen && matchMedia("(max-width: 800px)").matches) hw.byId("details").scrollIntoView({ block: "nearest" });
+    if (chosen && matchMedia("(max-width: 800px)").matches) showDetails();
+  }
+
+  /* On a phone the details lie below the map: go there once they have come. */
+  function showDetails() {
+    const box = hw.byId("details");
+    const watcher = new MutationObserver(() => {
+      watcher.disconnect();
+      box.scrollIntoView({ block: "start", behavior: hw.calm() ? "auto" : "smooth" });
+    });
+    watcher.observe(box, { childList: true });
   }
 
   const quiet = (work) => (...given) => {
