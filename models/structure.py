@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from models.errors import ModelFileError, UnsupportedModel
 from models.flatbuffer import Table
+from models.sparsity import check_sparsity
 from models.tflite_schema import OPERATORS, TENSOR_TYPES
 
 HIGHEST_RANK = 8
@@ -80,12 +81,12 @@ def _tensor(index: int, table: Table, buffers: tuple[Table, ...], origin: str) -
     nbytes = math.ceil(math.prod(shape) * DTYPE_BITS.get(dtype, 0) / 8)
     if nbytes > LARGEST_TENSOR_BYTES:
         raise ModelFileError(origin, f"tensor #{index} of shape {list(shape)} would take {nbytes} B")
-    constant = _check_data(index, table, nbytes if dtype in DTYPE_BITS else None, buffers, origin)
+    constant = _check_data(index, table, dtype, nbytes, buffers, origin)
     scale, zero_point = _whole_tensor_quantisation(index, table, shape, origin)
     return Tensor(index, name, shape, signature, dtype, nbytes, scale, zero_point, constant)
 
 
-def _check_data(index: int, table: Table, nbytes: int | None, buffers: tuple[Table, ...], origin: str) -> bool:
+def _check_data(index: int, table: Table, dtype: str, nbytes: int, buffers: tuple[Table, ...], origin: str) -> bool:
     """Return whether the tensor has its values in the file."""
     buffer = table.get("buffer", 0)
     if buffer >= len(buffers):
@@ -95,11 +96,31 @@ def _check_data(index: int, table: Table, nbytes: int | None, buffers: tuple[Tab
         raise UnsupportedModel(
             origin, f"tensor #{index} keeps its values outside of the flatbuffer", "convert to a file below 2 GB"
         )
-    got = len(buffers[buffer].get("data", b""))
-    sized = nbytes is not None and "sparsity" not in table
-    if sized and got not in (0, nbytes):
-        raise ModelFileError(origin, f"tensor #{index} of {nbytes} B has {got} B of values")
-    return got > 0
+    data = buffers[buffer].get("data", b"")
+    if "sparsity" in table:
+        if DTYPE_BITS.get(dtype, 0) < 8:
+            raise UnsupportedModel(origin, f"tensor #{index} is sparse and holds {dtype}", "convert without sparsity")
+        check_sparsity(index, table, len(data) * 8 // DTYPE_BITS[dtype], origin)
+    elif dtype == "string":
+        check_strings(index, data, math.prod(table.get("shape", ())), origin)
+    elif len(data) not in (0, nbytes):
+        raise ModelFileError(origin, f"tensor #{index} of {nbytes} B has {len(data)} B of values")
+    return len(data) > 0
+
+
+def check_strings(index: int, data: bytes | memoryview, count: int, origin: str) -> None:
+    """Raise ModelFileError unless constant strings lie inside their own buffer.
+
+    Source: tensorflow/lite/string_util.h: the number of strings, the offset of each and of the end, then the text.
+    """
+    if not len(data):
+        return
+    words = memoryview(bytes(data[: len(data) // 4 * 4])).cast("i")
+    end = words[0] + 2 if len(words) else 0
+    offsets = list(words[1:end])
+    valid = words[0] == count and len(offsets) == count + 1 if len(words) else False
+    if not valid or offsets != sorted(offsets) or offsets[0] < 4 * end or offsets[-1] > len(data):
+        raise ModelFileError(origin, f"tensor #{index} has strings outside of its {len(data)} B of values")
 
 
 def _whole_tensor_quantisation(index: int, table: Table, shape: tuple[int, ...], origin: str) -> tuple[float, int]:
