@@ -8,7 +8,8 @@ ModelError                  one line on stderr, exit status 2
 ├── CutError                the asked part cannot be taken out of the graph
 ├── RuntimeMissing          no LiteRT is installed
 ├── RunError                LiteRT refused the model or the run
-└── BadInput                an array that the part does not take
+├── BadInput                an array that the part does not take
+└── CannotWrite             a part that cannot be written to a file
 """
 
 from __future__ import annotations
@@ -90,3 +91,11 @@ class BadInput(ModelError):
             f"input {tensor!r} of {part}: got {got}, expected {expected}; use the same model on both sides"
         )
         self.part, self.tensor, self.got, self.expected = part, tensor, got, expected
+
+
+class CannotWrite(ModelError):
+    """A part cannot be written to a file."""
+
+    def __init__(self, path: str, detail: str) -> None:
+        super().__init__(f"cannot write {path}: {detail}; give another file with -o")
+        self.path, self.detail = path, detail
