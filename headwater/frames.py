@@ -34,7 +34,9 @@ class FrameId(Struct, frozen=True, forbid_unknown_fields=True):
 
     device: Name
     boot: Boot
+    """Random, new at each start of the device, so that sequence numbers may begin again."""
     sequence: Sequence
+    """Counts the captures since that start."""
 
     def __str__(self) -> str:
         return f"{self.device}-{self.boot}-{self.sequence}"
@@ -68,12 +70,18 @@ class Tensor(Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     dtype: TensorType
+    """The model's type of this tensor, which the receiver restores."""
     shape: Annotated[tuple[Dimension, ...], Meta(min_length=1, max_length=MAX_DIMENSIONS)]
+    """With the batch, as the model has it; values in C order, the last side running fastest."""
     encoding: Encoding
+    """How each value is written, little-endian; all but `native` need dtype float32."""
     compression: Compression
+    """`zstd`: one frame whose header has the content size (mandatory), nothing behind it."""
     data: memoryview
     scale: float = 0.0
+    """With encoding uint8: value = (byte - zero_point) * scale, from 0 to 1.3e+36."""
     zero_point: int = 0
+    """With encoding uint8: the byte that stands for exactly 0, from 0 to 255."""
 
 
 class Activation(Struct, frozen=True, forbid_unknown_fields=True, tag="activation"):
@@ -87,8 +95,10 @@ class Picture(Struct, frozen=True, forbid_unknown_fields=True, tag="picture"):
 
     format: Literal["jpeg", "png"]
     width: Dimension
+    """As in the picture itself, checked before it is decoded."""
     height: Dimension
     data: memoryview
+    """The JPEG or PNG file, RGB."""
 
 
 class Prediction(Struct, frozen=True, forbid_unknown_fields=True):
@@ -96,8 +106,11 @@ class Prediction(Struct, frozen=True, forbid_unknown_fields=True):
 
     task: Label
     label: Label | None = None
+    """Of a classification: the best class."""
     value: float | None = None
+    """Of a regression, in the task's unit."""
     confidence: float | None = None
+    """Of a classification: the best class's score, 0 to 1. All numbers are finite."""
     scores: Annotated[list[float], Meta(max_length=4096)] = []
 
 
@@ -121,13 +134,19 @@ class Frame(Struct, frozen=True, forbid_unknown_fields=True):
     sent_ns: Nanoseconds
     """The device's stage clock when it handed this message to MQTT."""
     bundle: Label
+    """The model's name, for people."""
     digest: Digest
+    """SHA-256 of the .tflite file in hexadecimal; a worker finishes frames of models it has, no others."""
     split: Label
+    """`image` (the picture travels), `device` (finished there) or the cut point's name."""
     codec: Label
+    """What was asked for, for people; the body describes itself."""
     body: Activation | Picture | Finished
     stages_ns: Stages
+    """The device's own: capture, crop, head, encode, spool."""
     position: Position | None = None
     name: Label | None = None
+    """Of the file that the picture came from."""
 
 
 class Result(Struct, frozen=True, forbid_unknown_fields=True):
@@ -143,8 +162,10 @@ class Result(Struct, frozen=True, forbid_unknown_fields=True):
     replied_ns: Nanoseconds
     """The worker's stage clock when this message was handed to MQTT."""
     stages_ns: Stages
+    """The worker's own: inbox, decode, batch, tail, store."""
     predictions: Predictions = []
     exit: Label | None = None
+    """The early exit at which the frame was finished; null is the model's end."""
     refused: Reason | None = None
 
 
@@ -156,6 +177,7 @@ class Journey(Struct, frozen=True, forbid_unknown_fields=True):
     uplink_ns: Duration
     downlink_ns: Duration
     uncertainty_ns: Duration
+    """By how much the split of the travel time into uplink and downlink may be wrong, either way."""
     total_ns: Duration
     """From the start of the capture to the result, on the device's clock."""
 

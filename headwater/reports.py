@@ -14,6 +14,7 @@ class Link(Struct, frozen=True, forbid_unknown_fields=True):
     """The device's view of its link, smoothed."""
 
     bandwidth_bits_per_s: float | None
+    """Null before there was a message long enough to tell."""
     round_trip_ms: float
 
 
@@ -31,7 +32,9 @@ class Status(Struct, frozen=True, forbid_unknown_fields=True):
     device: Name
     online: bool
     since_ns: Nanoseconds
+    """Wall clock of the device's start."""
     sent_ns: Nanoseconds
+    """Wall clock of this message; in the last will, of its making."""
     bundle: Label = ""
     digest: Annotated[str, Meta(max_length=64)] = ""
     split: Label = ""
@@ -39,15 +42,20 @@ class Status(Struct, frozen=True, forbid_unknown_fields=True):
     source: Annotated[str, Meta(max_length=512)] = ""
     position: Position | None = None
     frames_per_s: float = 0.0
+    """Captured lately."""
     bytes_per_frame: float = 0.0
+    """Of the frame messages, resends not counted."""
     captured: Count = 0
+    """Since the start."""
     recovered: Count = 0
     """Frames that an earlier run left in the spool; captured + recovered = finished + dropped + in flight, always."""
     finished: FinishedCounts = FinishedCounts()
     unreported: Count = 0
     """Of those finished on the device: not sent, because of `--report positive`."""
     dropped: Annotated[dict[Label, Count], Meta(max_length=32)] = {}
+    """By reason, as in overflow, expired, refused, too_large."""
     in_flight: Count = 0
+    """Captured, and neither finished nor dropped yet."""
     spool_bytes: Count = 0
     spool_limit_bytes: Count = 0
     link: Link | None = None
@@ -59,8 +67,11 @@ class SettingsChange(Struct, frozen=True, forbid_unknown_fields=True, omit_defau
 
     version: int
     split: Label | None = None
+    """`image`, `device` or a cut point of the device's model."""
     codec: Label | None = None
+    """`auto`, or an encoding (float32, float16, uint8, native) alone or with `+zstd`."""
     report: Literal["all", "positive"] | None = None
+    """Whether frames finished on the device are all sent, or only those with a positive prediction."""
 
 
 class SettingsApplied(Struct, frozen=True, forbid_unknown_fields=True):
