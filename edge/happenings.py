@@ -1,11 +1,14 @@
-"""What the sender's thread is told, by the head and by the network's thread."""
+"""What the sender's thread is told by the head and the network's thread, and what it needs of both."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
-from headwater.messages import Frame
-from headwater.session import Received
+from paho.mqtt.properties import Properties
+
+from headwater.messages import Frame, Link, SettingsApplied, Status
+from headwater.session import Limits, Received
 
 
 @dataclass(frozen=True)
@@ -43,3 +46,23 @@ class Wake:
 
 
 Happening = Offer | Incoming | Published | Connected | Wake
+
+
+class Publisher(Protocol):
+    """What the sender needs of an MQTT session."""
+
+    @property
+    def limits(self) -> Limits: ...
+    @property
+    def is_connected(self) -> bool: ...
+    def publish(
+        self, topic: str, payload: bytes, *, qos: int = 1, retain: bool = False, properties: Properties | None = None
+    ) -> int: ...
+    def ack(self, message: Received) -> None: ...
+
+
+class Reporter(Protocol):
+    """What the sender needs of the device: its view of itself, and its answer to an operator's settings."""
+
+    def status(self, link: Link | None) -> Status: ...
+    def apply(self, payload: bytes) -> SettingsApplied | None: ...

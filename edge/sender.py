@@ -7,13 +7,12 @@ import queue
 import threading
 import time
 from collections.abc import Callable
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple
 
 from msgspec.structs import replace
-from paho.mqtt.properties import Properties
 
 from edge.confirmation import Confirmations
-from edge.happenings import Connected, Happening, Incoming, Offer, Published, Wake
+from edge.happenings import Connected, Happening, Incoming, Offer, Published, Publisher, Reporter, Wake
 from edge.ledger import Ledger
 from edge.link import LinkEstimate
 from edge.outbox import Outbox, SentFrame
@@ -21,8 +20,8 @@ from edge.spool import Key
 from headwater.clock import StageClock
 from headwater.errors import HeadwaterError, TooLarge
 from headwater.logs import event
-from headwater.messages import Finished, Frame, Link, SettingsApplied, Status, decode, encode, encode_json
-from headwater.session import Callbacks, Limits, Received, publish_properties
+from headwater.messages import Finished, Frame, decode, encode, encode_json
+from headwater.session import Callbacks, publish_properties
 from headwater.topics import CONTENT_TYPES, Topics
 
 log = logging.getLogger(__name__)
@@ -35,26 +34,6 @@ JOURNEYS_EVERY_S: Final = 1.0
 IDLE_S: Final = 0.5
 LOOK_S: Final = 0.2
 """How often a waiting head looks whether it waits in vain."""
-
-
-class Publisher(Protocol):
-    """What the sender needs of an MQTT session."""
-
-    @property
-    def limits(self) -> Limits: ...
-    @property
-    def is_connected(self) -> bool: ...
-    def publish(
-        self, topic: str, payload: bytes, *, qos: int = 1, retain: bool = False, properties: Properties | None = None
-    ) -> int: ...
-    def ack(self, message: Received) -> None: ...
-
-
-class Reporter(Protocol):
-    """What the sender needs of the device: its view of itself, and its answer to an operator's settings."""
-
-    def status(self, link: Link | None) -> Status: ...
-    def apply(self, payload: bytes) -> SettingsApplied | None: ...
 
 
 class _OnTheWire(NamedTuple):
@@ -81,10 +60,11 @@ class Sender:
         *,
         window: int,
         expire_s: float | None,
+        now_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self._topic: Callable[[str], str] = lambda kind: topics.of_device(device, kind)
         self._outbox, self._ledger, self._clock, self._reporter = outbox, ledger, clock, reporter
-        self._window, self._expire_s = window, expire_s
+        self._window, self._expire_s, self._now_s = window, expire_s, now_s
         self._confirmations = Confirmations(device, outbox, ledger)
         self._events: queue.SimpleQueue[Happening] = queue.SimpleQueue()
         self._hand_over = threading.BoundedSemaphore(HAND_OVER_FRAMES)
@@ -102,7 +82,7 @@ class Sender:
         """Return what the session calls on its network thread; each only enqueues."""
         return Callbacks(
             on_message=lambda message: self._events.put(Incoming(message, self._clock.now_ns())),
-            on_published=lambda mid: self._events.put(Published(mid, time.monotonic())),
+            on_published=lambda mid: self._events.put(Published(mid, self._now_s())),
             on_connected=lambda: self._events.put(Connected()),
         )
 
@@ -135,7 +115,7 @@ class Sender:
 
     def finish(self, patience_s: float) -> None:
         """Ask the thread to end when every frame is confirmed, or after `patience_s`."""
-        self._deadline_s = time.monotonic() + patience_s
+        self._deadline_s = self._now_s() + patience_s
         self._finishing.set()
         self._events.put(Wake())
 
@@ -150,15 +130,17 @@ class Sender:
         """Work until told to finish; the thread that calls this owns the outbox."""
         try:
             while not self._is_done():
-                self._turn(link, self._take())
+                self.turn(link, self._idle_s())
             while not self._events.empty():  # past the deadline: what was offered still goes into the spool
-                self._turn(link, self._take())
-            self._report(link, time.monotonic(), last=True)
+                self.turn(link)
+            self._report(link, last=True)
             self._ended_well = True
         finally:
             self._over.set()
 
-    def _turn(self, link: Publisher, events: list[Happening]) -> None:
+    def turn(self, link: Publisher, wait_s: float = 0.0) -> None:
+        """Take in what has happened, after waiting for it at most `wait_s`, and do what is due."""
+        events = self._take(wait_s)
         offered = [(e.frame, e.message) for e in events if isinstance(e, Offer)]
         results = [e for e in events if isinstance(e, Incoming)]
         for happened in events:
@@ -168,20 +150,23 @@ class Sender:
         for incoming in results:
             link.ack(incoming.message)
         self._send(link)
-        self._report(link, time.monotonic(), last=False)
+        self._report(link, last=False)
 
     def _is_done(self) -> bool:
         if not self._finishing.is_set():
             return False
         everything_confirmed = self._events.empty() and len(self._outbox) == 0
-        return everything_confirmed or time.monotonic() >= self._deadline_s
+        return everything_confirmed or self._now_s() >= self._deadline_s
 
-    def _take(self) -> list[Happening]:
-        """Return what has happened, after waiting for it until something else is due."""
+    def _idle_s(self) -> float:
+        """Return how long nothing is due."""
         due_s = min(self._status_due_s, self._journeys_due_s, self._outbox.delivery.next_due_s() or float("inf"))
+        return min(max(due_s - self._now_s(), 0.001), IDLE_S)
+
+    def _take(self, wait_s: float) -> list[Happening]:
         events: list[Happening] = []
         try:
-            events.append(self._events.get(timeout=min(max(due_s - time.monotonic(), 0.001), IDLE_S)))
+            events.append(self._events.get(block=wait_s > 0, timeout=wait_s))
             while len(events) < EVENTS_AT_ONCE:
                 events.append(self._events.get_nowait())
         except queue.Empty:
@@ -199,7 +184,7 @@ class Sender:
             case Connected():
                 # What was on the wire paho sends again itself; its time says nothing about the link.
                 self._on_the_wire = {mid: sent._replace(alone=False) for mid, sent in self._on_the_wire.items()}
-                self._outbox.delivery.reconnected(time.monotonic())
+                self._outbox.delivery.reconnected(self._now_s())
                 self._status_due_s = 0.0
             case Offer() | Wake():
                 pass
@@ -228,7 +213,7 @@ class Sender:
             self._status_due_s = 0.0
 
     def _send(self, link: Publisher) -> None:
-        now_s = time.monotonic()
+        now_s = self._now_s()
         late = self._outbox.delivery.again(now_s)
         if late:
             self._ledger.resent(len(late))
@@ -263,16 +248,17 @@ class Sender:
             log.warning(event("over the broker's limit", error=error))
             self._outbox.drop(key, "too_large")
             return
-        now_s = time.monotonic()
+        now_s = self._now_s()
         self._note(mid, key, len(message))
         if self._outbox.remember(key, SentFrame(spooled_ns, frame.stages_ns, isinstance(frame.body, Finished))):
             self._ledger.sent(len(message), now_s)
 
     def _note(self, mid: int, key: Key | None, size_bytes: int) -> None:
-        self._on_the_wire[mid] = _OnTheWire(key, size_bytes, time.monotonic(), alone=not self._on_the_wire)
+        self._on_the_wire[mid] = _OnTheWire(key, size_bytes, self._now_s(), alone=not self._on_the_wire)
 
-    def _report(self, link: Publisher, now_s: float, *, last: bool) -> None:
+    def _report(self, link: Publisher, *, last: bool) -> None:
         """Publish what is due: the journeys that results have told, and the device's status."""
+        now_s = self._now_s()
         if not link.is_connected:
             self._status_due_s = self._journeys_due_s = now_s + IDLE_S
             return
