@@ -29,7 +29,7 @@ from models.engine import Engine
 
 log = logging.getLogger(__name__)
 
-START_DEADLINE_S: Final = 15.0
+START_DEADLINE_S: Final = 10.0
 POLL_S: Final = 0.2
 JOURNEY_MESSAGES: Final = 64
 JOURNEY_BYTES: Final = 4_000_000

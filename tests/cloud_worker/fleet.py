@@ -248,7 +248,7 @@ class Bench:
         self.worker.finish(batch)
 
 
-def run_in_thread(work: Callable[[], None]) -> threading.Thread:
+def run_in_thread(work: Callable[[], object]) -> threading.Thread:
     """Return the started thread that runs `work`."""
     thread = threading.Thread(target=work, daemon=True)
     thread.start()

@@ -1,0 +1,372 @@
+"""Real workers between a real broker and a real store: every frame exactly once, whatever happens to whom."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+
+from headwater import messages
+from headwater.children import Child, start
+from headwater.errors import StoreError
+from headwater.messages import Dead, Frame, Journey, Journeys, Prediction, Record, Result, encode
+from headwater.probes import free_port
+from headwater.session import Address, Callbacks, Received, Session, publish_properties
+from models.bundle import Bundle, BundleError
+from tests.cloud_worker.fleet import BOOT, TOPICS, Camera, make_bundle, real_store, run_in_thread, stored_records
+from tests.models import tflite_files
+from tests.servers import BrokerUnderTest, StoreUnderTest, eventually
+
+READY_S, DONE_S = 30.0, 40.0
+
+
+class Device:
+    """A camera on a real broker that sends again what is not answered in time, as the edge does."""
+
+    def __init__(self, camera: Camera, broker_url: str, resend_s: float = 1.0) -> None:
+        self.camera, self.resend_s = camera, resend_s
+        self.results: dict[int, Result] = {}
+        self.answers: Counter[int] = Counter()
+        self.deads: list[Dead] = []
+        self.resent = 0
+        self._open: dict[int, tuple[Frame, float]] = {}
+        self._lock = threading.Lock()
+        topics = [(TOPICS.of_device(camera.device, "result"), 1), (TOPICS.dead, 1)]
+        callbacks = Callbacks(on_message=self._on_message)
+        self.session = Session(Address.parse(broker_url), f"device-{camera.device}", callbacks, subscriptions=topics)
+        self.session.start(10)
+
+    def _on_message(self, message: Received) -> None:
+        if message.topic == TOPICS.dead:
+            self.deads.append(messages.decode_json(Dead, message.payload))
+        else:
+            result = messages.decode(Result, message.payload, 1_000_000)
+            assert message.correlation == str(result.id).encode()
+            with self._lock:
+                self._open.pop(result.id.sequence, None)
+                self.results[result.id.sequence] = result
+                self.answers[result.id.sequence] += 1
+        self.session.ack(message)
+
+    def send(self, sequence: int, split: str | None = None, **changes: object) -> None:
+        frame = self.camera.frame(sequence, split, **changes)
+        with self._lock:
+            self._open[sequence] = (frame, time.monotonic())
+        self._publish(frame)
+
+    def _publish(self, frame: Frame) -> None:
+        self.publish(encode(frame), correlation=str(frame.id).encode())
+
+    def publish(self, payload: bytes, correlation: bytes | None = None) -> None:
+        topic = TOPICS.of_device(self.camera.device, "frame")
+        self.session.publish(topic, payload, properties=publish_properties(correlation=correlation, expiry_s=600))
+
+    def resend(self) -> None:
+        """Send again what was not answered in time."""
+        now_s = time.monotonic()
+        with self._lock:
+            late = [frame for frame, at_s in self._open.values() if now_s - at_s > self.resend_s]
+            self._open |= {frame.id.sequence: (frame, now_s) for frame in late}
+        self.resent += len(late)
+        for frame in late:
+            self._publish(frame)
+
+    def all_answered(self) -> bool:
+        self.resend()
+        with self._lock:
+            return not self._open
+
+    def answered(self, count: int) -> bool:
+        self.resend()
+        return len(self.results) >= count
+
+
+class Site:
+    """A broker, a store, a bundle, and what was started on them."""
+
+    def __init__(self, broker: BrokerUnderTest, store: StoreUnderTest, folder: Path) -> None:
+        self.broker, self.store, self.folder = broker, store, folder
+        self.bundle = make_bundle(folder)
+        self.workers: list[Child] = []
+        self.devices: list[Device] = []
+
+    def worker(self, *flags: str) -> Child:
+        name = f"w{len(self.workers) + 1}"
+        log = self.folder.parent / f"{name}.log"
+        addresses = ["--broker", self.broker.url, "--store", self.store.url, "--bundles", str(self.folder)]
+        command = [sys.executable, "-m", "headwater", "worker", *addresses, "--name", name, *flags]
+        child = start(name, command, log=log)
+        self.workers.append(child)
+        assert child.wait_for_line("ready worker", READY_S) == f"ready worker {name}"
+        return child
+
+    def device(self, bundle: Bundle | None = None, name: str = "cam1", resend_s: float = 1.0) -> Device:
+        device = Device(Camera(bundle or self.bundle, name), self.broker.url, resend_s)
+        self.devices.append(device)
+        return device
+
+    def records(self) -> list[Record]:
+        return stored_records(self.store.url)
+
+    def close(self) -> None:
+        for device in self.devices:
+            device.session.stop()
+        for worker in self.workers:
+            worker.stop()
+
+
+@pytest.fixture
+def site(mosquitto: BrokerUnderTest, valkey: StoreUnderTest, tmp_path: Path) -> Iterator[Site]:
+    site = Site(mosquitto, valkey, tmp_path / "bundles")
+    yield site
+    site.close()
+
+
+def assert_each_once(site: Site, device: Device, count: int) -> None:
+    """Every frame is answered rightly, and in the store exactly once."""
+    assert eventually(device.all_answered, DONE_S), f"unanswered: {count - len(device.results)} of {count}"
+    stored = Counter(record.sequence for record in site.records())
+    assert stored == Counter(range(count))
+    for sequence, result in device.results.items():
+        assert result.refused is None
+        assert result.predictions == device.camera.expected(sequence)
+
+
+def test_every_split_is_finished_exactly(site: Site) -> None:
+    """Pictures, activations at each cut, finished frames: the same answers, recorded with all stages."""
+    worker, device = site.worker(), site.device()
+    splits = ["image", "device", *device.camera.cuts]
+    for sequence in range(4 * len(splits)):
+        device.send(sequence, splits[sequence % len(splits)])
+    assert_each_once(site, device, 4 * len(splits))
+    for record in site.records():
+        assert record.predictions == device.camera.expected(record.sequence)
+        assert record.finished_by == ("device" if record.split == "device" else "worker")
+        assert {"capture", "inbox", "batch", "store"} <= set(record.stages_ns)
+    assert max(device.answers.values()) == 1
+    assert worker.stop() == 0
+    assert "answered=" in worker.last_words()
+
+
+def test_the_shipped_litter_bundle_is_known_to_every_worker(site: Site) -> None:
+    """Without any --bundles a worker has the models that Headwater ships."""
+    try:
+        litter = Bundle.load("litter")
+    except BundleError:
+        pytest.skip("no litter bundle in this checkout")
+    site.worker()
+    device = site.device(litter)
+    splits = ["image", "device", *device.camera.cuts[::8]]
+    for sequence, split in enumerate(splits):
+        device.send(sequence, split)
+    assert_each_once(site, device, len(splits))
+
+
+def test_a_store_adds_each_frame_once(valkey: StoreUnderTest) -> None:
+    """One script marks and adds: over bitmaps, boots and devices, within a batch, and when it must be loaded again."""
+    store = real_store(valkey.url)
+    first = [record(sequence) for sequence in (0, 1, 65535, 65536, 1)]
+    assert store.add(first) == [True, True, True, True, False]
+    with redis.Redis.from_url(valkey.url) as client:
+        client.script_flush()
+        assert store.add([record(0), record(2), record(0, device="cam2"), record(0, boot="00000000")]) == [
+            False, True, True, True,
+        ]  # fmt: skip
+        assert sorted(client.keys("headwater:demo:seen:cam1:*")) == [
+            b"headwater:demo:seen:cam1:00000000:0",
+            f"headwater:demo:seen:cam1:{BOOT}:0".encode(),
+            f"headwater:demo:seen:cam1:{BOOT}:1".encode(),
+        ]
+        assert 600_000 < client.ttl(f"headwater:demo:seen:cam1:{BOOT}:0") <= 604_800
+    assert len(stored_records(valkey.url)) == 7
+    store.close()
+
+
+def record(sequence: int, device: str = "cam1", boot: str = BOOT) -> Record:
+    return Record(
+        1, "demo", device, boot, sequence, 1, 2, "tiny", "ab" * 32, "image", "png", 10, "worker", "w1",
+        [Prediction("litter", "dirty", None, 0.5, [0.5, 0.5])], {"tail": 3},
+    )  # fmt: skip
+
+
+def test_a_full_store_marks_nothing_as_seen(valkey: StoreUnderTest) -> None:
+    """A frame that could not be added for want of memory is new once there is room."""
+    store = real_store(valkey.url)
+    with redis.Redis.from_url(valkey.url) as client:
+        client.config_set("maxmemory", "1mb")
+        with pytest.raises(StoreError, match="memory"):
+            store.add([record(1)])
+        client.config_set("maxmemory", "0")
+    assert store.add([record(1)]) == [True]
+    store.close()
+
+
+def test_an_unknown_model_and_garbage_do_not_stop_the_stream(site: Site) -> None:
+    """Each is reported once, the device is told, and the frames around them are finished."""
+    site.worker()
+    device = site.device()
+    device.send(0)
+    device.publish(b"\x93garbage", correlation=f"cam1-{BOOT}-900".encode())
+    device.publish(b"")
+    device.send(901, digest="ab" * 32)
+    device.send(902, sent_ns=77, version=9)
+    device.publish(encode(device.camera.frame(903))[:-10], correlation=f"cam1-{BOOT}-903".encode())
+    device.send(1)
+    assert eventually(lambda: device.all_answered() and len(device.deads) == 5, DONE_S)
+    kinds = Counter(dead.error for dead in device.deads)
+    assert kinds == {"Malformed": 3, "UnknownModel": 1, "UnknownVersion": 1}
+    assert {n for n, result in device.results.items() if result.refused} == {900, 901, 902, 903}
+    assert sorted(record.sequence for record in site.records()) == [0, 1]
+
+
+def test_a_frame_over_the_limit_is_refused(site: Site) -> None:
+    """The worker takes it in only to say no; the device is told by the correlation data."""
+    site.worker("--max-frame-bytes", "2000")
+    device = site.device()
+    device.publish(bytes(3000), correlation=f"cam1-{BOOT}-5".encode())
+    assert eventually(lambda: 5 in device.results)
+    assert "over the limit" in (device.results[5].refused or "")
+
+
+def test_a_bundle_that_is_added_later_is_found(site: Site) -> None:
+    """An operator adds a folder, and the device's next frames are finished."""
+    site.worker()
+    elsewhere = site.folder.parent / "late.tflite"
+    elsewhere.write_bytes(tflite_files.half_weights())
+    device = site.device(Bundle.load(elsewhere))
+    device.send(0, "image")
+    assert eventually(lambda: 0 in device.results)
+    assert device.results[0].refused
+    elsewhere.rename(site.folder / "late.tflite")
+
+    def is_finished() -> bool:
+        if device.all_answered():
+            device.send(1, "image")
+        return 1 in device.results and device.results[1].refused is None
+
+    assert eventually(is_finished, 15)
+    assert device.results[1].predictions == device.camera.expected(1)
+
+
+def test_sigterm_in_mid_stream_loses_nothing(site: Site) -> None:
+    """The batch in hand is answered, the process ends with 0, the other worker goes on."""
+    first, _second = site.worker("--inbox", "16"), site.worker("--inbox", "16")
+    device = site.device()
+    stream = run_in_thread(lambda: [device.send(sequence) for sequence in range(600)])
+    assert eventually(lambda: device.answered(100))
+    assert first.stop() == 0
+    stream.join()
+    assert_each_once(site, device, 600)
+
+
+def test_kill_9_of_one_of_two_workers_loses_nothing(site: Site) -> None:
+    """What the dead worker held is sent again by the device and finished by the other, each frame once."""
+    first, _second = site.worker(), site.worker()
+    device = site.device()
+    for sequence in range(300):
+        device.send(sequence)
+        if sequence == 150:
+            first.signal(signal.SIGSTOP)  # it now takes frames in and answers none
+        if sequence == 250:
+            first.kill()
+    assert_each_once(site, device, 300)
+    assert device.resent > 0
+
+
+def test_a_stop_while_the_store_is_away_leaves_the_frames_to_others(site: Site) -> None:
+    """The worker ends at once with 0; the frames in its hand are finished by the next one."""
+    first, device = site.worker(), site.device()
+    site.store.stop()
+    for sequence in range(20):
+        device.send(sequence)
+    assert eventually(lambda: "store away" in first.last_words())
+    began_s = time.monotonic()
+    assert first.stop() == 0
+    assert time.monotonic() - began_s < 5
+    assert not device.results
+    site.store.start()
+    site.worker()
+    assert_each_once(site, device, 20)
+
+
+def test_valkey_away_for_some_seconds_loses_nothing(site: Site) -> None:
+    """The batch in hand waits; resent frames are known again after the store is back."""
+    site.worker()
+    device = site.device()
+    for sequence in range(200):
+        device.send(sequence)
+        if sequence == 100:
+            assert eventually(lambda: device.answered(10))
+            site.store.stop()
+    assert not eventually(device.all_answered, 3)
+    site.store.start()
+    assert_each_once(site, device, 200)
+
+
+def test_a_broker_restart_loses_nothing(site: Site) -> None:
+    """Worker and device find the broker again; acknowledgements of the old connection are not used."""
+    site.worker()
+    device = site.device()
+    for sequence in range(200):
+        device.send(sequence)
+        if sequence == 100:
+            assert eventually(lambda: device.answered(10))
+            site.broker.restart()
+    assert_each_once(site, device, 200)
+
+
+def test_a_hung_store_is_an_outage_too(site: Site) -> None:
+    """A Valkey that accepts and never answers ends in a time-out and is asked again."""
+    site.worker()
+    device = site.device(resend_s=3.0)
+    device.send(0)
+    assert eventually(device.all_answered)
+    site.store.pause()
+    device.send(1)
+    assert not eventually(device.all_answered, 6)
+    site.store.resume()
+    assert_each_once(site, device, 2)
+
+
+def test_journeys_end_in_their_stream(site: Site) -> None:
+    """What the device measured is stored under its name."""
+    site.worker()
+    device = site.device()
+    payload = encode(Journeys(1, [Journey(BOOT, 7, 10, 20, 5, 100)]))
+    with redis.Redis.from_url(site.store.url) as client:
+
+        def entries() -> list[bytes]:
+            device.session.publish(TOPICS.of_device("cam1", "journey"), payload, qos=0)
+            return [fields[b"journey"] for _, fields in client.xrange("headwater:demo:journeys")]
+
+        found = eventually(entries)
+    assert found[0] == (
+        b'{"device":"cam1","boot":"9f3c2a1b","sequence":7,"uplink_ns":10,"downlink_ns":20,'
+        b'"uncertainty_ns":5,"total_ns":100}'
+    )
+
+
+def test_a_flood_over_a_small_inbox_ends_exactly_once(site: Site) -> None:
+    """A worker whose inbox is full gives frames back; the device's resending finishes them all."""
+    site.worker("--inbox", "4", "--batch", "2")
+    device = site.device()
+    for sequence in range(300):
+        device.send(sequence, device.camera.cuts[-1])
+    assert_each_once(site, device, 300)
+
+
+def test_without_a_broker_a_worker_says_so(valkey: StoreUnderTest, tmp_path: Path) -> None:
+    """One line on stderr that names the address, and status 2."""
+    url = f"mqtt://127.0.0.1:{free_port('127.0.0.1')}"
+    command = [sys.executable, "-m", "headwater", "worker", "--broker", url, "--store", valkey.url]
+    worker = start("w", command, log=tmp_path / "w.log")
+    assert worker.wait(30) == 2
+    assert url in worker.last_words()
+    assert "Traceback" not in (tmp_path / "w.log").read_text()
