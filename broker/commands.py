@@ -26,7 +26,7 @@ def run(
         folder: where it keeps its configuration, log, settings and sessions; a temporary one if not given
     """
     from broker.embedded import start_broker
-    from headwater.children import stop_signals, wait_for_stop
+    from headwater.stopping import stop_signals, wait_for_stop
 
     with stop_signals() as stop, start_broker(kind, host, port, folder) as broker:
         print(f"listening {broker.url} {broker.kind}", flush=True)

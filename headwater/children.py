@@ -20,10 +20,9 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
-from types import FrameType
 from typing import IO, Self
 
 from headwater.errors import HeadwaterError, MissingPart
@@ -184,7 +183,15 @@ class Child:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    def _listen(self, stream: IO[str], take: Callable[[str], None]) -> None:
+    def listen(self, lines: bool) -> None:
+        """Begin to read what the process prints; `start` does it."""
+        self._read(self._process.stderr, self._pass_through)
+        self._read(self._process.stdout, self._take_line if lines else self._pass_through)
+
+    def _read(self, stream: IO[str] | None, take: Callable[[str], None]) -> None:
+        if stream is None:
+            return
+
         def read() -> None:
             with contextlib.suppress(ValueError):
                 for line in stream:
@@ -232,12 +239,11 @@ def start(
     program = shutil.which(str(command[0]))
     if program is None:
         raise MissingPart(str(command[0]), name, "install it or correct the path")
-    shim = [sys.executable, "-I", "-S", "-c", _SHIM, str(os.getpid()), program]
     with contextlib.ExitStack() as files:
         errors = files.enter_context(log.open("ab")) if log else subprocess.PIPE
         order = functools.partial(
             subprocess.Popen,
-            [*shim, *map(str, command[1:])],
+            [sys.executable, "-I", "-S", "-c", _SHIM, str(os.getpid()), program, *map(str, command[1:])],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE if lines else errors,
             stderr=errors,
@@ -248,10 +254,7 @@ def start(
             errors="replace",
         )
         child = Child(name, _forker(os.getpid()).fork(order), log)
-    if child._process.stderr is not None:
-        child._listen(child._process.stderr, child._pass_through)
-    if child._process.stdout is not None:
-        child._listen(child._process.stdout, child._take_line if lines else child._pass_through)
+    child.listen(lines)
     return child
 
 
@@ -264,31 +267,3 @@ def last_line(log: Path) -> str:
     except OSError:
         return ""
     return next((line.strip() for line in reversed(lines) if line.strip()), "")
-
-
-@contextlib.contextmanager
-def stop_signals() -> Iterator[threading.Event]:
-    """Give an event that SIGINT and SIGTERM set, instead of what they did before. For the main thread only."""
-    stop = threading.Event()
-
-    def ask(_signal: int, _frame: FrameType | None) -> None:
-        stop.set()
-
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop
-    finally:
-        for number, previous in before.items():
-            signal.signal(number, previous)
-
-
-def wait_for_stop(stop: threading.Event, children: Sequence[Child]) -> None:
-    """Return when `stop` is set.
-
-    Raises:
-        ChildError: one of the children ended by itself.
-    """
-    while not stop.wait(0.1):
-        for child in children:
-            if not child.alive:
-                raise ChildError(child.name, f"ended with status {child.wait(1.0)}", child.last_words())

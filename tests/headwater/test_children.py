@@ -26,7 +26,8 @@ STUBBORN = [
 # A parent that starts one child of each kind, tells their numbers, and waits.
 PARENT = """
 import signal, subprocess, sys, time
-from headwater.children import start, stop_signals, wait_for_stop
+from headwater.children import start
+from headwater.stopping import stop_signals, wait_for_stop
 code = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('ready', flush=True); time.sleep(600)"
 with stop_signals() as stop:
     stubborn = start("stubborn", [sys.executable, "-c", code])
