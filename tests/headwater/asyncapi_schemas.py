@@ -61,6 +61,8 @@ def on_the_wire(schema: Any, field: str, struct: str) -> Any:
         schema["pattern"] = schema["pattern"].replace(r"\Z", "$")
     if schema.get("contentEncoding") == "base64" and struct not in IN_JSON:
         schema["description"] = (schema.get("description", "") + " MessagePack bin; base64 in the examples.").strip()
+    if isinstance(schema.get("discriminator"), dict):  # AsyncAPI has the field's name alone
+        schema["discriminator"] = schema["discriminator"]["propertyName"]
     if field == "version" and schema.get("type") == "integer":
         schema["const"] = 1
     if field == "stages_ns" and schema.get("type") == "object":
