@@ -91,6 +91,7 @@ class GStreamerStream:
         self._folder = tempfile.TemporaryDirectory(prefix="headwater-gst-")
         sink, self._log = Path(self._folder.name) / "frames", Path(self._folder.name) / "log"
         self._frame: Pixels | None = None
+        self._size: tuple[int, int] | None = None
         self._child: Child | None = None
         os.mkfifo(sink, 0o600)
         self._pipe = os.open(sink, os.O_RDONLY | os.O_NONBLOCK)
@@ -98,6 +99,7 @@ class GStreamerStream:
             fcntl.fcntl(self._pipe, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
             self._child = start("gst", launch_arguments(pipeline, sink, rate), log=self._log, lines=False)
             self._readable(threading.Event(), FIRST_FRAME_S)
+            self._size = self._header(threading.Event())
         except (SourceError, StreamEnded, OSError) as error:
             self.close()
             reason = "it ended before the first frame" if isinstance(error, StreamEnded) else error
@@ -106,14 +108,9 @@ class GStreamerStream:
 
     def grab(self, stop: threading.Event) -> bool:
         """Read the next frame from the pipe. Raises: StreamBroken, StreamEnded."""
-        head = bytearray(11)
-        if not self._fill(memoryview(head), stop):
+        size, self._size = self._size or self._header(stop), None
+        if size is None:
             return False
-        while (size := read_header(bytes(head))) is None:
-            more = bytearray(1)
-            if not self._fill(memoryview(more), stop):
-                return False
-            head += more
         self._frame = np.empty((size[1], size[0], 3), np.uint8)
         return self._fill(self._frame.data.cast("B"), stop)
 
@@ -130,6 +127,19 @@ class GStreamerStream:
         if self._child is not None:
             self._child.stop(2.0)
         self._folder.cleanup()
+
+    def _header(self, stop: threading.Event) -> tuple[int, int] | None:
+        """Read the next frame's header; return (width, height), or None when `stop` was set first."""
+        head, missing = bytearray(), 11
+        while not stop.is_set():
+            more = bytearray(missing)
+            if not self._fill(memoryview(more), stop):
+                break
+            head, missing = head + more, 1
+            size = read_header(bytes(head))
+            if size is not None:
+                return size
+        return None
 
     def _fill(self, view: memoryview, stop: threading.Event) -> bool:
         """Read until `view` is full; return False when `stop` was set first."""

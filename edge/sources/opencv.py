@@ -13,7 +13,6 @@ from edge.sources.capture import Pixels, checked_frame
 from headwater.errors import MissingPart
 
 _QUIET = {
-    "OPENCV_LOG_LEVEL": "SILENT",
     "OPENCV_FFMPEG_LOGLEVEL": "-8",  # AV_LOG_QUIET; what goes wrong is said once, in our own words
     "OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT": "5",
 }
@@ -28,6 +27,7 @@ def opencv() -> Any:
         import cv2
     except ImportError:
         raise MissingPart("OpenCV", "videos, cameras and RTSP", "pip install 'headwater[edge]'") from None
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     cv2.setNumThreads(1)
     return cv2
 

@@ -1,0 +1,222 @@
+"""What finds no room or no disk is dropped and counted; everything else waits until it is confirmed."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from edge.delivery import Delivery
+from edge.ledger import Ledger
+from edge.outbox import FRESH_FRAMES, Outbox, SentFrame
+from edge.spool import Spool
+from headwater.messages import encode
+from tests.edge.samples import EARLIER_BOOT, NOW_NS, frame, key, offered
+
+SIZE = len(encode(frame(0, 1000)))
+
+
+class Box:
+    """An outbox with all that belongs to it, for three frames of 1000 bytes."""
+
+    def __init__(self, path: Path, limit_bytes: int = 3 * SIZE + 10) -> None:
+        self.spool = Spool(path, limit_bytes)
+        self.ledger = Ledger(recovered=len(self.spool))
+        self.delivery = Delivery(10, 60, lambda: 0)
+        self.outbox = Outbox(self.spool, self.delivery, self.ledger, 10**9)
+
+    def capture(self, *sequences: int, size: int = 1000) -> None:
+        """Count frames as captured and commit them."""
+        self.ledger.captured(len(sequences))
+        self.outbox.commit(offered(*(frame(n, size) for n in sequences)))
+
+    def send(self, window: int = 100) -> list[int]:
+        """Send all that may be sent and return the frames' numbers."""
+        out = []
+        while (due := self.outbox.next_to_send(0, window)) is not None:
+            assert due[0] == key(due[1].id.sequence, due[1].id.boot)
+            out.append(due[1].id.sequence)
+        return out
+
+    def confirm(self, sequence: int) -> bool:
+        """Take a result for a frame and return whether it was still waited for."""
+        waited_for = self.outbox.confirmed(key(sequence))
+        if waited_for:
+            self.ledger.finished("worker")
+        return waited_for
+
+    @property
+    def dropped(self) -> dict[str, int]:
+        """Return what was dropped; the books balance whenever one looks."""
+        counts = self.ledger.counts()
+        assert counts.in_flight == len(self.outbox) == len(self.delivery)
+        return counts.dropped
+
+
+@pytest.fixture
+def box(tmp_path: Path) -> Iterator[Box]:
+    """An outbox with room for three frames."""
+    made = Box(tmp_path / "cam1.sqlite")
+    yield made
+    made.spool.close()
+
+
+def test_a_full_spool_drops_its_oldest_unsent_frames(box: Box) -> None:
+    """New frames push out the oldest ones that were not sent, and each is counted."""
+    box.capture(0, 1, 2)
+    box.capture(3, 4)
+    assert box.dropped == {"overflow": 2}
+    assert box.spool.keys() == [key(2), key(3), key(4)]
+    assert box.send() == [2, 3, 4]
+
+
+def test_frames_of_one_commit_push_each_other_out(box: Box) -> None:
+    """Five frames at once leave the bound's three, whichever."""
+    box.capture(0, 1, 2, 3, 4)
+    assert box.dropped == {"overflow": 2}
+    assert len(box.spool) == 3
+
+
+def test_what_is_sent_is_not_pushed_out(box: Box) -> None:
+    """Frames whose result may come any moment stay; then the new frame itself is the one dropped."""
+    box.capture(0, 1, 2)
+    assert box.send() == [0, 1, 2]
+    box.capture(3)
+    assert box.dropped == {"overflow": 1}
+    assert box.confirm(0)
+    box.capture(4)
+    assert box.dropped == {"overflow": 1}
+    assert box.spool.keys() == [key(1), key(2), key(4)]
+
+
+def test_room_comes_with_the_confirmation_in_the_same_transaction(box: Box) -> None:
+    """A confirmed frame leaves the disk as the next one comes, so the bound is used to the full."""
+    box.capture(0, 1, 2)
+    box.send()
+    assert box.confirm(1)
+    assert key(1) in box.spool
+    box.capture(3)
+    assert box.spool.keys() == [key(0), key(2), key(3)]
+    assert box.dropped == {}
+
+
+def test_a_frame_over_the_whole_bound_is_dropped_alone(box: Box) -> None:
+    """It does not empty the spool first."""
+    box.capture(0, 1)
+    box.capture(2, size=5000)
+    assert box.dropped == {"too_large": 1}
+    assert box.spool.keys() == [key(0), key(1)]
+
+
+def test_a_frame_is_confirmed_once(box: Box) -> None:
+    """The second result of a frame, or one of a frame nobody knows, is not waited for."""
+    box.capture(0)
+    box.send()
+    assert box.confirm(0)
+    assert not box.confirm(0)
+    assert not box.confirm(9)
+    box.outbox.commit([])
+    assert len(box.spool) == 0
+
+
+def test_a_full_disk_is_counted_and_the_device_goes_on(box: Box, caplog: pytest.LogCaptureFixture) -> None:
+    """New frames are dropped as `disk` with one error for all, what is there stays, and space brings all back."""
+    box.capture(0)
+    pages = box.spool._db.execute("PRAGMA page_count").fetchone()[0]
+    box.spool._db.execute(f"PRAGMA max_page_count = {pages}")
+    box.spool.limit_bytes = 10**6
+    with caplog.at_level(logging.ERROR):
+        for number in range(1, 4):
+            box.capture(number, size=100_000)
+    assert box.dropped == {"disk": 3}
+    assert [record.levelname for record in caplog.records] == ["ERROR"]
+    assert "spool failed" in caplog.text
+    box.spool._db.execute("PRAGMA max_page_count = 100000")
+    box.capture(4, size=100_000)
+    assert box.send() == [0, 4]
+    assert box.dropped == {"disk": 3}
+
+
+def test_a_confirmation_that_cannot_be_written_is_tried_again(box: Box) -> None:
+    """A frame confirmed while the disk refuses leaves the spool as soon as it can, and is counted once."""
+    box.capture(0, 1)
+    box.send()
+    box.spool._db.execute("PRAGMA query_only = 1")
+    assert box.confirm(0)
+    box.outbox.commit([])
+    assert key(0) in box.spool
+    box.spool._db.execute("PRAGMA query_only = 0")
+    box.outbox.commit([])
+    assert box.spool.keys() == [key(1)]
+    assert box.dropped == {}
+
+
+def test_frames_that_were_not_kept_in_memory_come_from_the_disk(tmp_path: Path) -> None:
+    """A long queue does not live in memory, and what is read back is what went in."""
+    box = Box(tmp_path / "cam1.sqlite", 10**6)
+    numbers = list(range(FRESH_FRAMES + 5))
+    box.capture(*numbers)
+    assert len(box.outbox._fresh) == FRESH_FRAMES
+    sent = [box.outbox.next_to_send(0, 100) for _ in numbers]
+    assert [encode(due[1]) for due in sent if due] == [encode(frame(n, 1000)) for n in numbers]
+    assert not box.outbox._fresh
+    box.spool.close()
+
+
+def test_nothing_is_remembered_of_frames_that_are_gone(box: Box) -> None:
+    """Memory of a frame goes with it, whether it was confirmed, overflowed after a time-out, or given up."""
+    for number in range(0, 30, 3):
+        box.capture(number, number + 1, number + 2)
+        for sequence in box.send():
+            box.outbox.remember(key(sequence), SentFrame(NOW_NS, {}, finished_here=False))
+        box.delivery.again(1e9)
+        box.confirm(number + 1)
+    left = box.spool.keys()
+    for one in left:
+        box.outbox.drop(one, "expired")
+    box.outbox.commit([])
+    assert not box.outbox._remembered
+    assert not box.outbox._fresh
+    assert (len(box.spool), len(box.outbox)) == (0, 0)
+
+
+def test_a_frame_is_sent_for_the_first_time_once(box: Box) -> None:
+    """Bytes per frame count the first sending of a run, not those after it."""
+    box.capture(0)
+    seen = SentFrame(NOW_NS, {}, finished_here=True)
+    assert box.outbox.remember(key(0), seen)
+    assert not box.outbox.remember(key(0), seen)
+    assert box.outbox.remembered(key(0)) == seen
+    assert box.outbox.remembered(key(1)) is None
+
+
+def test_frames_of_an_earlier_run_come_first_with_their_own_names(tmp_path: Path) -> None:
+    """What an earlier run left is delivered as it was captured, before anything new."""
+    before = Spool(tmp_path / "cam1.sqlite", 10**6)
+    before.commit([(key(7, EARLIER_BOOT), encode(frame(7, boot=EARLIER_BOOT)))], [])
+    before.close()
+    box = Box(tmp_path / "cam1.sqlite", 10**6)
+    box.capture(0)
+    assert box.ledger.counts().recovered == 1
+    due = box.outbox.next_to_send(0, 10)
+    assert due is not None
+    assert encode(due[1]) == encode(frame(7, boot=EARLIER_BOOT))
+    assert box.send() == [0]
+    assert box.dropped == {}
+    box.spool.close()
+
+
+def test_a_spooled_frame_that_cannot_be_read_is_dropped(tmp_path: Path) -> None:
+    """Bytes that are no frame of ours end as `disk`, and the next frame is sent."""
+    before = Spool(tmp_path / "cam1.sqlite", 10**6)
+    before.commit([(key(0, EARLIER_BOOT), b"\xc1 nonsense")], [])
+    before.close()
+    box = Box(tmp_path / "cam1.sqlite", 10**6)
+    box.capture(1)
+    assert box.send() == [1]
+    assert box.dropped == {"disk": 1}
+    box.outbox.commit([])
+    assert box.spool.keys() == [key(1)]
+    box.spool.close()
