@@ -6,7 +6,7 @@ import logging
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -62,6 +62,16 @@ class Model:
 
     bundle: Bundle
     runner: Runner
+    tails: dict[str, Runnable] = field(default_factory=dict, repr=False)
+
+    def tail(self, split: str) -> Runnable:
+        """Return the part behind a split; the last one is at hand. Raises: ModelError."""
+        part = self.tails.get(split)
+        if part is None:
+            part = self.runner.tail(split)
+            self.tails.clear()
+            self.tails[split] = part
+        return part
 
 
 class Library:

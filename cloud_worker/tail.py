@@ -97,7 +97,7 @@ class Finisher:
         if split in {PICTURE_SPLIT, DEVICE_SPLIT}:
             raise UnfitFrame("split of an activation", split, "the name of a cut point", "send a picture or a result")
         try:
-            part = model.runner.tail(split)
+            part = model.tail(split)
         except ModelError as error:
             raise UnfitFrame("split", repr(split), f"a cut point of {model.bundle.name}", str(error)) from error
         tensor, spec = body.tensor, _only_input(part)
