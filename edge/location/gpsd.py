@@ -92,7 +92,8 @@ class Gpsd:
         self._fix: Fix | None = None
         self._stop = threading.Event()
         self._socket: socket.socket | None = None
-        self._failures, self._heard = 0, False
+        self._failures = 0
+        self.heard = False  # whether a receiver has reported at all, with a fix or without
         self._thread = threading.Thread(target=self._run, name="gpsd", daemon=True)
         self._thread.start()
 
@@ -135,9 +136,9 @@ class Gpsd:
             report = read_report(line)
             if report is None:
                 continue
-            if self._failures or not self._heard:
+            if self._failures or not self.heard:
                 log.info("gpsd reports address=%s:%d", self._host, self._port)
-            self._failures, self._heard = 0, True
+            self._failures, self.heard = 0, True
             self._fix = Fix(report, time.monotonic()) if isinstance(report, Position) else None
 
 
