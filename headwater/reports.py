@@ -69,7 +69,7 @@ class SettingsChange(Struct, frozen=True, forbid_unknown_fields=True, omit_defau
     split: Label | None = None
     """`image`, `device` or a cut point of the device's model."""
     codec: Label | None = None
-    """`auto`, or an encoding (float32, float16, uint8, native) alone or with `+zstd`."""
+    """`auto`, an encoding (float32, float16, uint8, native) alone or with `+zstd`; of pictures `png` or `jpeg:90`."""
     report: Literal["all", "positive"] | None = None
     """Whether frames finished on the device are all sent, or only those with a positive prediction."""
 

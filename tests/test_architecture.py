@@ -237,3 +237,14 @@ def test_every_module_can_be_imported() -> None:
         for name in all_modules(part):
             if not name.startswith(("models.training", "models.zoo")):
                 importlib.import_module(name)
+
+
+def test_links_between_the_pages_lead_somewhere() -> None:
+    """Every relative link of a Markdown page leads to a file of the project."""
+    broken = []
+    for name in tracked():
+        if name.endswith(".md"):
+            text = (ROOT / name).read_text()
+            targets = re.findall(r"\]\((?!https?:|mailto:|#)([^)\s#]+)", text)
+            broken += [f"{name}: {target}" for target in targets if not ((ROOT / name).parent / target).exists()]
+    assert broken == []
