@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import uvicorn
@@ -36,7 +39,20 @@ def address_of(sock: socket.socket) -> str:
 
 
 class _Announcing(uvicorn.Server):
-    """A server that says on stdout when it answers."""
+    """A server that says on stdout when it answers, and returns when it is told to stop.
+
+    Uvicorn raises the signal again after its shutdown, which would end the process before the site has said goodbye.
+    """
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Let SIGTERM and SIGINT end the serving, and nothing else."""
+        before = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, then print the one line that others wait for."""

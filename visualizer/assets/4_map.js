@@ -86,11 +86,15 @@
     for (const device of devices ?? new Set([...tracks.keys(), ...ways.keys()])) drawTrack(device, ways.get(device) ?? []);
   }
 
+  /* The frame's device and boot: a device that started again may have been carried elsewhere. */
+  const run = (frame) => frame.id.slice(0, frame.id.lastIndexOf("-"));
+
   function drawTrack(device, way) {
     way.sort((a, b) => a.t - b.t);
     const pieces = [];
     way.forEach((frame, n) => {
-      if (!n || frame.t - way[n - 1].t > GAP_MS) pieces.push([]);
+      const before = way[n - 1];
+      if (!n || frame.t - before.t > GAP_MS || run(frame) !== run(before)) pieces.push([]);
       pieces[pieces.length - 1].push([frame.lat, frame.lon]);
     });
     if (!tracks.has(device)) {

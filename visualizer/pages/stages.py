@@ -30,7 +30,9 @@ def layout() -> Component:
                 [
                     dcc.Dropdown(id=ids.STAGES_DEVICE, options=[], placeholder="All devices", className="wide-filter"),
                     dcc.Dropdown(id=ids.STAGES_SPLIT, options=[], placeholder="All splits", className="wide-filter"),
-                    html.Span("Uplink and downlink follow a moment later, when the device reports them.", className="note"),
+                    html.Span(
+                        "Uplink and downlink follow a moment later, when the device reports them.", className="note"
+                    ),
                 ],
                 className="filters",
             ),

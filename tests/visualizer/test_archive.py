@@ -1,0 +1,67 @@
+"""Frames older than the window."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+
+from tests.visualizer.fake_fleet import FakeDevice
+from tests.visualizer.listed_store import ListedStore
+from visualizer import archive
+from visualizer.reader import PAGE
+from visualizer.window import Window
+
+MS = 1_000_000
+
+
+@pytest.mark.parametrize(("start", "end", "count"), [(0, 99, 20), (5, 5, 20), (0, 7, 20), (1000, 123_456, 7)])
+def test_slices_cover_a_span_without_gap_or_overlap(start: int, end: int, count: int) -> None:
+    """Every millisecond is in exactly one slice."""
+    found = list(archive.slices(start, end, count))
+    assert found[0][0] == start
+    assert found[-1][1] == end
+    assert all(after[0] == before[1] + 1 for before, after in pairwise(found))
+    assert len(found) <= count
+
+
+def test_a_span_is_read_by_time_of_capture() -> None:
+    """A frame that waited in a spool is found under the time it was captured."""
+    store, device = ListedStore(), FakeDevice("cam1")
+    for captured_ms in (900, 950, 2000):
+        store.add(device.record(captured_ms * MS + 60 * MS))
+    past = archive.between(store, 890, 960, now_ms=10_000)
+    assert [s.record.captured_ns // MS for s in past.sightings] == [900, 950]
+    assert not past.thinned
+
+
+def test_a_long_span_is_thinned_and_says_so() -> None:
+    """No slice brings more than a page."""
+    store, device = ListedStore(), FakeDevice("cam1")
+    for _ in range(3 * PAGE):
+        store.add(device.record(1500 * MS))
+    past = archive.between(store, 0, 100_000, now_ms=100_000)
+    assert past.thinned
+    assert len(past.sightings) <= archive.SLICES * PAGE
+
+
+def test_an_old_frame_is_found_with_its_journey() -> None:
+    """The window has forgotten it; the store has not."""
+    store, device, window = ListedStore(), FakeDevice("cam1"), Window(1)
+    record = device.record(1)
+    entry = store.add(record)
+    store.add(device.journey(record))
+    sighting, journey = archive.find(store, window, entry, "cam1-9f3c2a1b-0")
+    assert sighting is not None
+    assert journey is not None
+    assert (sighting.record, journey.sequence) == (record, 0)
+
+
+@pytest.mark.parametrize(
+    ("entry", "name"), [("", "x"), ("* MAXLEN 0", "x"), ("-", "cam1-9f3c2a1b-0"), ("1001-0", "else")]
+)
+def test_a_wrong_entry_finds_nothing(entry: str, name: str) -> None:
+    """What a browser sends is not passed on to the store unchecked, and must name the frame it means."""
+    store = ListedStore()
+    store.add(FakeDevice("cam1").record(1))
+    assert archive.find(store, Window(1), entry, name) == (None, None)

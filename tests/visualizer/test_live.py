@@ -1,0 +1,98 @@
+"""What a browser is told, and what not."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+from tests.visualizer.fake_fleet import FakeDevice
+from visualizer.devices import NoBroker
+from visualizer.live import Bell, Browser, News, same_origin
+from visualizer.reader import Connection
+from visualizer.window import Window
+
+
+def source(capacity: int = 10) -> tuple[News, FakeDevice]:
+    return News(Window(capacity), NoBroker(), lambda: Connection(True, 0)), FakeDevice("cam1")
+
+
+def test_a_new_browser_is_told_everything_once() -> None:
+    """First all rows, tasks and the header; then, with nothing new, nothing at all."""
+    news, device = source()
+    for n in range(3):
+        news.window.add(f"{n}-0", device.record(n))
+    browser = Browser()
+    told = browser.news(news)
+    assert told["reset"]
+    assert [row[1][-1] for row in told["rows"]] == ["0", "1", "2"]
+    assert told["header"]["frames"] == 3
+    assert told["header"]["broker"] is None
+    assert told["tasks"][0]["task"] == "litter"
+    assert browser.news(news) == {}
+
+
+def test_only_new_rows_follow() -> None:
+    """The second message holds one row, not the window."""
+    news, device = source()
+    news.window.add("1-0", device.record(1))
+    browser = Browser()
+    browser.news(news)
+    news.window.add("2-0", device.record(2))
+    told = browser.news(news)
+    assert (len(told["rows"]), "reset" in told, told["serial"]) == (1, False, 1)
+
+
+def test_a_browser_that_returns_gets_only_what_it_missed() -> None:
+    """It names the run and the last serial it has; another run means a fresh start."""
+    news, device = source()
+    for n in range(4):
+        news.window.add(f"{n}-0", device.record(n))
+    back = Browser.of({"run": news.window.run, "after": "1"}, news.window.run)
+    assert len(back.news(news)["rows"]) == 2
+    for query in ({"run": "other", "after": "1"}, {"run": news.window.run, "after": "²"}, {}):
+        assert Browser.of(query, news.window.run).news(news)["reset"]
+
+
+def test_a_browser_that_missed_too_much_starts_afresh() -> None:
+    """What the window has forgotten cannot be made up for."""
+    news, device = source(capacity=3)
+    back = Browser(serial=0)
+    for n in range(8):
+        news.window.add(f"{n}-0", device.record(n))
+    told = back.news(news)
+    assert told["reset"]
+    assert len(told["rows"]) == 3
+
+
+def test_the_journey_of_the_watched_frame_is_told_once() -> None:
+    """The details panel is made again when the round trip is reported."""
+    news, device = source()
+    record = device.record(1)
+    news.window.add("1-0", record)
+    browser = Browser(watched="cam1-9f3c2a1b-0")
+    assert "journey" not in browser.news(news)
+    news.window.add_journey(device.journey(record))
+    assert browser.news(news)["journey"] == "cam1-9f3c2a1b-0"
+    assert "journey" not in browser.news(news)
+
+
+def test_other_sites_may_not_listen() -> None:
+    """A page from elsewhere is refused, and so is a client that does not say where it is from."""
+    host = "127.0.0.1:8050"
+    assert same_origin({"origin": f"http://{host}", "host": host})
+    assert not same_origin({"origin": "http://evil.example", "host": host})
+    assert not same_origin({"host": host})
+    assert not same_origin({"origin": "null", "host": host})
+
+
+def test_a_bell_rung_in_another_thread_wakes_all_who_wait() -> None:
+    """Ringing before anybody listens is no error and is not kept."""
+
+    async def two_sleepers(bell: Bell) -> bool:
+        bell.ring()
+        events = [bell.next_ring(), bell.next_ring()]
+        threading.Timer(0.01, bell.ring).start()
+        await asyncio.wait_for(asyncio.gather(*(event.wait() for event in events)), 5)
+        return True
+
+    assert asyncio.run(two_sleepers(Bell()))
