@@ -117,12 +117,12 @@ def test_every_truncated_json_message_is_refused(name: str) -> None:
 def test_arbitrary_bytes_raise_wire_errors_only(payload: bytes) -> None:
     """Whatever arrives, the decoders return a message or raise a WireError."""
     for kind in (Frame, Result, Journeys):
-        survive(lambda kind=kind: decode(kind, payload, LIMIT))
+        assert_wire_errors_only(lambda kind=kind: decode(kind, payload, LIMIT))
     for message in JSON.values():
-        survive(lambda message=message: decode_json(type(message), payload))
+        assert_wire_errors_only(lambda message=message: decode_json(type(message), payload))
 
 
-def survive(call: Any) -> None:
+def assert_wire_errors_only(call: Any) -> None:
     """Call something that may raise a WireError, but nothing else."""
     with contextlib.suppress(WireError):
         call()
@@ -132,14 +132,14 @@ def survive(call: Any) -> None:
 def test_mutated_stream_messages_raise_wire_errors_only(name: str, data: st.DataObject) -> None:
     """A valid message with some bytes changed, removed or put in decodes or is refused."""
     payload = mutated(encode(STREAM[name]), data)
-    survive(lambda: decode(type(STREAM[name]), payload, LIMIT))
+    assert_wire_errors_only(lambda: decode(type(STREAM[name]), payload, LIMIT))
 
 
 @given(st.sampled_from(sorted(JSON)), st.data())
 def test_mutated_json_messages_raise_wire_errors_only(name: str, data: st.DataObject) -> None:
     """Valid JSON with some bytes changed, removed or put in decodes or is refused."""
     payload = mutated(encode_json(JSON[name]), data)
-    survive(lambda: decode_json(type(JSON[name]), payload))
+    assert_wire_errors_only(lambda: decode_json(type(JSON[name]), payload))
 
 
 def mutated(whole: bytes, data: st.DataObject) -> bytes:
@@ -166,7 +166,7 @@ def mutated(whole: bytes, data: st.DataObject) -> bytes:
 )
 def test_a_field_of_any_other_value_raises_wire_errors_only(value: Any, field: str) -> None:
     """Each field of a frame may hold anything; the decoder says yes or WireError."""
-    survive(lambda: as_frame(raw(ACTIVATION_FRAME) | {field: value}))
+    assert_wire_errors_only(lambda: as_frame(raw(ACTIVATION_FRAME) | {field: value}))
 
 
 @pytest.mark.parametrize(
