@@ -72,3 +72,13 @@ def test_a_bad_address_is_one_clear_error(address: str, says: str) -> None:
     """What cannot be a source of positions is a LocationError that says what was expected."""
     with pytest.raises(LocationError, match=says.replace("?", r"\?")):
         open_location(address)
+
+
+@pytest.mark.parametrize(
+    "address", ["gpsd", "gpsd:", "gpsd:?max_age=5", "gpsd:localhost", "gpsd:[::1]", "gpsd:[::1]:1"]
+)
+def test_every_way_to_write_gpsd_is_understood(address: str) -> None:
+    """Host, port and age may be left out; whether gpsd runs does not matter yet."""
+    location = open_location(address)
+    assert location.at(0.0) is None
+    location.close()
