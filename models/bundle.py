@@ -16,7 +16,8 @@ from models.manifest import Accuracy, BundleError, Exit, InputSpec, Manifest, re
 from models.tasks import Prediction, Task, predictions
 
 if TYPE_CHECKING:
-    from models.graph import Graph, Tensor
+    from models.graph import Graph
+    from models.structure import Tensor
 
 __all__ = [
     "SHIPPED",
@@ -172,7 +173,7 @@ def _read_bare(path: Path) -> Bundle:
         digest=digest,
         model_path=path,
         input=_bare_input(path, graph.inputs),
-        outputs=tuple(tensor.name for tensor in graph.outputs),
+        outputs=tuple(graph.tensor_name(tensor.index) for tensor in graph.outputs),
         cut_points=_cut_points(graph),
     )
 

@@ -1,0 +1,32 @@
+"""What decides the result of a training, apart from the pictures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from models.training.augment import Changes
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The settings of one training; rates are per step, epochs see every picture `repeats` times."""
+
+    size: int = 160
+    epochs_head: int = 20
+    epochs_fine: int = 10
+    seed: int = 0
+    batch: int = 16
+    repeats: int = 2
+    variants: int = 3
+    head_rate: float = 1e-3
+    fine_rate: float = 1e-4
+    weight_decay: float = 1e-4
+    dropout: float = 0.3
+    smoothing: float = 0.05
+    patches: int = 4
+    sure: float = 0.9
+    changes: Changes = field(default_factory=Changes)
+
+    def steps(self, pictures: int) -> float:
+        """Return how often `tick` counts in one training, in pictures seen forward."""
+        return pictures * (self.repeats * (self.variants + 3 * self.epochs_fine) + self.patches)

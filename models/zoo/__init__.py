@@ -1,0 +1,1 @@
+"""Keras definitions of networks. Imports Keras: for training and conversion only."""
