@@ -22,6 +22,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
+from headwater.acks import AckOrder
 from headwater.address import Address as Address  # noqa: PLC0414  part of this module's face
 from headwater.errors import BrokerError, TooLarge
 from headwater.logs import event
@@ -32,6 +33,9 @@ PACKET_OVERHEAD_BYTES: Final = 1024
 """Room for topic and properties beside the payload when it is held against the broker's Maximum Packet Size."""
 PROTOCOL_LIMIT_BYTES: Final = 268_435_455
 """The longest MQTT packet. Source: MQTT 5.0, section 1.5.5."""
+UNACKNOWLEDGED: Final = 10
+"""How many of our messages may be unacknowledged by the broker; further ones wait in paho. No common broker's default
+Receive Maximum is smaller; one that announces less gets less."""
 PROTOCOL_RECEIVE_MAXIMUM: Final = 65_535
 
 
@@ -93,6 +97,7 @@ class Session:
         self._subscriptions = list(subscriptions)
         self._callbacks, self._keepalive_s = callbacks, keepalive_s
         self._connection, self._problem = 0, ""
+        self._acks, self._lock = AckOrder(), threading.Lock()
         self._last: mqtt.MQTTMessageInfo | None = None
         self._connected = threading.Event()
         self._connect_properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
@@ -102,9 +107,7 @@ class Session:
 
     def _new_client(self, client_id: str, will: Will | None) -> mqtt.Client:
         client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=client_id, protocol=mqtt.MQTTv5, manual_ack=True)
-        client.max_inflight_messages_set(
-            PROTOCOL_RECEIVE_MAXIMUM
-        )  # paho cannot change it later: callers keep to `limits`
+        client.max_inflight_messages_set(UNACKNOWLEDGED)
         jitter_s = random.uniform(0.2, 0.6)  # noqa: S311  not a secret
         client.reconnect_delay_set(min_delay=jitter_s, max_delay=20)  # type: ignore[arg-type]
         client.suppress_exceptions = True  # an exception in a callback would end paho's thread without a word
@@ -192,17 +195,22 @@ class Session:
     def ack(self, message: Received) -> None:
         """Tell the broker that `message` is done with; one from an earlier connection is not ours to acknowledge."""
         if message.qos and message.connection == self._connection and self.is_connected:
-            self._client.ack(message.mid, message.qos)
+            with self._lock:
+                for mid in self._acks.done(message.mid):
+                    self._client.ack(mid, message.qos)
 
     def _on_connect(self, client: mqtt.Client, _data: Any, _flags: Any, code: Any, properties: Any) -> None:
         if code.is_failure:
             self._note(f"the broker refused: {code}; check user name, password and client id")
             return
         self._connection, self._problem = self._connection + 1, ""
+        self._acks.forget()
         self.limits = Limits(
             getattr(properties, "MaximumPacketSize", PROTOCOL_LIMIT_BYTES),
             getattr(properties, "ReceiveMaximum", PROTOCOL_RECEIVE_MAXIMUM),
         )
+        # The property refuses while there is a connection, for fear of 0, which neither value is.
+        client._max_inflight_messages = min(UNACKNOWLEDGED, self.limits.receive_maximum)
         for topic, qos in self._subscriptions:
             client.subscribe(topic, qos)
         log.info(event("connected", broker=self.address, packet_bytes=self.limits.packet_bytes))
@@ -233,9 +241,10 @@ class Session:
             self._note("the broker hung up before it accepted us; check TLS, user name and password")
 
     def _on_message(self, _client: Any, _data: Any, message: mqtt.MQTTMessage) -> None:
-        properties = message.properties
-        correlation = getattr(properties, "CorrelationData", None)
-        users = dict(getattr(properties, "UserProperty", ()))
+        correlation = getattr(message.properties, "CorrelationData", None)
+        users = dict(getattr(message.properties, "UserProperty", ()))
+        if message.qos:
+            self._acks.came(message.mid)
         self._callbacks.on_message(
             Received(
                 message.topic,

@@ -205,6 +205,21 @@ def test_limits_of_the_broker_are_kept(start_mosquitto: StartMosquitto, connect:
     assert client.session.is_connected
 
 
+def test_a_small_receive_maximum_is_kept(start_mosquitto: StartMosquitto, connect: Connect) -> None:
+    """A broker that takes only three unacknowledged messages gets a hundred without hanging up once."""
+    port = start_mosquitto("allow_anonymous true", "max_inflight_messages 3")
+    client = connect(f"mqtt://127.0.0.1:{port}", "a", "t")
+    client.hears_itself("t")
+    for number in range(100):
+        client.session.publish("t", bytes([number]))
+    heard = []
+    while len(heard) < 100:
+        heard.append(client.messages.get(timeout=5))
+        client.session.ack(heard[-1])
+    assert [message.payload[0] for message in heard] == list(range(100))
+    assert {message.connection for message in heard} == {1}
+
+
 def test_what_is_not_acknowledged_holds_the_window(mosquitto: BrokerUnderTest, connect: Connect) -> None:
     """With a receive maximum of 3, the fourth message comes when one of the first was acknowledged."""
     listener = connect(mosquitto.url, "listener", "t", receive_maximum=3)
