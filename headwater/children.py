@@ -25,7 +25,7 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import IO, Self
 
-from headwater.errors import HeadwaterError, MissingPart
+from headwater.errors import ChildError, MissingPart
 
 POLL_S = 0.01
 KEPT_LINES = 1000
@@ -41,14 +41,6 @@ if os.getppid() != int(sys.argv[1]):
     os._exit(1)
 os.execv(sys.argv[2], sys.argv[2:])
 """
-
-
-class ChildError(HeadwaterError):
-    """A child process ended, or stayed silent, when it was needed."""
-
-    def __init__(self, name: str, what: str, last_words: str) -> None:
-        super().__init__(f"{name} {what}; its last line: {last_words or '(none)'}")
-        self.name, self.last_words = name, last_words
 
 
 class _Forker:

@@ -24,7 +24,6 @@ EXIT_USAGE: Final = 2
 EXTRAS: Final = {
     "ai_edge_litert": "edge",
     "cv2": "edge",
-    "gpxpy": "edge",
     "redis": "worker",
     "dash": "visualizer",
     "dash_leaflet": "visualizer",

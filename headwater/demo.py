@@ -19,8 +19,8 @@ from cyclopts import Parameter
 from rich.console import Console
 from rich.table import Table
 
-from headwater.children import Child, ChildError, start
-from headwater.errors import MissingPart, SettingsError
+from headwater.children import Child, start
+from headwater.errors import ChildError, MissingPart, SettingsError
 from headwater.logs import Level
 
 START_S: Final = 60.0

@@ -12,6 +12,7 @@ HeadwaterError              one line on stderr, exit status 2
 ├── SpoolError              the device's disk queue cannot be used
 ├── BrokerError             no broker, or it refused
 ├── StoreError              no store, or it refused
+├── ChildError              a process that we started ended or stayed silent
 └── MissingPart             a package or program that is not installed
 """
 
@@ -74,6 +75,14 @@ class BrokerError(HeadwaterError):
 
 class StoreError(HeadwaterError):
     """There is no store, or it refused."""
+
+
+class ChildError(HeadwaterError):
+    """A child process ended, or stayed silent, when it was needed."""
+
+    def __init__(self, name: str, what: str, last_words: str) -> None:
+        super().__init__(f"{name} {what}; its last line: {last_words or '(none)'}")
+        self.name, self.last_words = name, last_words
 
 
 class MissingPart(HeadwaterError):

@@ -8,7 +8,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
-from headwater.children import Child, ChildError
+from headwater.children import Child
+from headwater.errors import ChildError
 
 
 @contextmanager

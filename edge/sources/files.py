@@ -50,7 +50,7 @@ def read_picture(path: Path, at_least: tuple[int, int] | None) -> Capture:
     except ModelError as error:
         raise SourceError(f"picture {path}: {error}") from None
     taken = _taken(data)
-    name = path.name[-LONGEST_NAME:]
+    name = path.name.encode("utf-8", "replace").decode()[-LONGEST_NAME:]
     return Capture(picture, captured_ns, time.monotonic_ns() - begin_ns, taken.position, name, taken.taken_ns)
 
 

@@ -22,8 +22,8 @@ import numpy as np
 
 from edge.sources.capture import MAX_FRAME_PIXELS, Pixels
 from edge.sources.live import Live, StreamBroken, StreamEnded, without_secrets
-from headwater.children import Child, ChildError, start
-from headwater.errors import MissingPart, SourceError
+from headwater.children import Child, start
+from headwater.errors import ChildError, MissingPart, SourceError
 
 PROGRAM = "gst-launch-1.0"
 PACKAGES = "gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad"

@@ -53,9 +53,9 @@ def test_the_marks_of_an_extra_are_brought_by_no_other() -> None:
 @pytest.mark.parametrize(
     ("name", "absent", "state", "detail"),
     [
-        ("edge", set(), "ok", f"{LITERT} 1.0, gpxpy 1.0, opencv-python-headless 1.0"),
+        ("edge", set(), "ok", f"{LITERT} 1.0, opencv-python-headless 1.0"),
         ("edge", {LITERT}, "fault", f"incomplete: {LITERT} missing"),
-        ("edge", {LITERT, "gpxpy"}, "note", "not installed"),
+        ("edge", {LITERT, "opencv-python-headless"}, "note", "not installed"),
         ("worker", {"redis"}, "note", "not installed"),
         ("visualizer", {"redis", "dash"}, "fault", "incomplete: dash, redis missing"),
         ("training", {"tensorflow"}, "note", "not installed"),

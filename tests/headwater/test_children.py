@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from headwater.children import Child, ChildError, last_line, start
-from headwater.errors import MissingPart
+from headwater.children import Child, last_line, start
+from headwater.errors import ChildError, MissingPart
 
 PYTHON = sys.executable
 SLEEPER = [PYTHON, "-c", "import time; print('ready', flush=True); time.sleep(600)"]
