@@ -353,13 +353,19 @@ def test_journeys_end_in_their_stream(site: Site) -> None:
     )
 
 
-def test_a_flood_over_a_small_inbox_ends_exactly_once(site: Site) -> None:
-    """A worker whose inbox is full gives frames back; the device's resending finishes them all."""
-    site.worker("--inbox", "4", "--batch", "2")
-    device = site.device()
-    for sequence in range(300):
-        device.send(sequence, device.camera.cuts[-1])
-    assert_each_once(site, device, 300)
+def test_a_flood_over_a_small_inbox_ends_exactly_once(
+    broker: BrokerUnderTest, valkey: StoreUnderTest, tmp_path: Path
+) -> None:
+    """A worker whose inbox is full gives frames back; the device's resending finishes them all, with either broker."""
+    site = Site(broker, valkey, tmp_path / "bundles")
+    try:
+        site.worker("--inbox", "4", "--batch", "2")
+        device = site.device()
+        for sequence in range(200):
+            device.send(sequence, device.camera.cuts[-1])
+        assert_each_once(site, device, 200)
+    finally:
+        site.close()
 
 
 def test_without_a_broker_a_worker_says_so(valkey: StoreUnderTest, tmp_path: Path) -> None:
