@@ -10,6 +10,7 @@ import numpy as np
 from edge.splits import DEVICE, IMAGE, PictureCodec, checked_split, resolve_codec
 from headwater.clock import Stopwatch
 from headwater.codec import Codec, encode_tensor
+from headwater.errors import BadTensor
 from headwater.messages import Activation, Finished, Picture, Prediction
 from models.bundle import Bundle, predictions
 from models.engine import Engine, Part
@@ -27,7 +28,7 @@ class Head:
     split: str
     codec: str
     run: Callable[[Pixels, Stopwatch], Body]
-    """Takes a picture of any size and laps crop, head and encode. Raises: BadTensor for what the codec cannot hold."""
+    """Takes a picture of any size and laps crop, head and encode. Raises: BadTensor for what cannot travel."""
 
 
 def prepare_head(bundle: Bundle, engine: Engine, split: str, codec_name: str) -> Head:
@@ -61,6 +62,8 @@ def _send_activation(bundle: Bundle, part: Part, codec: Codec, picture: Pixels, 
 def _finish_here(bundle: Bundle, part: Part, picture: Pixels, watch: Stopwatch) -> Finished:
     outputs = _compute(bundle, part, picture, watch)
     found = [Prediction(**asdict(prediction)) for prediction in predictions(bundle, outputs, part.outputs)]
+    if not all(np.isfinite([p.value or 0.0, p.confidence or 0.0, *p.scores]).all() for p in found):
+        raise BadTensor("predictions: got NaN or infinity, expected finite numbers; look at the model")
     watch.lap("encode")
     return Finished(found)
 

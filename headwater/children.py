@@ -74,8 +74,9 @@ def _forker(pid: int) -> _Forker:
 class Child:
     """One running child process. Stop it, or leave the `with` block; use `start` to make one."""
 
-    def __init__(self, name: str, process: subprocess.Popen[str], log: Path | None) -> None:
+    def __init__(self, name: str, process: subprocess.Popen[str], log: Path | None, hide: tuple[str, ...]) -> None:
         self.name, self.pid, self.log = name, process.pid, log
+        self._hide = hide
         self._process = process
         self._lines: deque[str] = deque(maxlen=KEPT_LINES)
         self._errors: deque[str] = deque(maxlen=20)
@@ -202,6 +203,8 @@ class Child:
             self._news.notify_all()
 
     def _pass_through(self, line: str) -> None:
+        if line.startswith(self._hide):
+            return
         self._errors.append(line)
         sys.stderr.write(f"{self.name}: {line}\n")
 
@@ -214,6 +217,7 @@ def start(
     lines: bool = True,
     env: Mapping[str, str] | None = None,
     folder: Path | None = None,
+    hide: tuple[str, ...] = (),
 ) -> Child:
     """Return a running child process that dies with this one.
 
@@ -224,6 +228,7 @@ def start(
         lines: read stdout for `wait_for_line`; False sends stdout where stderr goes
         env: variables added to this process's own
         folder: its working directory
+        hide: how lines of stderr begin that are not passed through
 
     Raises:
         MissingPart: there is no such program.
@@ -245,7 +250,7 @@ def start(
             text=True,
             errors="replace",
         )
-        child = Child(name, _forker(os.getpid()).fork(order), log)
+        child = Child(name, _forker(os.getpid()).fork(order), log, hide)
     child.listen(lines)
     return child
 

@@ -23,6 +23,7 @@ from headwater.children import Child, start
 from headwater.errors import ChildError, MissingPart, SettingsError
 from headwater.logs import Level
 
+LITERT_CHATTER: Final = "INFO: Created TensorFlow Lite"
 START_S: Final = 60.0
 STOP_S: Final = 20.0
 POLL_S: Final = 0.05
@@ -32,7 +33,7 @@ PHOTOGRAPHS: Final = (
     ("sklearn", "datasets/images", ("china.jpg", "flower.jpg")),
 )
 """Real photographs inside pip packages: (package, folder, files)."""
-MADE_UP_WALK: Final = "walk:43.4633,11.8796"
+MADE_UP_WALK: Final = "walk:43.4633,11.8796?speed=10"
 """Where the device of the demo pretends to be: Arezzo. Its positions are marked as made up."""
 
 
@@ -150,7 +151,7 @@ def _start_all(
         worker.wait_for_line("ready", START_S)
     if settings.visualizer:
         port = str(settings.port or _site_port())
-        at = ["visualizer", "--broker", broker, "--store", store, "--port", port, "--fleet", settings.fleet]
+        at = ["visualizer", "--broker", broker, "--store", store, "--port", port, *common]
         line = _start("visualizer", at, running).wait_for_line("listening", START_S)
         console.print(f"The live map: [bold]{line.split()[1]}[/bold]")
     device = _start(
@@ -195,7 +196,7 @@ def _device_arguments(settings: DemoSettings, folder: Path, source: str, locatio
 
 
 def _start(name: str, arguments: Sequence[str], running: ExitStack) -> Child:
-    child = start(name, [sys.executable, "-m", "headwater", *arguments])
+    child = start(name, [sys.executable, "-m", "headwater", *arguments], hide=(LITERT_CHATTER,))
     running.callback(child.stop, STOP_S)
     return child
 
