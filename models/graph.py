@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
+
 from models.errors import CutError, ModelFileError, NoCutPoint, TensorNotFound, UnsupportedModel
 from models.extract import operators_between, part_model
 from models.flatbuffer import Table, decode, encode
@@ -25,6 +27,7 @@ from models.structure import (
 )
 
 TensorName = str | int
+INTEGERS = {"int32": "<i4", "int64": "<i8"}
 # Two runs of these give different numbers: they are sources of the graph like its inputs, never constants.
 RANDOM = frozenset({"RANDOM_UNIFORM", "RANDOM_STANDARD_NORMAL", "MULTINOMIAL", "STABLEHLO_RNG_BIT_GENERATOR"})
 
@@ -59,7 +62,7 @@ class Graph:
         check_indices(names, len(self.tensors), f"signature {self.signature!r}", origin)
         check_order(self.tensors, self.operators, self._input_indices, self._output_indices, origin)
         for operator in self.operators:
-            check_operator(operator, self.tensors, origin)
+            check_operator(operator, self.tensors, self._integers, origin)
         ends = {*self._input_indices, *self._output_indices}
         self.signature_names = {index: name for index, name in names.items() if index in ends}
 
@@ -77,6 +80,14 @@ class Graph:
         except OSError as error:
             raise ModelFileError(origin, f"it cannot be read ({error.strerror})") from error
         return cls(decode(data, origin), origin, signature)
+
+    def _integers(self, index: int) -> tuple[int, ...]:
+        """Return the integers that a constant tensor holds (a shape, axes, …), none for other tensors."""
+        tensor, table = self.tensors[index], self._subgraph["tensors"][index]
+        if not tensor.constant or tensor.dtype not in INTEGERS or len(tensor.shape) > 2:
+            return ()
+        data = self._model["buffers"][table.get("buffer", 0)]["data"]
+        return tuple(np.frombuffer(data, INTEGERS[tensor.dtype]).tolist())
 
     @property
     def inputs(self) -> tuple[Tensor, ...]:

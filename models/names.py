@@ -24,13 +24,11 @@ def short_names(full_names: Mapping[int, str], given: Mapping[int, str]) -> dict
     fronts = Counter(path[:depth] for path in paths.values() for depth in range(1, len(path) + 1))
     depths = {index: _depth(path, fronts) for index, path in paths.items()}
     layers = [path[depths[index] - 1] for index, path in paths.items() if depths[index] < len(path)]
-    numbered = all(layer.endswith("_1") for layer in layers)
+    numbered = sum(layer.endswith("_1") for layer in layers) >= 0.9 * len(layers)
     candidates = {index: _candidates(path, depths[index], numbered) for index, path in paths.items()}
-    for index, name in given.items():
-        candidates[index] = [_safe(name), *candidates[index]]
-    taken = {name: index for index, names in candidates.items() if index in given for name in names[:1]}
-    others = {name: index for index, name in full_names.items()}
-    return _choose(candidates, taken, others)
+    first = {index: [_safe(name)] for index, name in given.items()}
+    full = {name: index for index, name in full_names.items()}
+    return _choose(candidates, full, _choose(first, full, {}))
 
 
 def _depth(path: tuple[str, ...], fronts: Counter[tuple[str, ...]]) -> int:
@@ -50,19 +48,15 @@ def _safe(name: str) -> str:
 
 
 def _choose(
-    candidates: Mapping[int, list[str]], taken: dict[str, int], full_names: Mapping[str, int]
+    candidates: Mapping[int, list[str]], full_names: Mapping[str, int], already: Mapping[int, str]
 ) -> dict[int, str]:
-    """Return for each tensor its first form that no other tensor wants at the same place."""
-    chosen: dict[int, str] = {}
+    """Return for each tensor its first form that no other tensor wants at the same place or has already."""
+    chosen = {index: name for index, name in already.items() if not _FALLBACK.fullmatch(name)}
     for place in range(max(map(len, candidates.values()), default=0)):
-        wanted = {
-            index: names[place] for index, names in candidates.items() if index not in chosen and place < len(names)
-        }
-        counts = Counter(wanted.values())
-        for index, name in wanted.items():
+        open_ = {index: names[place] for index, names in candidates.items() if index not in chosen and names[place:]}
+        counts, taken = Counter(open_.values()), set(chosen.values())
+        for index, name in open_.items():
             usable = 0 < len(name) <= LONGEST_NAME and name not in RESERVED and not _FALLBACK.fullmatch(name)
-            free = counts[name] == 1 and taken.get(name, index) == index and full_names.get(name, index) == index
-            if usable and free:
+            if usable and counts[name] == 1 and name not in taken and full_names.get(name, index) == index:
                 chosen[index] = name
-                taken[name] = index
     return {index: chosen.get(index, f"t{index}") for index in candidates}
