@@ -54,7 +54,8 @@ def create_app(
     callbacks.register(app, callbacks.Source(store, window, devices, fleet, time.time_ns))
     news = live.News(window, devices, lambda: follower.connection)
     server.add_api_websocket_route(live.PATH, live.Live(news, bell).__call__)
-    return Site(SecurityHeaders(server, content_policy(app.csp_hashes(), tiles)), app, window, follower, devices)
+    asgi = SecurityHeaders(_OnePage(server), content_policy(app.csp_hashes(), tiles))
+    return Site(asgi, app, window, follower, devices)
 
 
 def _dash(server: FastAPI, fleet: str, tiles: str) -> Dash:
@@ -79,3 +80,19 @@ def _dash(server: FastAPI, fleet: str, tiles: str) -> Dash:
     app.backend.websocket_capability = False  # or every browser opens a second websocket that carries nothing
     app.layout = shell.layout(fleet)
     return app
+
+
+class _OnePage:
+    """ASGI middleware: the address of every page is answered with the one page that holds them all.
+
+    Dash would need its catch-all route for this, which answers at every address there is.
+    """
+
+    def __init__(self, app: Any) -> None:
+        self._app, self._addresses = app, {path for path, _, _ in shell.PAGES}
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Pass the request on."""
+        if scope["type"] == "http" and scope["path"] in self._addresses:
+            scope = {**scope, "path": "/", "raw_path": b"/"}
+        await self._app(scope, receive, send)

@@ -48,13 +48,14 @@ class Source:
             return details.gone(frame_id, "the store has it no more")
         return details.details(sighting.record, journey, self.window.palette)
 
-    def stages(self, device: str | None, split: str | None) -> tuple[go.Figure, go.Figure, Component]:
-        """Return bars, percentiles and their table for one device and split."""
-        sightings = self.window.newest(self.window.capacity, device or None, split or None)
+    def stages(self, device: str | None, split: str | None) -> tuple[list[go.Figure], Component]:
+        """Return the figures (bars, percentiles) and the table for one device and split."""
+        device, split = device or None, split or None
+        sightings = self.window.newest(self.window.capacity, device, split)
         journeys = self.window.journeys(sightings)
         times = stage_times(sightings, journeys)
-        bars = stage_bars(sightings[-BARS:], journeys, device or None, split or None)
-        return bars, stage_percentiles(times), stages.table(times)
+        bars = stage_bars(sightings[-BARS:], journeys, device, split)
+        return [bars, stage_percentiles(times, device, split)], stages.table(times)
 
     def choices(self) -> tuple[list[str], list[str]]:
         """Return the devices and splits in the window."""
@@ -90,15 +91,14 @@ def register(app: Dash, source: Source) -> None:
         return source.details(selected)
 
     @app.callback(
-        Output(ids.STAGES_BARS, "figure"),
-        Output(ids.STAGES_PERCENTILES, "figure"),
+        Output(ids.STAGES_FIGURES, "data"),
         Output(ids.STAGES_TABLE, "children"),
         Input(ids.STAGES_TICK, "data"),
         Input(ids.STAGES_DEVICE, "value"),
         Input(ids.STAGES_SPLIT, "value"),
         prevent_initial_call=True,
     )
-    def show_stages(_tick: Any, device: str | None, split: str | None) -> tuple[go.Figure, go.Figure, Component]:
+    def show_stages(_tick: Any, device: str | None, split: str | None) -> tuple[list[go.Figure], Component]:
         return source.stages(device, split)
 
     @app.callback(
@@ -138,6 +138,14 @@ def _in_the_browser(app: Dash) -> None:
     }
     for name, inputs in reactions.items():
         app.clientside_callback(ClientsideFunction(NAMESPACE, name), *(Input(*one) for one in inputs))  # type: ignore[no-untyped-call]
+
+    app.clientside_callback(  # type: ignore[no-untyped-call]
+        ClientsideFunction(NAMESPACE, "draw_stages"),
+        Output(ids.STAGES_BARS, "figure"),
+        Output(ids.STAGES_PERCENTILES, "figure"),
+        Input(ids.STAGES_FIGURES, "data"),
+        prevent_initial_call=True,
+    )
 
 
 def _changed(new: Iterable[Any], old: Iterable[Any]) -> tuple[Any, ...]:

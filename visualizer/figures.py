@@ -75,7 +75,9 @@ def stage_bars(
     return figure
 
 
-def stage_percentiles(percentiles: Mapping[str, Percentiles]) -> go.Figure:
+def stage_percentiles(
+    percentiles: Mapping[str, Percentiles], device: str | None = None, split: str | None = None
+) -> go.Figure:
     """Return p50, p95 and p99 of every stage on a logarithmic axis, the first stage on top."""
     stages = list(percentiles)
     figure = go.Figure()
@@ -104,7 +106,7 @@ def stage_percentiles(percentiles: Mapping[str, Percentiles]) -> go.Figure:
             },
             hovertemplate=f"%{{y}} {name} %{{x:.2f}} ms<extra></extra>",
         )
-    _dress(figure, "percentiles")
+    _dress(figure, f"percentiles {device} {split}")
     figure.update_layout(legend=LEGEND)
     figure.update_xaxes(type="log", title="ms, logarithmic", dtick=1)
     figure.update_yaxes(categoryorder="array", categoryarray=stages[::-1])
@@ -136,7 +138,7 @@ def frame_timeline(record: Record, journey: StoredJourney | None) -> go.Figure:
 
 
 def _dress(figure: go.Figure, revision: str) -> None:
-    """Give a figure what all share; `uirevision` keeps zoom, pan and selection over updates."""
+    """Give a figure what all share; the browser keeps zoom and pan over updates of one `uirevision`."""
     figure.update_layout(
         template="none",
         paper_bgcolor="rgba(0,0,0,0)",

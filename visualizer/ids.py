@@ -21,6 +21,7 @@ SELECTED: Final = "selected"
 JOURNEY_SEEN: Final = "journey-seen"
 DETAILS: Final = "details"
 
+STAGES_FIGURES: Final = "stages-figures"
 STAGES_TICK: Final = "stages-tick"
 STAGES_DEVICE: Final = "stages-device"
 STAGES_SPLIT: Final = "stages-split"

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -57,6 +58,11 @@ def test_the_site_answers_when_it_says_so_and_stops_when_told(valkey: StoreUnder
         assert "default-src 'self'" in headers["Content-Security-Policy"]
         assert headers["X-Content-Type-Options"] == "nosniff"
         assert "https://tile" not in page
+        for path in ("/stages", "/devices", "/health"):
+            with urllib.request.urlopen(address + path) as answer:
+                assert answer.status == 200
+        with pytest.raises(urllib.error.HTTPError, match="404"):
+            urllib.request.urlopen(address + "/nowhere")
         began_s = time.monotonic()
         process.send_signal(signal.SIGTERM)
         assert process.wait(10) == 0

@@ -92,6 +92,27 @@
     watcher.observe(box, { childList: true });
   }
 
+  /* Carry over what people did to a figure, at the very moment the new one comes: plotly.js 4.1 forgets a zoom made with
+     the mouse in spite of `uirevision`. A figure under the mouse is left alone until the next one. */
+  function keepView(id, figure) {
+    const old = document.querySelector(`#${id} .js-plotly-plot`);
+    if (!old?._fullLayout || old._fullLayout.uirevision !== figure.layout.uirevision) return figure;
+    if (old._dragging) return window.dash_clientside.no_update;
+    for (const axis of ["xaxis", "yaxis"]) {
+      const { autorange, range } = old._fullLayout[axis] ?? {};
+      if (autorange === false && range) Object.assign(figure.layout[axis], { autorange: false, range: [...range] });
+    }
+    const hidden = new Set(old.data.filter((trace) => trace.visible === "legendonly").map((trace) => trace.name));
+    figure.data.forEach((trace) => { if (hidden.has(trace.name)) trace.visible = "legendonly"; });
+    if (old._fullLayout.dragmode) figure.layout.dragmode = old._fullLayout.dragmode;
+    return figure;
+  }
+
+  const draw_stages = ([bars, percentiles]) => [
+    keepView("stages-bars", bars),
+    keepView("stages-percentiles", percentiles),
+  ];
+
   const quiet = (work) => (...given) => {
     work(...given);
     return window.dash_clientside.no_update;
@@ -103,5 +124,6 @@
     follow: quiet((value) => hw.map.setFollow(Boolean(value?.length))),
     select: quiet(select),
     archive: quiet(archive),
+    draw_stages,
   };
 })();

@@ -30,6 +30,7 @@ _STORES = (
     ids.SELECTED,
     ids.JOURNEY_SEEN,
     ids.STAGES_TICK,
+    ids.STAGES_FIGURES,
     ids.DEVICES_TICK,
     ids.TIME_BOUNDS,
     ids.ARCHIVE_WANTED,

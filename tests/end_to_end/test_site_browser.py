@@ -1,0 +1,297 @@
+"""The site in a real browser: pushed, steady, and alone in the world (no internet)."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+
+from tests.servers import BrokerUnderTest, StoreUnderTest, eventually, need
+from tests.visualizer.fake_fleet import FakeDevice, add, broker_session, say
+
+FLAGS = (
+    "--headless", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync", "--window-size=1280,800",
+)  # fmt: skip
+MAP_SHOWS = "return window.headwater?.map?.markers.size ?? 0"
+
+
+class Site:
+    """The site's process."""
+
+    def __init__(self, store: str, broker: str, port: int = 0) -> None:
+        command = [sys.executable, "-m", "headwater", "visualizer", "--store", store, "--broker", broker]
+        self.process = subprocess.Popen(
+            [*command, "--port", str(port)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        )
+        self.address = self.process.stdout.readline().split()[-1]
+        self.port = int(self.address.rpartition(":")[2])
+
+    def stop(self) -> None:
+        """End it in order."""
+        self.process.send_signal(signal.SIGTERM)
+        self.process.communicate(timeout=15)
+
+
+class Page:
+    """What a person sees and does."""
+
+    def __init__(self, driver: Any) -> None:
+        self.driver = driver
+
+    def run(self, script: str, *arguments: Any) -> Any:
+        """Return what a script returns."""
+        return self.driver.execute_script(script, *arguments)
+
+    def text(self, css: str) -> str:
+        """Return the visible text of an element."""
+        return self.run("return document.querySelector(arguments[0])?.innerText ?? ''", css)
+
+    def open(self, address: str) -> None:
+        """Load the site with all its scripts and wait for the first push."""
+        self.driver.get(address)
+        assert eventually(lambda: self.run("return window.Plotly && (window.headwater?.live?.messages ?? 0)"), 30)
+
+    def go(self, page: str) -> None:
+        """Follow a link of the navigation."""
+        self.run("document.querySelector(`nav .tab-${arguments[0]}`).click()", page)
+
+    def click_frame(self, name: str) -> None:
+        """Click with the mouse where the frame's point is."""
+        x, y = self.run(
+            "const map = headwater.map.map, box = map.getContainer().getBoundingClientRect();"
+            "const p = map.latLngToContainerPoint(headwater.map.markers.get(arguments[0]).getLatLng());"
+            "return [Math.round(box.left + p.x), Math.round(box.top + p.y)]",
+            name,
+        )
+        self.drag((x, y), (x, y))
+
+    def drag(self, start: tuple[int, int], end: tuple[int, int]) -> None:
+        """Press the mouse at one point of the window and let go at another."""
+        from selenium.webdriver.common.action_chains import ActionChains
+
+        actions = ActionChains(self.driver)
+        pointer = actions.w3c_actions.pointer_action
+        pointer.move_to_location(*start)
+        pointer.pointer_down()
+        pointer.move_to_location(*end)
+        pointer.pointer_up()
+        actions.perform()
+
+
+@pytest.fixture
+def page(tmp_path: Path) -> Iterator[Page]:
+    """A browser with an empty profile."""
+    need(package="selenium")
+    chromium, chromedriver = need("chromium"), need("chromedriver")
+    from selenium import webdriver
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = chromium
+    for flag in (*FLAGS, f"--user-data-dir={tmp_path / 'profile'}", *(["--no-sandbox"] if os.getuid() == 0 else [])):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(chromedriver))
+    yield Page(driver)
+    driver.quit()
+
+
+@pytest.fixture
+def store(valkey: StoreUnderTest) -> Iterator[redis.Redis]:
+    """A client of the store that the site reads."""
+    client = redis.Redis.from_url(valkey.url)
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def site(valkey: StoreUnderTest, mosquitto: BrokerUnderTest) -> Iterator[Site]:
+    """The site on real servers."""
+    running = Site(valkey.url, mosquitto.url)
+    yield running
+    running.stop()
+
+
+def stored(store: redis.Redis, device: FakeDevice, count: int) -> list[str]:
+    """Store frames of one device and return their ids."""
+    records = [device.record(time.time_ns()) for _ in range(count)]
+    for record in records:
+        add(store, record)
+    return [f"{r.device}-{r.boot}-{r.sequence}" for r in records]
+
+
+def view(page: Page) -> list[float]:
+    """Return where the map looks and how near."""
+    return page.run("const m = headwater.map.map, c = m.getCenter(); return [c.lat, c.lng, m.getZoom()]")
+
+
+def test_a_new_frame_is_on_the_map_within_a_second(page: Page, site: Site, store: redis.Redis) -> None:
+    """Twenty times: from the moment it is stored to the moment it is drawn, both on this machine's clock."""
+    device = FakeDevice("cam1")
+    stored(store, device, 5)
+    page.open(site.address)
+    assert eventually(lambda: page.run(MAP_SHOWS) == 5, 15)
+    late_ms = []
+    for _ in range(20):
+        record = device.record(time.time_ns())
+        add(store, record)
+        name = f"cam1-{record.boot}-{record.sequence}"
+        drawn_ms = eventually(lambda name=name: page.run("return headwater.map.drawn.get(arguments[0]) ?? 0", name))
+        late_ms.append(drawn_ms - record.stored_ns / 1e6)
+    assert max(late_ms) < 1000, sorted(late_ms)
+    assert page.run("return document.querySelectorAll('#list-newest button').length") > 0
+
+
+def test_zoom_and_selection_survive_updates(page: Page, site: Site, store: redis.Redis) -> None:
+    """The view is fitted once; from then on only people move it. A click shows all stages, later the journey."""
+    device = FakeDevice("cam1")
+    first = stored(store, device, 8)
+    page.open(site.address)
+    assert eventually(lambda: page.run(MAP_SHOWS) == 8, 15)
+    assert view(page)[2] > 10  # fitted to the points, not the world
+    page.run("headwater.map.map.setView(headwater.map.markers.get(arguments[0]).getLatLng(), 19)", first[3])
+    page.click_frame(first[3])
+    assert eventually(lambda: "round trip not yet reported" in page.text("#details"))
+    shown, before = page.text("#details"), view(page)
+    for word in ("DSCN0003.jpg", "from exif", "block_5_add", "int8+zstd", "capture", "head", "spool", "tail", "store"):
+        assert word in shown
+    stored(store, device, 30)
+    assert eventually(lambda: page.run(MAP_SHOWS) == 38)
+    assert view(page) == before
+    assert "DSCN0003.jpg" in page.text("#details")
+    add(store, journey_of(device, 3))
+    assert eventually(lambda: "capture to result" in page.text("#details"))
+    assert "±" in page.text("#details")
+
+
+def journey_of(device: FakeDevice, sequence: int) -> Any:
+    """Return the journey of an earlier frame."""
+    import msgspec
+
+    return device.journey(msgspec.structs.replace(device.record(1), sequence=sequence))
+
+
+def test_following_moves_the_map_only_when_asked(page: Page, site: Site, store: redis.Redis) -> None:
+    """With "follow" on, the newest point is brought into the view."""
+    device = FakeDevice("cam1")
+    stored(store, device, 3)
+    page.open(site.address)
+    assert eventually(lambda: page.run(MAP_SHOWS) == 3, 15)
+    page.run("document.querySelector('#follow input').click()")
+    device.place = (45.8, 15.97)
+    stored(store, device, 1)
+    assert eventually(lambda: abs(view(page)[0] - 45.8) < 0.01)
+
+
+def test_filters_and_frames_without_a_place(page: Page, site: Site, store: redis.Redis) -> None:
+    """A class pressed away leaves the map; a frame without a position is listed and opens like every other."""
+    stored(store, FakeDevice("cam1"), 40)
+    lost = stored(store, FakeDevice("cam2", placed=False), 3)
+    page.open(site.address)
+    assert eventually(lambda: page.run(MAP_SHOWS) == 40, 15)
+    assert eventually(lambda: page.text("#unplaced-count") == "3")
+    clean = page.run(
+        "return [...headwater.frames.live.values()].filter((f) => f.placed && f.predictions[0][1] === 'clean').length"
+    )
+    page.run("document.querySelector('#legend [data-label=dirty]').click()")
+    assert eventually(lambda: page.run(MAP_SHOWS) == clean)
+    page.run("document.querySelector('#legend [data-label=dirty]').click()")
+    page.run("document.querySelector('#list-unplaced button').click()")
+    assert eventually(lambda: lost[-1] in page.text("#details"))
+    assert "no position" in page.text("#details")
+    page.run("headwater.setProps('device-filter', {value: ['cam2']})")
+    assert eventually(lambda: page.run(MAP_SHOWS) == 0 and page.text("#shown-count") == "3 shown")
+
+
+def test_stage_times_keep_their_zoom(page: Page, site: Site, store: redis.Redis) -> None:
+    """Bars are made again when frames come, and the axis stays where it was put."""
+    device = FakeDevice("cam1")
+    stored(store, device, 20)
+    page.open(site.address)
+    page.go("stages")
+    bars = "const bars = document.querySelector('#stages-bars .js-plotly-plot');"
+    assert eventually(lambda: page.run(f"{bars} return bars?.data?.length ?? 0"), 20)
+    left, top, width, height = page.run(
+        f"{bars} const box = bars.querySelector('.nsewdrag').getBoundingClientRect();"
+        "return [box.left, box.top, box.width, box.height]"
+    )
+    middle = int(top + height / 2)
+    page.drag((int(left + 0.3 * width), middle), (int(left + 0.6 * width), middle))
+    zoomed = f"{bars} return bars._fullLayout.xaxis.range"
+    assert eventually(lambda: page.run(zoomed)[1] - page.run(zoomed)[0] < 8)
+    before = page.run(zoomed)
+    stored(store, device, 5)
+    assert eventually(lambda: page.run(f"{bars} return bars.data[0].x.length") == 25)
+    assert page.run(zoomed) == before
+    assert "p99" in page.text("#stages-table")
+
+
+def test_devices_speak_and_fall_silent(page: Page, site: Site, mosquitto: BrokerUnderTest) -> None:
+    """A status is on the page a moment after it was published; so is the last will."""
+    session = broker_session(mosquitto.url)
+    device = FakeDevice("cam7", sequence=28)
+    page.open(site.address)
+    page.go("devices")
+    assert eventually(lambda: "No devices yet" in page.text("#devices-list"))
+    say(session, device.status(time.time_ns()))
+    assert eventually(lambda: "cam7" in page.text("#devices-list"), 10)
+    shown = page.text("#devices-list")
+    for word in ("online", "frames/s", "block_5_add", "Mbit/s", "spool", "in flight", "ago"):
+        assert word in shown
+    say(session, device.status(time.time_ns(), online=False))
+    assert eventually(lambda: "offline" in page.text("#devices-list"), 10)
+    session.stop()
+
+
+def test_the_site_is_alone_and_makes_no_errors(page: Page, site: Site, store: redis.Redis) -> None:
+    """Every page asks this site for everything, except street tiles; the console holds no other complaint."""
+    stored(store, FakeDevice("cam1"), 10)
+    page.open(site.address)
+    assert eventually(lambda: page.run(MAP_SHOWS) == 10, 15)
+    page.click_frame("cam1-9f3c2a1b-4")
+    for name in ("stages", "devices", "map"):
+        page.go(name)
+        assert eventually(lambda name=name: page.run("return document.documentElement.dataset.page") == name)
+    assert eventually(lambda: page.text("#stages-table") != "" or page.run("return headwater.page()") == "map")
+    asked = [json.loads(entry["message"])["message"] for entry in page.driver.get_log("performance")]
+    addresses = {m["params"]["request"]["url"] for m in asked if m["method"] == "Network.requestWillBeSent"}
+    elsewhere = {a for a in addresses if a.startswith("http") and not a.startswith(site.address)}
+    assert {a for a in elsewhere if not a.startswith("https://tile.openstreetmap.org/")} == set()
+    assert len(elsewhere) <= 1  # one question whether there are tiles
+    severe = [entry["message"] for entry in page.driver.get_log("browser") if entry["level"] == "SEVERE"]
+    assert [message for message in severe if "tile.openstreetmap.org" not in message] == []
+    assert page.run("return Boolean(headwater.ground.outlines) && !headwater.ground.tiles")
+
+
+def test_store_and_site_go_and_come_back(
+    page: Page, site: Site, valkey: StoreUnderTest, mosquitto: BrokerUnderTest, store: redis.Redis
+) -> None:
+    """The header says since when; everything recovers by itself, and the browser only asks for what it missed."""
+    device = FakeDevice("cam1")
+    stored(store, device, 3)
+    page.open(site.address)
+    assert eventually(lambda: page.run(MAP_SHOWS) == 3, 15)
+    valkey.stop()
+    assert eventually(lambda: "store away since" in page.text("header"))
+    valkey.start()
+    assert eventually(lambda: "away" not in page.text("header"), 20)
+    stored(store, device, 2)
+    assert eventually(lambda: page.run(MAP_SHOWS) == 5, 15)
+    site.stop()
+    assert eventually(lambda: "site away since" in page.text("header"))
+    again = Site(valkey.url, mosquitto.url, site.port)
+    try:
+        stored(store, device, 2)
+        assert eventually(lambda: page.run(MAP_SHOWS) == 7, 20)
+        assert "away" not in page.text("header")
+    finally:
+        again.stop()
