@@ -21,7 +21,8 @@ class Changes:
     contrast: float = 0.3
     colour: float = 0.15
     blur: float = 0.25
-    paste: float = 0.5
+    close: float = 0.25
+    paste: float = 0.4
 
 
 @dataclass(frozen=True)
@@ -39,20 +40,27 @@ def augment(
 
     Litter teaches best where the scene gives no hint: with probability `paste` one of the `patches` (a list per label)
     is laid on the ground with a soft edge. A littered patch makes a clean picture dirty; a clean patch, as often,
-    changes no label, so that the edge of a patch says nothing.
+    changes no label, so that the edge of a patch says nothing. With probability `close` the picture gives way to a
+    patch of its own label: a closer look at the ground.
     """
-    picture = crop(base, size, changes.smallest_crop, rng)
-    if patches and rng.random() < changes.paste:
-        kind = patches[int(rng.integers(len(patches)))]
-        if kind:
-            patch = kind[int(rng.integers(len(kind)))]
-            picture, label = paste(picture, patch.pixels, rng), max(label, patch.label)
+    if patches and patches[label] and rng.random() < changes.close:
+        picture = _any(patches[label], rng).pixels
+    else:
+        picture = crop(base, size, changes.smallest_crop, rng)
+    laid = patches[int(rng.integers(len(patches)))] if patches and rng.random() < changes.paste else ()
+    if laid:
+        patch = _any(laid, rng)
+        picture, label = paste(picture, patch.pixels, rng), max(label, patch.label)
     if rng.random() < 0.5:
         picture = picture[:, ::-1]
     picture = change_light(picture, changes, rng)
     if rng.random() < changes.blur:
         picture = soften(picture, rng)
     return picture, label
+
+
+def _any(patches: Sequence[Patch], rng: Rng) -> Patch:
+    return patches[int(rng.integers(len(patches)))]
 
 
 def cut_patch(base: np.ndarray, size: int, rng: Rng) -> np.ndarray:

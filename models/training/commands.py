@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from models.errors import ModelError
+from models.training.recipe import Recipe
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -56,8 +57,8 @@ def litter(
     _check_numbers(size, epochs_head, epochs_fine, folds)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
-        from models.training.litter import Request, train_litter
-        from models.training.recipe import Recipe
+        with _quiet_output():
+            from models.training.litter import Request, train_litter
     except ModuleNotFoundError as error:
         raise TrainingMissing(f"{error.name} is missing, needed to train; pip install 'headwater[training]'") from error
     recipe = Recipe(size=size, epochs_head=epochs_head, epochs_fine=epochs_fine, seed=seed)

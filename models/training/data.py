@@ -114,6 +114,7 @@ def split_folds(labels: Sequence[int], groups: Sequence[int], folds: int, seed: 
     """Return a fold number for each picture: groups stay whole, classes are spread evenly.
 
     Groups are dealt out, the largest first, each to the fold that has the fewest pictures of its class so far.
+    Raises: DataError when a fold has no picture of some label.
     """
     rng = np.random.default_rng(seed)
     chosen = np.full(len(labels), -1)
@@ -130,4 +131,9 @@ def split_folds(labels: Sequence[int], groups: Sequence[int], folds: int, seed: 
         fold = int(np.argmin(load))
         chosen[places] = fold
         counts[fold] += own
+    if counts.min() == 0:
+        raise DataError(
+            f"{len(labels)} pictures in {len(order)} groups of near-duplicates are too few for {folds} parts with "
+            "every label in each; add pictures"
+        )
     return chosen

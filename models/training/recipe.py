@@ -16,6 +16,7 @@ class Recipe:
     epochs_fine: int = 10
     seed: int = 0
     batch: int = 16
+    frozen_up_to: str = "block_2_add"
     repeats: int = 2
     variants: int = 3
     head_rate: float = 1e-3

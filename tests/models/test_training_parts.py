@@ -126,6 +126,12 @@ def test_folds_keep_groups_whole_and_classes_even() -> None:
     assert not np.array_equal(folds, split_folds(labels, groups, 5, seed=4))
 
 
+def test_too_few_groups_are_refused() -> None:
+    """Where near-duplicates leave fewer groups of a class than folds there is nothing to test on."""
+    with pytest.raises(DataError, match="6 pictures in 4 groups of near-duplicates are too few for 3 parts"):
+        split_folds([0, 0, 0, 1, 1, 1], [0, 1, 2, 3, 3, 3], 3, seed=0)
+
+
 def test_changed_copies_differ_and_are_repeatable() -> None:
     """The same seed gives the same copy; another seed another; size and label are kept."""
     cat = photographs.chelsea()
