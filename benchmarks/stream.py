@@ -1,4 +1,4 @@
-"""What the whole stream adds to its limit: LiteRT's head and tail alone plus a bare MQTT round trip of as many bytes."""
+"""What the whole stream adds to its limit: LiteRT alone for head and tail, plus a bare MQTT round trip of its bytes."""
 
 from __future__ import annotations
 

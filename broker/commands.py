@@ -26,8 +26,8 @@ def run(
         folder: where it keeps its configuration, log, settings and sessions; a temporary one if not given
     """
     from broker.embedded import start_broker
-    from headwater.stopping import stop_signals, wait_for_stop
+    from headwater.stopping import stop_on_signals, wait_for_stop
 
-    with stop_signals() as stop, start_broker(kind, host, port, folder) as broker:
+    with stop_on_signals() as stop, start_broker(kind, host, port, folder) as broker:
         print(f"listening {broker.url} {broker.kind}", flush=True)
         wait_for_stop(stop, [broker.child])

@@ -10,7 +10,6 @@ import msgspec
 
 from cloud_worker.answers import record
 from cloud_worker.inbox import Delivery
-from cloud_worker.stop import Stop
 from cloud_worker.store import Store
 from cloud_worker.tail import Work
 from headwater import messages
@@ -18,6 +17,7 @@ from headwater.errors import Malformed, StoreError
 from headwater.logs import event
 from headwater.messages import Journeys, Name, StoredJourney
 from headwater.metrics import Counters
+from headwater.stopping import Stop
 from headwater.topics import Topics
 
 log = logging.getLogger(__name__)

@@ -14,7 +14,6 @@ from cloud_worker.keeper import Keeper
 from cloud_worker.library import Library, Runner
 from cloud_worker.replies import MqttReplies
 from cloud_worker.settings import WorkerSettings, default_name
-from cloud_worker.stop import stop_on_signals
 from cloud_worker.store import RedisStore
 from cloud_worker.tail import Finisher
 from cloud_worker.worker import Bounds, Identity, Worker
@@ -23,6 +22,7 @@ from headwater.errors import StoreError
 from headwater.logs import event, without_password
 from headwater.metrics import Counters
 from headwater.session import Address, Callbacks, Session
+from headwater.stopping import stop_on_signals
 from headwater.topics import Topics
 from models.bundle import Bundle
 from models.engine import Engine

@@ -19,9 +19,9 @@ def run(*, port: int = 6379, folder: Path | None = None, append_only: bool = Tru
         append_only: write every change to a file, so that a restart in the same folder loses nothing
     """
     from cloud_worker.embedded_store import start_store
-    from headwater.stopping import stop_signals, wait_for_stop
+    from headwater.stopping import stop_on_signals, wait_for_stop
 
-    with stop_signals() as stop, start_store(port, folder, append_only=append_only) as store:
+    with stop_on_signals() as stop, start_store(port, folder, append_only=append_only) as store:
         sys.stdout.write(f"listening {store.url}\n")
         sys.stdout.flush()
         wait_for_stop(stop, [store.child])

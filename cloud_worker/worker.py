@@ -16,12 +16,12 @@ from cloud_worker.inbox import Delivery, Inbox, grouped, next_batch
 from cloud_worker.keeper import Keeper, read_journeys
 from cloud_worker.refusals import FailedFrame, correlated_id, dead, refusal
 from cloud_worker.replies import Replies
-from cloud_worker.stop import Stop
 from cloud_worker.tail import Finisher, Work
 from headwater.errors import WireError
 from headwater.logs import event
 from headwater.messages import Frame, StoredJourney
 from headwater.metrics import Counters
+from headwater.stopping import Stop
 from headwater.topics import Topics
 from models.errors import ModelError
 

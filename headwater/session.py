@@ -97,6 +97,7 @@ class Session:
         self._subscriptions = list(subscriptions)
         self._callbacks, self._keepalive_s = callbacks, keepalive_s
         self._connection, self._problem = 0, ""
+        self._awaited: set[int | None] = set()
         self._acks, self._lock = AckOrder(), threading.Lock()
         self._last: mqtt.MQTTMessageInfo | None = None
         self._connected = threading.Event()
@@ -211,11 +212,15 @@ class Session:
         )
         # The property refuses while there is a connection, for fear of 0, which neither value is.
         client._max_inflight_messages = min(UNACKNOWLEDGED, self.limits.receive_maximum)
-        for topic, qos in self._subscriptions:
-            client.subscribe(topic, qos)
-        log.info(event("connected", broker=self.address, packet_bytes=self.limits.packet_bytes))
-        self._connected.set()
-        self._callbacks.on_connected()
+        self._awaited = {client.subscribe(topic, qos)[1] for topic, qos in self._subscriptions}
+        self._ready_once_subscribed()
+
+    def _ready_once_subscribed(self) -> None:
+        """Count as connected when the broker has taken the subscriptions, so that no answer comes too early."""
+        if not self._awaited:
+            log.info(event("connected", broker=self.address, packet_bytes=self.limits.packet_bytes))
+            self._connected.set()
+            self._callbacks.on_connected()
 
     def _on_connect_fail(self, _client: Any, _data: Any) -> None:
         # Paho calls this while it handles the error and passes it on in no other way.
@@ -227,10 +232,12 @@ class Session:
             self._problem = problem
             log.warning(event("no connection", broker=self.address, reason=problem))
 
-    def _on_subscribe(self, _client: Any, _data: Any, _mid: int, codes: Any, _properties: Any) -> None:
+    def _on_subscribe(self, _client: Any, _data: Any, mid: int, codes: Any, _properties: Any) -> None:
         for code in codes:
             if code.is_failure:
                 log.error(event("subscription refused", broker=self.address, reason=code))
+        self._awaited.discard(mid)
+        self._ready_once_subscribed()
 
     def _on_disconnect(self, _client: Any, _data: Any, _flags: Any, code: Any, _properties: Any) -> None:
         if self._connected.is_set():

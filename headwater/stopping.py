@@ -1,34 +1,74 @@
-"""Waiting in the foreground until a person or the system says stop."""
+"""Being told to stop: by a signal at any instant, or by a child process that ended."""
 
 from __future__ import annotations
 
+import contextlib
+import os
+import select
 import signal
-import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from types import FrameType
+from typing import Protocol
 
 from headwater.children import Child
 from headwater.errors import ChildError
 
 
-@contextmanager
-def stop_signals() -> Iterator[threading.Event]:
-    """Give an event that SIGINT and SIGTERM set, instead of what they did before. For the main thread only."""
-    stop = threading.Event()
+class Stop(Protocol):
+    """Whether to end; `threading.Event` is one too."""
 
-    def ask(_signal: int, _frame: FrameType | None) -> None:
-        stop.set()
+    def is_set(self) -> bool:
+        """Tell whether to end."""
 
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    def wait(self, timeout: float) -> bool:
+        """Return whether to end, after waiting for it at most `timeout` seconds."""
+
+
+class SignalStop:
+    """Asks to end from a signal handler.
+
+    `threading.Event.set` takes a lock that the interrupted thread may hold in `wait`, and would then wait for ever in
+    the handler; a pipe needs none.
+    """
+
+    def __init__(self) -> None:
+        self._reader, self._writer = os.pipe()
+        self._is_set = False
+
+    def set(self) -> None:
+        """Ask to end."""
+        if not self._is_set:
+            self._is_set = True
+            os.write(self._writer, b"x")
+
+    def is_set(self) -> bool:
+        """Tell whether to end."""
+        return self._is_set
+
+    def wait(self, timeout: float) -> bool:
+        """Return whether to end, after waiting for it at most `timeout` seconds."""
+        select.select([self._reader], [], [], timeout)
+        return self._is_set
+
+    def close(self) -> None:
+        """Give the pipe back."""
+        os.close(self._reader)
+        os.close(self._writer)
+
+
+@contextlib.contextmanager
+def stop_on_signals() -> Iterator[SignalStop]:
+    """Yield a stop that SIGINT and SIGTERM set. For the main thread only."""
+    stop = SignalStop()
+    before = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield stop
     finally:
         for number, previous in before.items():
             signal.signal(number, previous)
+        stop.close()
 
 
-def wait_for_stop(stop: threading.Event, children: Sequence[Child]) -> None:
+def wait_for_stop(stop: Stop, children: Sequence[Child]) -> None:
     """Return when `stop` is set.
 
     Raises:

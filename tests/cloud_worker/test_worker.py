@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from cloud_worker.inbox import Delivery
-from cloud_worker.stop import stop_on_signals
 from cloud_worker.tail import Work
 from headwater.clock import STAGES
 from headwater.messages import VERSION, Finished, Journey, Journeys, encode
+from headwater.stopping import stop_on_signals
 from tests.cloud_worker.fleet import BOOT, Bench, Camera, Clock, PaperStop, deliver, make_bundle
 
 

@@ -27,9 +27,9 @@ STUBBORN = [
 PARENT = """
 import signal, subprocess, sys, time
 from headwater.children import start
-from headwater.stopping import stop_signals, wait_for_stop
+from headwater.stopping import stop_on_signals, wait_for_stop
 code = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('ready', flush=True); time.sleep(600)"
-with stop_signals() as stop:
+with stop_on_signals() as stop:
     stubborn = start("stubborn", [sys.executable, "-c", code])
     quick = start("quick", [sys.executable, "-c", "import time; print('ready', flush=True); time.sleep(600)"])
     for child in (stubborn, quick):
