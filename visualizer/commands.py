@@ -38,32 +38,8 @@ def visualizer(
         tiles: the address of street tiles, asked for by the browser; none for a map that asks nobody
         log_level: what is written to stderr
     """
-    from headwater.errors import SettingsError
     from headwater.logs import configure_logging
-    from headwater.session import Address
-    from headwater.topics import checked_name
-    from visualizer.app import create_app
-    from visualizer.devices import Devices, NoBroker, StatusReader
-    from visualizer.reader import RedisStore
-    from visualizer.server import bind, serve
+    from visualizer.server import SiteSettings, run
 
     configure_logging(log_level)
-    checked_name("fleet", fleet)
-    if not 1 <= window_frames <= 100_000:
-        raise SettingsError(f"window-frames: got {window_frames}, expected 1 to 100000")
-    devices: Devices = NoBroker()
-    if broker is not None:
-        devices = StatusReader(Address.parse(broker, username=username, password=password), fleet)
-    with bind(host, port) as sock:
-        site = create_app(
-            RedisStore(store, fleet),
-            devices,
-            fleet=fleet,
-            window_frames=window_frames,
-            tiles="" if tiles == "none" else tiles,
-        )
-        site.start()
-        try:
-            serve(site.asgi, sock)
-        finally:
-            site.stop()
+    run(SiteSettings(store, broker, username, password, fleet, host, port, window_frames, tiles))

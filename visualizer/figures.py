@@ -72,6 +72,9 @@ def stage_bars(
     figure.update_layout(barmode="stack", bargap=0.15, legend=LEGEND | {"traceorder": "normal"})
     figure.update_xaxes(title="captured at (UTC)", **_ticks(places, sightings))
     figure.update_yaxes(title="ms", rangemode="tozero")
+    if not sightings:
+        figure.add_annotation(text="No frames yet", showarrow=False, x=0.5, y=0.5, xref="paper", yref="paper")
+        figure.update_xaxes(visible=False).update_yaxes(visible=False)
     return figure
 
 

@@ -6,12 +6,62 @@ import signal
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Final
 
 import uvicorn
 
 from headwater.errors import SettingsError
+from headwater.session import Address
+from headwater.topics import checked_name
+from visualizer.app import create_app
+from visualizer.devices import Devices, NoBroker, StatusReader
 from visualizer.live import LARGEST_WORD
+from visualizer.reader import RedisStore
+
+LARGEST_WINDOW: Final = 100_000
+
+
+@dataclass(frozen=True)
+class SiteSettings:
+    """What a person says of the site; see the command's help."""
+
+    store: str
+    broker: str | None
+    username: str | None
+    password: str | None = field(repr=False)
+    fleet: str
+    host: str
+    port: int
+    window_frames: int
+    tiles: str
+
+
+def run(settings: SiteSettings) -> None:
+    """Serve the site until SIGTERM or SIGINT. Raises: SettingsError, StoreError."""
+    checked_name("fleet", settings.fleet)
+    if not 1 <= settings.window_frames <= LARGEST_WINDOW:
+        raise SettingsError(f"window-frames: got {settings.window_frames}, expected 1 to {LARGEST_WINDOW}")
+    with bind(settings.host, settings.port) as sock:
+        site = create_app(
+            RedisStore(settings.store, settings.fleet),
+            _devices(settings),
+            fleet=settings.fleet,
+            window_frames=settings.window_frames,
+            tiles="" if settings.tiles == "none" else settings.tiles,
+        )
+        site.start()
+        try:
+            serve(site.asgi, sock)
+        finally:
+            site.stop()
+
+
+def _devices(settings: SiteSettings) -> Devices:
+    if settings.broker is None:
+        return NoBroker()
+    address = Address.parse(settings.broker, username=settings.username, password=settings.password)
+    return StatusReader(address, settings.fleet)
 
 
 def bind(host: str, port: int) -> socket.socket:

@@ -28,10 +28,10 @@ MAP_SHOWS = "return window.headwater?.map?.markers.size ?? 0"
 class Site:
     """The site's process."""
 
-    def __init__(self, store: str, broker: str, port: int = 0) -> None:
+    def __init__(self, store: str, broker: str, *flags: str, port: int = 0) -> None:
         command = [sys.executable, "-m", "headwater", "visualizer", "--store", store, "--broker", broker]
         self.process = subprocess.Popen(
-            [*command, "--port", str(port)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+            [*command, "--port", str(port), *flags], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
         )
         self.address = self.process.stdout.readline().split()[-1]
         self.port = int(self.address.rpartition(":")[2])
@@ -212,6 +212,25 @@ def test_filters_and_frames_without_a_place(page: Page, site: Site, store: redis
     assert eventually(lambda: page.run(MAP_SHOWS) == 0 and page.text("#shown-count") == "3 shown")
 
 
+def test_older_frames_come_from_the_store(
+    page: Page, valkey: StoreUnderTest, mosquitto: BrokerUnderTest, store: redis.Redis
+) -> None:
+    """The site remembers 50 frames; a filter that reaches further back is filled from the store."""
+    names = stored(store, FakeDevice("cam1"), 120)
+    site = Site(valkey.url, mosquitto.url, "--window-frames", "50")
+    try:
+        page.open(site.address)
+        assert eventually(lambda: page.run(MAP_SHOWS) == 50, 15)
+        page.run("document.querySelector('#time-filter input[value=\"3600\"]').click()")
+        assert eventually(lambda: page.run(MAP_SHOWS) == 120, 15)
+        page.run("headwater.map.select(headwater.frames.find(arguments[0]))", names[2])
+        assert eventually(lambda: "DSCN0002.jpg" in page.text("#details"))
+        page.run("document.querySelector('#time-filter input[value=all]').click()")
+        assert eventually(lambda: page.run(MAP_SHOWS) == 50)
+    finally:
+        site.stop()
+
+
 def test_stage_times_keep_their_zoom(page: Page, site: Site, store: redis.Redis) -> None:
     """Bars are made again when frames come, and the axis stays where it was put."""
     device = FakeDevice("cam1")
@@ -288,7 +307,7 @@ def test_store_and_site_go_and_come_back(
     assert eventually(lambda: page.run(MAP_SHOWS) == 5, 15)
     site.stop()
     assert eventually(lambda: "site away since" in page.text("header"))
-    again = Site(valkey.url, mosquitto.url, site.port)
+    again = Site(valkey.url, mosquitto.url, port=site.port)
     try:
         stored(store, device, 2)
         assert eventually(lambda: page.run(MAP_SHOWS) == 7, 20)

@@ -98,5 +98,7 @@ def test_stages_are_told_in_their_order() -> None:
 
 def test_no_frames_make_an_empty_figure_and_no_error() -> None:
     """An empty installation draws empty axes."""
-    assert len(stage_bars([], {}).data) == 0
+    empty = stage_bars([], {})
+    assert len(empty.data) == 0
+    assert empty.layout.annotations[0].text == "No frames yet"
     assert len(stage_percentiles({}).data) == 3

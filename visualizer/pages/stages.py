@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import plotly.graph_objects as go  # type: ignore[import-untyped]
 from dash import dcc, html
 from dash.development.base_component import Component
 
 from visualizer import ids
+from visualizer.figures import stage_bars, stage_percentiles
 from visualizer.pages import aria
 from visualizer.percentiles import Percentiles
 
@@ -36,10 +38,10 @@ def layout() -> Component:
                 ],
                 className="filters",
             ),
-            _card("The last 100 frames, newest right", ids.STAGES_BARS, "bars"),
+            _card("The last 100 frames, newest right", ids.STAGES_BARS, "bars", stage_bars([], {})),
             html.Div(
                 [
-                    _card("Percentiles per stage", ids.STAGES_PERCENTILES, "percentiles"),
+                    _card("Percentiles per stage", ids.STAGES_PERCENTILES, "percentiles", stage_percentiles({})),
                     html.Div([html.H2("In milliseconds"), html.Div(id=ids.STAGES_TABLE)], className="card"),
                 ],
                 className="pair",
@@ -50,9 +52,10 @@ def layout() -> Component:
     )
 
 
-def _card(title: str, graph: str, kind: str) -> Component:
+def _card(title: str, graph: str, kind: str, figure: go.Figure) -> Component:
     return html.Div(
-        [html.H2(title), dcc.Graph(id=graph, config=GRAPH_CONFIG, style={"height": HEIGHTS[kind]})], className="card"
+        [html.H2(title), dcc.Graph(id=graph, figure=figure, config=GRAPH_CONFIG, style={"height": HEIGHTS[kind]})],
+        className="card",
     )
 
 
