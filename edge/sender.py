@@ -21,7 +21,7 @@ from headwater.clock import StageClock
 from headwater.errors import HeadwaterError, TooLarge
 from headwater.logs import event
 from headwater.messages import Finished, Frame, decode, encode, encode_json
-from headwater.session import Callbacks, publish_properties
+from headwater.session import UNACKNOWLEDGED, Callbacks, publish_properties
 from headwater.topics import CONTENT_TYPES, Topics
 
 log = logging.getLogger(__name__)
@@ -218,9 +218,9 @@ class Sender:
         if late:
             self._ledger.resent(len(late))
             log.debug(event("sending again", frames=len(late)))
-        window = min(self._window, link.limits.receive_maximum)
-        while link.is_connected and len(self._on_the_wire) < max(1, link.limits.receive_maximum - 1):
-            due = self._outbox.next_to_send(now_s, window)
+        on_the_wire = max(1, min(UNACKNOWLEDGED, link.limits.receive_maximum) - 1)  # one place is for what we say of us
+        while link.is_connected and len(self._on_the_wire) < on_the_wire:
+            due = self._outbox.next_to_send(now_s, self._window)
             if due is None:
                 return
             key, frame = due
