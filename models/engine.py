@@ -121,6 +121,8 @@ class Part:
         joined = tuple(np.concatenate([np.atleast_1d(row) for row in column]) for column in zip(*rows, strict=True))
         if self._batches is None:
             self._batches = open_batch and self._same_as_batch(arrays, shapes, joined)
+            if not self._batches:
+                self._resize(self._declared)
         return joined
 
     def _same_as_batch(self, arrays: Sequence[Array], shapes: list[Shape], expected: Sequence[Array]) -> bool:

@@ -132,8 +132,8 @@ class Graph:
         """
         if isinstance(name, str) and name in self._by_name:
             return self._by_name[name]
-        digits = name.removeprefix("#") if isinstance(name, str) and name.startswith("#") else name
-        number = int(digits) if isinstance(digits, int) or digits.isdecimal() else -1
+        digits = str(name).removeprefix("#")
+        number = int(digits) if digits.isdecimal() and len(digits) < 10 else -1
         if number in self.activations or number in self._output_indices:
             return number
         nearest = difflib.get_close_matches(str(name), self.names.values(), n=3)
