@@ -11,7 +11,7 @@ import pytest
 from dash.development.base_component import Component
 
 from headwater.errors import SettingsError
-from headwater.messages import FinishedCounts, Position, Record
+from headwater.messages import FinishedCounts, Position, Prediction, Record
 from tests.visualizer.fake_fleet import FakeDevice
 from tests.visualizer.listed_store import ListedStore
 from visualizer import ids
@@ -52,6 +52,13 @@ def test_details_tell_all_of_a_frame() -> None:
         assert word in text
     for stage in ("capture", "head", "uplink", "tail", "downlink", "±", "capture to result"):
         assert stage in text
+
+
+def test_a_value_is_told_without_scores() -> None:
+    """A regression has one number, not a class with a bar."""
+    text = text_of(details(record(predictions=[Prediction("age", None, 31.25, None, [31.25])]), None, Palette()))
+    assert "age:  31.25" in text
+    assert "class 0" not in text
 
 
 def test_details_before_the_journey_say_so() -> None:

@@ -68,19 +68,24 @@
     hw.list(byId(id), wanted, (frame) => frame.id, listItem);
     for (const node of byId(id).children) {
       node.setAttribute("aria-pressed", String(node.dataset.key === hw.map.selected));
-      node.firstChild.style.background = frames.colour(frames.find(node.dataset.key));
+      const frame = frames.find(node.dataset.key);
+      node.firstChild.style.background = frames.colour(frame);
+      node.querySelector(".word").textContent = word(frame);
     }
   }
 
-  function listItem(frame) {
+  function word(frame) {
     const said = frames.outcome(frame);
-    const word = said?.label ?? (said?.value === null || said?.value === undefined ? "" : said.value.toPrecision(3));
+    return said?.label ?? (Number.isFinite(said?.value) ? said.value.toPrecision(3) : "");
+  }
+
+  function listItem(frame) {
     return element(
       "button",
       { type: "button", onclick: () => hw.map.select(frames.find(frame.id) ?? frame) },
       element("i"),
       element("span", { class: "what" }, frame.name ?? frame.id),
-      element("span", { class: "word" }, word),
+      element("span", { class: "word" }),
       element("span", { class: "when" }, `${frame.device} ${hw.clock(frame.t)}`),
     );
   }

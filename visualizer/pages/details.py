@@ -68,7 +68,9 @@ def _prediction(prediction: Prediction, names: Mapping[int, str]) -> Component:
 
 
 def _scores(prediction: Prediction, names: Mapping[int, str]) -> Iterator[Component]:
-    """Yield a bar per score between 0 and 1, best first; other scores are raw and have no length."""
+    """Yield a bar per score of a classification, best first; a value's raw score says nothing more."""
+    if prediction.label is None:
+        return
     ranked = sorted(enumerate(prediction.scores), key=lambda item: -item[1])[:MOST_SCORES]
     for number, score in ranked:
         width = f"{100 * min(1.0, max(0.0, score)):.1f}%"
