@@ -92,7 +92,9 @@ def write_pictures(folder: Path, number: int, *, side: int = 24) -> Path:
     return folder
 
 
-def frame(sequence: int, size_bytes: int = 100, *, boot: str = BOOT, finished: bool = False, age_s: float = 0.0) -> Frame:
+def frame(
+    sequence: int, size_bytes: int = 100, *, boot: str = BOOT, finished: bool = False, age_s: float = 0.0
+) -> Frame:
     """Return a frame as the head gives it, with a body of about that size."""
     data = memoryview(bytes(size_bytes))
     predictions = [Prediction("litter", "clean", None, 0.5, [0.5, 0.5])]

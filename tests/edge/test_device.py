@@ -1,0 +1,244 @@
+"""One device without a network: its settings, its books and its ends."""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edge.device import Device, Limits, Plan, Running
+from edge.head import Head
+from edge.location import open_location
+from edge.sources import Capture, Source, WhenFull
+from edge.spool import Spool
+from headwater.errors import HeadwaterError, SourceError
+from headwater.messages import Finished, Prediction, SettingsApplied
+from headwater.session import Address
+from models.engine import Engine
+from models.errors import RunError
+from tests.edge.samples import DEVICE, TOPICS, tiny_bundle
+from tests.servers import eventually
+
+NOWHERE = Address.parse("mqtt://127.0.0.1:9")
+LIMITS = Limits(frames=None, window=8, timeout_s=10, expire_s=None, frame_bytes=10**8, drain_s=0)
+
+
+class Pictures:
+    """A source of so many pictures that then ends as told."""
+
+    def __init__(self, number: int, error: Exception | None = None, when_full: WhenFull = WhenFull.WAIT) -> None:
+        self._number, self._error = number, error
+        self.when_full, self.description, self.skipped, self.closed = when_full, "pictures", 0, False
+        self.release = threading.Event()
+
+    def captures(self, stop: threading.Event) -> Iterator[Capture]:
+        """Yield the pictures."""
+        for number in range(self._number):
+            yield Capture(np.full((8, 8, 3), number % 256, np.uint8), time.time_ns(), 1000, name=f"{number}.png")
+        if self._error is not None:
+            self.release.wait(10)
+            raise self._error
+
+    def close(self) -> None:
+        """Remember."""
+        self.closed = True
+
+
+def device(folder: Path, source: Source, *, plan: Plan | None = None, limits: Limits = LIMITS) -> Device:
+    """Return a device with the tiny bundle."""
+    bundle = tiny_bundle(folder / "tiny")
+    spool = Spool(folder / "cam1.sqlite", 10**7)
+    plan = plan or Plan("add", "auto", "all")
+    engine = Engine(bundle.model_path)
+    return Device(DEVICE, TOPICS, bundle, engine, plan, source, open_location("1,2"), spool, limits)
+
+
+@pytest.fixture
+def idle(tmp_path: Path) -> Iterator[Device]:
+    """A device that does not run."""
+    made = device(tmp_path, Pictures(0))
+    yield made
+    made._spool.close()
+
+
+def applied(one: Device, payload: bytes) -> SettingsApplied:
+    """Return the device's answer to an operator's message."""
+    answer = one.apply(payload)
+    assert answer is not None
+    return answer
+
+
+def now(one: Device) -> tuple[str, str, str]:
+    """Return split, codec and report as the next frame has them."""
+    status = one.status(None)
+    return status.split, status.codec, one._now.plan.report
+
+
+def test_settings_change_what_they_name(idle: Device) -> None:
+    """What is left out stays as it is; the answer says what holds now."""
+    answer = applied(idle, b'{"version":1,"split":"conv_c"}')
+    assert (answer.split, answer.codec, answer.report, answer.refused) == ("conv_c", "auto", "all", None)
+    answer = applied(idle, b'{"version":1,"codec":"uint8+zstd","report":"positive"}')
+    assert (answer.split, answer.codec, answer.report, answer.refused) == ("conv_c", "uint8+zstd", "positive", None)
+    assert now(idle) == ("conv_c", "uint8+zstd", "positive")
+
+
+@pytest.mark.parametrize(
+    ("payload", "reason"),
+    [
+        (b'{"version":1,"split":"conv_b","report":"positive"}', "split: got 'conv_b'"),
+        (b'{"version":1,"split":"image","codec":"uint8"}', "codec: got 'uint8', with split image"),
+        (b'{"version":1,"codec":"png"}', "codec: 'png' is for pictures"),
+        (b'{"version":1,"split":"device","codec":"nonsense"}', "codec: got 'nonsense'"),
+        (b'{"version":1,"report":"some"}', "report"),
+        (b'{"version":1,"spilt":"image"}', "spilt"),
+        (b'{"version":2,"split":"image"}', "version 2"),
+        (b'{"split":"image"}', "version"),
+        (b"split=image", "malformed|JSON"),
+        (b"\xff\xfe", "B:"),
+        (b'{"version":1,"split":"' + b"x" * 20_000 + b'"}', "over the limit"),
+    ],
+)
+def test_settings_are_taken_whole_or_not_at_all(idle: Device, payload: bytes, reason: str) -> None:
+    """One wrong value refuses the message, says why, and leaves everything as it was."""
+    answer = applied(idle, payload)
+    assert answer.refused is not None
+    assert len(answer.refused) <= 1024
+    assert re.search(reason, answer.refused)
+    assert (answer.split, answer.codec, answer.report) == ("add", "auto", "all")
+    assert now(idle) == ("add", "native+zstd", "all")
+
+
+def test_a_codec_that_does_not_fit_the_new_split_gives_way_to_the_lossless_one(tmp_path: Path) -> None:
+    """Changing only the split never fails for the codec of the old one."""
+    one = device(tmp_path, Pictures(0), plan=Plan("image", "jpeg:50", "all"))
+    assert now(one)[:2] == ("image", "jpeg:50")
+    assert applied(one, b'{"version":1,"split":"add"}').codec == "auto"
+    assert applied(one, b'{"version":1,"codec":"float16"}').codec == "float16"
+    assert applied(one, b'{"version":1,"split":"device"}').refused is None
+    assert now(one)[:2] == ("device", "none")
+    assert applied(one, b'{"version":1,"split":"image"}').codec == "auto"
+    assert now(one)[:2] == ("image", "png")
+    one._spool.close()
+
+
+def test_an_empty_message_asks_for_nothing(idle: Device) -> None:
+    """Clearing the retained settings changes nothing and is not answered."""
+    assert idle.apply(b"") is None
+    assert now(idle) == ("add", "native+zstd", "all")
+
+
+def test_a_part_that_cannot_be_made_is_refused(idle: Device, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What LiteRT or the graph refuses is an answer, not the end of the device."""
+
+    def refuse(_split: str) -> None:
+        raise RunError("the part", "no memory", "pick another split")
+
+    monkeypatch.setattr(idle._engine, "head", refuse)
+    answer = applied(idle, b'{"version":1,"split":"conv_c"}')
+    assert answer.refused is not None
+    assert "no memory" in answer.refused
+    assert now(idle)[0] == "add"
+
+
+def test_told_to_stop_without_a_broker_everything_stays_in_the_spool(tmp_path: Path) -> None:
+    """A stop ends the run in the drain time; what is captured is on disk and in flight."""
+    source, stop = Pictures(5), threading.Event()
+    one = device(tmp_path, source)
+    done: list[dict[str, object]] = []
+    thread = threading.Thread(target=lambda: done.append(one.run(NOWHERE, stop, lambda: None)))
+    thread.start()
+    assert eventually(lambda: one.ledger.counts().captured == 5)
+    stop.set()
+    thread.join(10)
+    assert not thread.is_alive()
+    assert source.closed
+    assert [done[0][name] for name in ("captured", "in_flight", "dropped")] == [5, 5, {}]
+    spool = Spool(tmp_path / "cam1.sqlite", 10**7)
+    assert len(spool) == 5
+    spool.close()
+
+
+def test_a_source_that_fails_between_two_pictures_is_an_error(tmp_path: Path) -> None:
+    """Its line is not lost when the loop is busy, and the frames before it are kept."""
+    source = Pictures(3, SourceError("camera: unplugged"))
+    stop = threading.Event()
+    one = device(tmp_path, source)
+    caught: list[HeadwaterError] = []
+
+    def run() -> None:
+        try:
+            one.run(NOWHERE, stop, lambda: None)
+        except HeadwaterError as error:
+            caught.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    assert eventually(lambda: one.ledger.counts().captured == 3)
+    source.release.set()
+    assert eventually(lambda: source.closed)
+    stop.set()
+    thread.join(10)
+    assert [str(error) for error in caught] == ["camera: unplugged"]
+    spool = Spool(tmp_path / "cam1.sqlite", 10**7)
+    assert len(spool) == 3
+    spool.close()
+
+
+def test_only_positive_frames_are_sent_when_asked(tmp_path: Path) -> None:
+    """With `--report positive` the others end as finished on the device, unreported, and never reach the spool."""
+    one = device(tmp_path, Pictures(20), plan=Plan("device", "auto", "positive"))
+    stop = threading.Event()
+    thread = threading.Thread(target=one.run, args=(NOWHERE, stop, lambda: None))
+    thread.start()
+    assert eventually(lambda: one.ledger.counts().captured == 20)
+    stop.set()
+    thread.join(10)
+    counts = one.ledger.counts()
+    spool = Spool(tmp_path / "cam1.sqlite", 10**7)
+    assert counts.unreported == counts.finished["device"] == 20 - len(spool)
+    assert counts.in_flight == len(spool)
+    spool.close()
+
+
+def test_a_picture_that_no_worker_would_take_is_dropped_and_counted(tmp_path: Path) -> None:
+    """Not a number in a prediction is never sent: a worker would refuse it again and again."""
+    one = device(tmp_path, Pictures(2), plan=Plan("device", "auto", "all"))
+    nonsense = Finished([Prediction("litter", "dirty", None, float("nan"), [])])
+    one._now = Running(one._now.plan, Head("device", "none", lambda picture, watch: nonsense))
+    one.run(NOWHERE, threading.Event(), lambda: None)
+    assert one.ledger.counts().dropped == {"unencodable": 2}
+    assert one.ledger.counts().in_flight == 0
+
+
+def test_as_many_frames_as_asked_for_and_no_more(tmp_path: Path) -> None:
+    """`--frames` counts the pictures that were worked on; what a camera dropped meanwhile is captured and stale."""
+    limits = Limits(frames=3, window=8, timeout_s=10, expire_s=None, frame_bytes=10**8, drain_s=0)
+    source = Pictures(10**6, when_full=WhenFull.DROP_OLDEST)
+    one = device(tmp_path, source, limits=limits)
+    stop = threading.Event()
+    thread = threading.Thread(target=one.run, args=(NOWHERE, stop, lambda: None))
+    thread.start()
+    assert eventually(lambda: one.status(None).in_flight == 3 and source.closed)
+    stop.set()
+    thread.join(10)
+    counts = one.ledger.counts()
+    assert counts.in_flight == 3
+    assert counts.captured == 3 + counts.dropped.get("stale", 0)
+
+
+def test_a_caller_that_goes_away_at_ready_leaves_no_thread(tmp_path: Path) -> None:
+    """A closed stdout ends the run as an error, without the sender's thread living on."""
+    one = device(tmp_path, Pictures(0), limits=LIMITS)
+
+    def gone() -> None:
+        raise BrokenPipeError
+
+    with pytest.raises(BrokenPipeError):
+        one.run(NOWHERE, threading.Event(), gone)
+    assert "sender" not in {thread.name for thread in threading.enumerate()}

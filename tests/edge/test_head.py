@@ -1,0 +1,150 @@
+"""What the device computes of a picture is the same answer at every split."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edge.head import Head, is_positive, prepare_head
+from headwater.clock import Stopwatch
+from headwater.codec import decode_tensor
+from headwater.errors import SettingsError
+from headwater.messages import Activation, Finished, Picture, Prediction
+from models.bundle import Bundle
+from models.engine import Engine
+from models.pictures import decode_picture, fit, to_input
+from models.tasks import predictions
+from tests.edge.samples import tiny_bundle
+from tests.models import tflite_files
+from tests.models.tflite_files import Maker
+
+PICTURE = np.random.default_rng(1).integers(0, 256, (40, 30, 3)).astype(np.uint8)
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Bundle:
+    """A small classifier."""
+    return tiny_bundle(tmp_path / "tiny")
+
+
+@pytest.fixture
+def engine(bundle: Bundle) -> Engine:
+    """Its parts."""
+    return Engine(bundle.model_path)
+
+
+def scores(bundle: Bundle, engine: Engine, small: np.ndarray) -> list[float]:
+    """Return what the whole model says of a picture of its own size."""
+    whole = engine.whole()
+    outputs = whole.run(to_input(small, whole.inputs[0], bundle.input.low, bundle.input.high, bundle.input.colour))
+    return predictions(bundle, outputs, whole.outputs)[0].scores
+
+
+def test_the_device_finishes_as_the_whole_model_does(bundle: Bundle, engine: Engine) -> None:
+    """Split `device`: predictions with the bundle's labels."""
+    body = prepare_head(bundle, engine, "device", "auto").run(PICTURE, Stopwatch())
+    assert isinstance(body, Finished)
+    assert body.exit is None
+    (found,) = body.predictions
+    assert found.scores == scores(bundle, engine, fit(PICTURE, 8, 8))
+    assert found.label in {"clean", "dirty", "unsure"}
+    assert found.confidence == max(found.scores)
+
+
+@pytest.mark.parametrize("split", ["conv_a", "add", "conv_c", "pool", "net.scores"])
+@pytest.mark.parametrize("codec", ["auto", "float32", "native"])
+def test_head_then_tail_is_the_whole_at_every_cut(bundle: Bundle, engine: Engine, split: str, codec: str) -> None:
+    """With a lossless codec the worker's tail gives the very same scores."""
+    body = prepare_head(bundle, engine, split, codec).run(PICTURE, Stopwatch())
+    assert isinstance(body, Activation)
+    tail = engine.tail(split)
+    outputs = tail.run(decode_tensor(body.tensor, 10**7))
+    assert predictions(bundle, outputs, tail.outputs)[0].scores == scores(bundle, engine, fit(PICTURE, 8, 8))
+
+
+def test_a_picture_travels_at_the_models_size(bundle: Bundle, engine: Engine) -> None:
+    """Split `image`: the PNG holds the pixels the model wants to see, bit for bit."""
+    body = prepare_head(bundle, engine, "image", "auto").run(PICTURE, Stopwatch())
+    assert isinstance(body, Picture)
+    assert (body.format, body.width, body.height) == ("png", 8, 8)
+    pixels = decode_picture(bytes(body.data))
+    assert (pixels == fit(PICTURE, 8, 8)).all()
+    assert scores(bundle, engine, pixels) == scores(bundle, engine, fit(PICTURE, 8, 8))
+
+
+def test_a_jpeg_is_a_jpeg_of_that_quality(bundle: Bundle, engine: Engine) -> None:
+    """The codec's quality is used, and said on the wire."""
+    large = replace(bundle, input=replace(bundle.input, width=64, height=64))
+    heads = [prepare_head(large, engine, "image", f"jpeg:{quality}") for quality in (20, 95)]
+    bodies = [head.run(PICTURE, Stopwatch()) for head in heads]
+    assert [head.codec for head in heads] == ["jpeg:20", "jpeg:95"]
+    assert all(isinstance(body, Picture) and body.format == "jpeg" for body in bodies)
+    sizes = [len(body.data) for body in bodies if isinstance(body, Picture)]
+    assert sizes[0] < sizes[1]
+
+
+@pytest.mark.parametrize(
+    ("split", "stages"),
+    [("image", {"crop", "encode"}), ("add", {"crop", "head", "encode"}), ("device", {"crop", "head", "encode"})],
+)
+def test_each_stage_is_timed(bundle: Bundle, engine: Engine, split: str, stages: set[str]) -> None:
+    """crop, head and encode are lapped where they happen, on top of what was there."""
+    watch = Stopwatch({"capture": 5})
+    prepare_head(bundle, engine, split, "auto").run(PICTURE, watch)
+    assert set(watch.stages_ns) == {"capture", *stages}
+    assert watch.stages_ns["capture"] == 5
+
+
+def test_integers_travel_with_their_own_scale(tmp_path: Path) -> None:
+    """A full-integer model's activation is int8 on the wire, and the tail takes it as it is."""
+    model = tmp_path / "integers.tflite"
+    model.write_bytes(tflite_files.quantised())
+    bundle = Bundle.load(model)
+    engine = Engine(model)
+    body = prepare_head(bundle, engine, "second", "auto").run(PICTURE, Stopwatch())
+    assert isinstance(body, Activation)
+    assert (body.tensor.dtype, body.tensor.encoding, body.tensor.compression) == ("int8", "native", "zstd")
+    assert body.tensor.scale == pytest.approx(engine.head("second").outputs[0].scale)
+    tail = engine.tail("second")
+    outputs = tail.run(decode_tensor(body.tensor, 10**6))
+    assert predictions(bundle, outputs, tail.outputs)[0].scores == scores(bundle, engine, fit(PICTURE, 4, 4))
+
+
+def test_a_grey_model_gets_grey(tmp_path: Path) -> None:
+    """A network for one channel is given one, at a cut as on the device."""
+    maker = Maker()
+    picture = maker.tensor("picture", (1, 4, 4, 1))
+    first = maker.conv("first", picture, (1, 4, 4, 1), 2)
+    maker.ends([picture], [maker.conv("last", first, (1, 4, 4, 2), 2)])
+    model = tmp_path / "grey.tflite"
+    model.write_bytes(maker.file())
+    bundle, engine = Bundle.load(model), Engine(model)
+    assert bundle.input.colour == "grey"
+    for split in ("image", "first", "device"):
+        body = prepare_head(bundle, engine, split, "auto").run(PICTURE, Stopwatch())
+        assert isinstance(body, Picture | Activation | Finished)
+
+
+def test_a_head_that_cannot_be_is_refused(bundle: Bundle, engine: Engine) -> None:
+    """A split or codec that does not fit is told before any picture."""
+    for split, codec in (("conv_b", "auto"), ("image", "uint8"), ("add", "png"), ("device", "nonsense")):
+        with pytest.raises(SettingsError):
+            prepare_head(bundle, engine, split, codec)
+
+
+@pytest.mark.parametrize(("label", "positive"), [("dirty", True), ("clean", False), ("unsure", False), (None, False)])
+def test_positive_is_what_the_bundle_looks_for(bundle: Bundle, label: str | None, positive: bool) -> None:
+    """Only the task's own positive label counts."""
+    assert is_positive(bundle, Finished([Prediction("litter", label)])) == positive
+    assert not is_positive(bundle, Finished([Prediction("other", "dirty"), Prediction("litter", "clean")]))
+
+
+def test_unfinished_frames_and_models_without_a_positive_label_are_always_sent(bundle: Bundle, engine: Engine) -> None:
+    """Nobody knows yet what a cut frame shows, and some models look for nothing."""
+    head: Head = prepare_head(bundle, engine, "add", "auto")
+    assert is_positive(bundle, head.run(PICTURE, Stopwatch()))
+    tasks = tuple(replace(task, positive=None) for task in bundle.tasks)
+    assert is_positive(replace(bundle, tasks=tasks), Finished([Prediction("litter", "clean")]))

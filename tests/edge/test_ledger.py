@@ -1,0 +1,106 @@
+"""The books of a run: counts, rates and percentiles."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from edge.ledger import KEPT_JOURNEYS, RECENT_FRAMES, Ledger, stage_percentiles
+from headwater.clock import STAGES
+
+
+def test_every_captured_frame_is_in_one_count() -> None:
+    """captured + recovered = finished + dropped + in flight, after each step."""
+    ledger = Ledger(recovered=2)
+    ledger.captured(5)
+    assert ledger.counts().in_flight == 7
+    ledger.finished("worker")
+    ledger.finished("device")
+    ledger.finished("device", reported=False)
+    ledger.dropped("overflow", 2)
+    ledger.dropped("overflow")
+    counts = ledger.counts()
+    assert (counts.captured, counts.recovered, counts.unreported, counts.in_flight) == (5, 2, 1, 1)
+    assert (counts.finished, counts.dropped) == ({"device": 2, "worker": 1}, {"overflow": 3})
+
+
+def test_counts_given_out_do_not_change() -> None:
+    """What one has read stays as it was."""
+    ledger = Ledger()
+    before = ledger.counts()
+    ledger.dropped("disk")
+    ledger.finished("worker")
+    assert (before.dropped, before.finished) == ({}, {"device": 0, "worker": 0})
+
+
+def test_threads_may_write_at_once() -> None:
+    """No count is lost between the head and the sender."""
+    ledger = Ledger()
+
+    def count() -> None:
+        for _ in range(2000):
+            ledger.captured()
+            ledger.dropped("overflow")
+
+    threads = [threading.Thread(target=count) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    counts = ledger.counts()
+    assert (counts.captured, counts.dropped, counts.in_flight) == (8000, {"overflow": 8000}, 0)
+
+
+def test_rates_are_those_of_the_last_frames() -> None:
+    """Frames a second and bytes a frame over the last half minute; without frames 0."""
+    ledger = Ledger()
+    assert ledger.rates(0) == (0.0, 0.0)
+    ledger.sent(500, 100.0)
+    assert ledger.rates(100.0) == (0.0, 500.0)
+    for n in range(1, RECENT_FRAMES * 2):
+        ledger.sent(1000, 100.0 + n / 5)
+    frames_per_s, bytes_per_frame = ledger.rates(100.0 + (RECENT_FRAMES * 2 - 1) / 5)
+    assert frames_per_s == pytest.approx(5, rel=0.05)
+    assert bytes_per_frame == 1000
+    assert ledger.rates(1000.0) == (0.0, 0.0)
+
+
+def test_the_summary_has_what_the_contract_names() -> None:
+    """The keys of `--json`, also for a run without a frame."""
+    summary = Ledger().summary()
+    assert set(summary) == {
+        *("captured", "recovered", "finished", "unreported", "dropped", "in_flight", "resent"),
+        *("frames_per_s", "bytes_per_frame", "stages_ms"),
+    }
+    assert summary["stages_ms"] == {}
+    assert summary["bytes_per_frame"] == 0
+
+
+def test_bytes_per_frame_are_those_of_first_sendings() -> None:
+    """What is sent again costs the link, but is no other frame."""
+    ledger = Ledger()
+    ledger.sent(1000, 1.0)
+    ledger.sent(2000, 2.0)
+    ledger.resent(7)
+    summary = ledger.summary()
+    assert (summary["bytes_per_frame"], summary["resent"]) == (1500.0, 7)
+
+
+def test_percentiles_are_those_of_every_stage_that_occurs_in_the_frames_order() -> None:
+    """p50, p95 and p99 in milliseconds; a stage that some frames lack counts those that have it."""
+    journeys = [{"head": n * 1_000_000, "total": n * 2_000_000} for n in range(1, 101)]
+    journeys[0]["tail"] = 5_000_000
+    found = stage_percentiles(journeys)
+    assert list(found) == [stage for stage in STAGES if stage in {"head", "tail"}] + ["total"]
+    assert found["head"] == {"p50": 50.5, "p95": 95.05, "p99": 99.01}
+    assert found["tail"] == {"p50": 5.0, "p95": 5.0, "p99": 5.0}
+    assert found["total"]["p50"] == 101.0
+
+
+def test_journeys_are_kept_within_a_bound() -> None:
+    """A device that runs for months remembers the last ones."""
+    ledger = Ledger()
+    for n in range(KEPT_JOURNEYS + 10):
+        ledger.journey({"head": n}, n)
+    assert len(ledger._journeys) == KEPT_JOURNEYS
