@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 from types import ModuleType
 
 import numpy as np
@@ -189,6 +190,14 @@ def test_an_unknown_split_is_refused() -> None:
         Engine(files.residual()).head("conv_aa")
 
 
+def test_a_signature_of_several_is_run() -> None:
+    """Of a file with two graphs the named one is cut and run."""
+    engine = Engine(files.two_signatures(), signature="small")
+    picture = batch(engine.whole(), 1)
+    assert engine.whole().outputs[0].name == "answer"
+    assert same(engine.tail("first").run(*engine.head("first").run(*picture)), engine.whole().run(*picture))
+
+
 def test_threads_do_not_change_the_answer() -> None:
     """Two threads give the bits of one."""
     data = files.many_kinds()
@@ -229,3 +238,16 @@ def test_cutting_needs_neither_a_schema_nor_a_runtime() -> None:
     )
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert ran.stdout.strip() == "[]"
+
+
+def test_the_example_finds_the_same_answer_at_every_cut(tmp_path: Path) -> None:
+    """examples/cut_any_model.py runs on a user's file, and fails with one line on another."""
+    model, example = tmp_path / "model.tflite", Path(__file__).parents[2] / "examples" / "cut_any_model.py"
+    model.write_bytes(files.residual())
+    command = [sys.executable, example, model]
+    ran = subprocess.run(command, capture_output=True, text=True, check=True, cwd=example.parents[1])
+    assert ran.stdout.count("the whole's answer") == 5
+    model.write_bytes(b"nothing")
+    ran = subprocess.run(command, capture_output=True, text=True, check=False, cwd=example.parents[1])
+    assert ran.returncode == 1
+    assert ran.stderr.startswith("cut_any_model: ")
