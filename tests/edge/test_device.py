@@ -49,10 +49,12 @@ class Pictures:
         self.closed = True
 
 
-def device(folder: Path, source: Source, *, plan: Plan | None = None, limits: Limits = LIMITS) -> Device:
+def device(
+    folder: Path, source: Source, *, plan: Plan | None = None, limits: Limits = LIMITS, spool_bytes: int = 10**7
+) -> Device:
     """Return a device with the tiny bundle."""
     bundle = tiny_bundle(folder / "tiny")
-    spool = Spool(folder / "cam1.sqlite", 10**7)
+    spool = Spool(folder / "cam1.sqlite", spool_bytes)
     plan = plan or Plan("add", "auto", "all")
     engine = Engine(bundle.model_path)
     return Device(DEVICE, TOPICS, bundle, engine, plan, source, open_location("1,2"), spool, limits)
@@ -230,6 +232,26 @@ def test_as_many_frames_as_asked_for_and_no_more(tmp_path: Path) -> None:
     counts = one.ledger.counts()
     assert counts.in_flight == 3
     assert counts.captured == 3 + counts.dropped.get("stale", 0)
+
+
+def test_a_camera_goes_on_without_a_broker(tmp_path: Path) -> None:
+    """Capture never stops: a full spool drops its oldest frames and counts them, and the bound holds."""
+    limits = Limits(frames=200, window=8, timeout_s=10, expire_s=None, frame_bytes=10**8, drain_s=0)
+    source = Pictures(10**6, when_full=WhenFull.DROP_OLDEST)
+    one = device(tmp_path, source, limits=limits, spool_bytes=20_000)
+    stop = threading.Event()
+    thread = threading.Thread(target=one.run, args=(NOWHERE, stop, lambda: None))
+    thread.start()
+    assert eventually(lambda: source.closed, 30)
+    stop.set()
+    thread.join(10)
+    counts = one.ledger.counts()
+    spool = Spool(tmp_path / "cam1.sqlite", 20_000)
+    assert counts.captured - counts.dropped.get("stale", 0) == 200
+    assert counts.dropped["overflow"] == 200 - len(spool)
+    assert [key.sequence for key in spool.keys()] == list(range(200 - len(spool), 200))  # noqa: SIM118  not a dict
+    assert 10_000 < spool.size_bytes <= 20_000
+    spool.close()
 
 
 def test_a_caller_that_goes_away_at_ready_leaves_no_thread(tmp_path: Path) -> None:
