@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Mapping
 
 LONGEST_NAME = 48
+DEEPEST_PATH = 32
 RESERVED = frozenset({"image", "device"})
 _UNSAFE = re.compile(r"[^A-Za-z0-9_.]+")
 _FALLBACK = re.compile(r"t\d+")
@@ -20,7 +21,7 @@ def short_names(full_names: Mapping[int, str], given: Mapping[int, str]) -> dict
     behind every layer. Where that is ambiguous a longer form serves, at last `t57` with the tensor's index.
     `given` are names that win over derived ones (those of the signature).
     """
-    paths = {index: tuple(filter(None, name.split(";")[0].split("/"))) for index, name in full_names.items()}
+    paths = {index: _path(name) for index, name in full_names.items()}
     fronts = Counter(path[:depth] for path in paths.values() for depth in range(1, len(path) + 1))
     depths = {index: _depth(path, fronts) for index, path in paths.items()}
     layers = [path[depths[index] - 1] for index, path in paths.items() if depths[index] < len(path)]
@@ -29,6 +30,11 @@ def short_names(full_names: Mapping[int, str], given: Mapping[int, str]) -> dict
     first = {index: [_safe(name)] for index, name in given.items()}
     full = {name: index for index, name in full_names.items()}
     return _choose(candidates, full, _choose(first, full, {}))
+
+
+def _path(name: str) -> tuple[str, ...]:
+    """Return the parts of the first of the fused names; a deeper one than people write is cut off."""
+    return tuple(filter(None, name.split(";", 1)[0].split("/", DEEPEST_PATH)[:DEEPEST_PATH]))
 
 
 def _depth(path: tuple[str, ...], fronts: Counter[tuple[str, ...]]) -> int:

@@ -130,6 +130,11 @@ def test_ambiguous_reserved_and_empty_names_fall_back_to_the_number() -> None:
     assert set(short_names(full, {}).values()) == {f"t{index}" for index in full}
 
 
+def test_an_endless_name_costs_nothing() -> None:
+    """A name of a million slashes in a hostile file takes neither time nor memory."""
+    assert short_names({1: "a/" * 1_000_000, 2: "b"}, {})[2] == "b"
+
+
 def test_a_signature_name_wins_over_a_layer_of_that_name() -> None:
     """The output "kind" keeps its name although a layer has it, too."""
     found = short_names({1: "net_1/kind_1/MatMul", 2: "net_1/other_1/x", 3: "StatefulPartitionedCall:0"}, {3: "kind"})
