@@ -30,7 +30,9 @@ def check_variables(environment: Mapping[str, str], known_parameters: Iterable[s
     known = {variable(name) for name in known_parameters} | {CONFIG_VARIABLE}
     for name in sorted(environment):
         if name.startswith(PREFIX) and name not in known:
-            raise SettingsError(f"environment variable {name} means nothing{_nearest(name, known)}")
+            bare = {one.removeprefix(PREFIX) for one in known}  # the prefix alone would make any two names alike
+            near = _nearest(name.removeprefix(PREFIX), bare, PREFIX)
+            raise SettingsError(f"environment variable {name} means nothing{near}")
 
 
 def check_keys(path: Path, table: Mapping[str, Any], known: Mapping[str, Any], where: str = "") -> None:
@@ -56,6 +58,6 @@ def read_file(path: Path) -> dict[str, Any]:
         raise SettingsError(f"{path}: not TOML: {error}") from None
 
 
-def _nearest(name: str, known: Iterable[str]) -> str:
+def _nearest(name: str, known: Iterable[str], prefix: str = "") -> str:
     near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
-    return f"; did you mean {near[0]}?" if near else "; see headwater --help"
+    return f"; did you mean {prefix}{near[0]}?" if near else "; see headwater --help"
