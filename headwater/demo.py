@@ -23,6 +23,9 @@ from headwater.children import Child, start
 from headwater.errors import ChildError, MissingPart, SettingsError
 from headwater.logs import Level
 
+LITTER: Final = "litter"
+LITTER_SPLIT: Final = "block_13_project"
+"""The cut that the demo shows: the last of the narrow ones, 4,000 values, where most of the work is done."""
 LITERT_CHATTER: Final = "INFO: Created TensorFlow Lite"
 START_S: Final = 60.0
 STOP_S: Final = 20.0
@@ -43,11 +46,11 @@ class DemoSettings:
 
     source: str | None = None
     """Pictures: a folder, video, camera number, rtsp://… or gst:…; photographs from pip packages when left out."""
-    split: str = "device"
-    """How far the device computes: image (send the picture), a cut point of the model, or device (finish there)."""
+    split: str | None = None
+    """How far the device computes: image (send the picture), a cut point, or device; a cut of the litter model."""
     codec: str = "auto"
     """How it travels: auto (nothing is lost), float16, uint8+zstd, …; with split image also png, jpeg:90."""
-    bundle: str = "litter"
+    bundle: str = LITTER
     """The model: a bundle's name or folder, or a .tflite file."""
     report: Literal["all", "positive"] = "all"
     """Frames to send when the device finishes: all, or only those that show what the model looks for."""
@@ -186,11 +189,12 @@ def _start_servers(settings: DemoSettings, folder: Path, running: ExitStack) -> 
 
 
 def _device_arguments(settings: DemoSettings, folder: Path, source: str, location: str | None) -> list[str]:
+    split = settings.split or (LITTER_SPLIT if settings.bundle == LITTER else "device")
     optional = {"--location": location, "--frames": settings.frames}
     chosen = [text for flag, value in optional.items() if value is not None for text in (flag, str(value))]
     return [
         *("edge", "--source", source, "--loop", "--rate", str(settings.rate), "--name", "camera-1", "--json"),
-        *("--split", settings.split, "--codec", settings.codec, "--bundle", settings.bundle),
+        *("--split", split, "--codec", settings.codec, "--bundle", settings.bundle),
         *("--report", settings.report, "--spool", str(folder / "spool"), *chosen),
     ]
 
