@@ -130,7 +130,7 @@ def test_variables_of_other_commands_are_known(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help_of_every_command_has_an_example_and_loads_nothing_heavy(tmp_path: Path, command: str) -> None:
-    """It comes in a moment: no numpy (but for training), LiteRT, OpenCV, Dash, Redis or TensorFlow is imported for it."""
+    """It comes in a moment: no numpy (but for training), LiteRT, OpenCV, Dash or TensorFlow is imported."""
     program = (
         "import sys\nfrom headwater.cli import main\n"
         "try:\n    main(sys.argv[1:])\nfinally:\n    print('LOADED', *sorted(sys.modules))\n"
