@@ -21,8 +21,7 @@ class Changes:
     contrast: float = 0.3
     colour: float = 0.15
     blur: float = 0.25
-    close: float = 0.25
-    paste: float = 0.4
+    paste: float = 0.25
 
 
 @dataclass(frozen=True)
@@ -40,16 +39,12 @@ def augment(
 
     Litter teaches best where the scene gives no hint: with probability `paste` one of the `patches` (a list per label)
     is laid on the ground with a soft edge. A littered patch makes a clean picture dirty; a clean patch, as often,
-    changes no label, so that the edge of a patch says nothing. With probability `close` the picture gives way to a
-    patch of its own label: a closer look at the ground.
+    changes no label, so that the edge of a patch says nothing.
     """
-    if patches and patches[label] and rng.random() < changes.close:
-        picture = _any(patches[label], rng).pixels
-    else:
-        picture = crop(base, size, changes.smallest_crop, rng)
+    picture = crop(base, size, changes.smallest_crop, rng)
     laid = patches[int(rng.integers(len(patches)))] if patches and rng.random() < changes.paste else ()
     if laid:
-        patch = _any(laid, rng)
+        patch = laid[int(rng.integers(len(laid)))]
         picture, label = paste(picture, patch.pixels, rng), max(label, patch.label)
     if rng.random() < 0.5:
         picture = picture[:, ::-1]
@@ -57,10 +52,6 @@ def augment(
     if rng.random() < changes.blur:
         picture = soften(picture, rng)
     return picture, label
-
-
-def _any(patches: Sequence[Patch], rng: Rng) -> Patch:
-    return patches[int(rng.integers(len(patches)))]
 
 
 def cut_patch(base: np.ndarray, size: int, rng: Rng) -> np.ndarray:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from models.errors import ModelError
-from models.training.recipe import Recipe
+from models.training.recipe import Recipe, Request
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -55,18 +55,20 @@ def litter(
         elsewhere: folder with clean/ and dirty/ of another place, only judged, for the model card
     """
     _check_numbers(size, epochs_head, epochs_fine, folds)
+    recipe = Recipe(size=size, epochs_head=epochs_head, epochs_fine=epochs_fine, seed=seed)
+    for folder in _run(Request(data, output, weights, folds, source, licence, elsewhere, recipe)):
+        print(folder)
+
+
+def _run(request: Request) -> list[Path]:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
         with _quiet_output():
-            from models.training.litter import Request, train_litter
+            from models.training.litter import train_litter
     except ModuleNotFoundError as error:
         raise TrainingMissing(f"{error.name} is missing, needed to train; pip install 'headwater[training]'") from error
-    recipe = Recipe(size=size, epochs_head=epochs_head, epochs_fine=epochs_fine, seed=seed)
-    request = Request(data, output, weights, folds, source, licence, elsewhere, recipe)
     with _progress() as bar, _quiet_output():
-        written = train_litter(request, _Bar(bar))
-    for folder in written:
-        print(folder)
+        return train_litter(request, _Bar(bar))
 
 
 def _check_numbers(size: int, epochs_head: int, epochs_fine: int, folds: int) -> None:

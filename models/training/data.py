@@ -68,6 +68,16 @@ def read_pictures(
     return list(found.values())
 
 
+def check_apart(trained: Sequence[Photograph], judged: Sequence[Photograph]) -> None:
+    """Refuse pictures of another place that are also among those trained on. Raises: DataError naming one."""
+    known = {picture.digest: picture.path for picture in trained}
+    for picture in judged:
+        if picture.digest in known:
+            raise DataError(
+                f"{picture.path} is also {known[picture.digest]}, expected pictures never trained on; remove it"
+            )
+
+
 def _read(path: Path, label: int, size: int) -> Photograph:
     try:
         if path.stat().st_size > MAX_FILE_BYTES:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -12,10 +12,10 @@ import numpy as np
 import tensorflow as tf
 
 from models.training.convert import run, to_float, to_int8
-from models.training.data import Photograph, find_pictures, group_duplicates, read_pictures, split_folds
+from models.training.data import Photograph, check_apart, find_pictures, group_duplicates, read_pictures, split_folds
 from models.training.facts import Elsewhere, Facts, Judged
 from models.training.measure import confusion
-from models.training.recipe import Recipe
+from models.training.recipe import Recipe, Request
 from models.training.transfer import as_input, train
 from models.training.weights import find_weights, read_weights
 from models.training.write import write_bundles
@@ -38,20 +38,6 @@ class Progress(Protocol):
 
     def step(self, count: float) -> None:
         """Count steps done."""
-
-
-@dataclass(frozen=True)
-class Request:
-    """What to train, on what, and where to put it."""
-
-    data: Path
-    output: Path
-    weights: Path | None = None
-    folds: int = 5
-    source: str = "not stated"
-    licence: str = "not stated"
-    elsewhere: Path | None = None
-    recipe: Recipe = field(default_factory=Recipe)
 
 
 @dataclass(frozen=True)
@@ -81,6 +67,8 @@ def train_litter(request: Request, progress: Progress) -> list[Path]:
 
     progress.say("reading pictures")
     pictures = read_pictures(files, recipe.size, lambda: progress.step(1))
+    other = read_pictures(away, recipe.size)
+    check_apart(pictures, other)
     groups = _groups(pictures, weights, recipe.size)
     progress.step(len(files))
     labels = [picture.label for picture in pictures]
@@ -90,27 +78,9 @@ def train_litter(request: Request, progress: Progress) -> list[Path]:
     for fold in range(trainings):
         progress.say(f"training {fold + 1} of {trainings}")
         done.append(_train_without(fold, folds, pictures, weights, recipe, progress))
-    shipped = done[0]
-    facts = Facts(
-        task=TASK,
-        description=DESCRIPTION,
-        labels=LABELS,
-        positive=POSITIVE,
-        source=request.source,
-        licence=request.licence,
-        value_range=(LOW, HIGH),
-        recipe=recipe,
-        pictures=tuple(labels.count(number) for number in range(len(LABELS))),
-        groups=len(set(groups)),
-        held_out=tuple((pictures[i].digest, labels[i]) for i in shipped.unseen),
-        test=_judged(shipped, labels),
-        folds=tuple(_judged(one, labels) for one in done) if request.folds > 1 else (),
-        elsewhere=_elsewhere(read_pictures(away, recipe.size), shipped.int8_file),
-        largest_difference=float(np.abs(shipped.float_scores - shipped.int8_scores).max()),
-        versions=f"Keras {keras.__version__}, TensorFlow {tf.__version__}",
-    )
+    facts = _facts(request, pictures, len(set(groups)), done, other)
     progress.say("writing bundles")
-    return write_bundles(request.output, shipped.float_file, shipped.int8_file, facts)
+    return write_bundles(request.output, done[0].float_file, done[0].int8_file, facts)
 
 
 def _groups(pictures: Sequence[Photograph], weights: Arrays, size: int) -> list[int]:
@@ -148,6 +118,31 @@ def _calibration(inputs: np.ndarray, seed: int) -> np.ndarray:
     chosen = inputs[order].copy()
     chosen[0, 0, 0], chosen[0, 0, 1] = LOW, HIGH
     return chosen
+
+
+def _facts(
+    request: Request, pictures: Sequence[Photograph], groups: int, done: Sequence[Trained], away: Sequence[Photograph]
+) -> Facts:
+    labels = [picture.label for picture in pictures]
+    shipped = done[0]
+    return Facts(
+        task=TASK,
+        description=DESCRIPTION,
+        labels=LABELS,
+        positive=POSITIVE,
+        source=request.source,
+        licence=request.licence,
+        value_range=(LOW, HIGH),
+        recipe=request.recipe,
+        pictures=tuple(labels.count(number) for number in range(len(LABELS))),
+        groups=groups,
+        held_out=tuple((pictures[i].digest, labels[i]) for i in shipped.unseen),
+        test=_judged(shipped, labels),
+        folds=tuple(_judged(one, labels) for one in done) if request.folds > 1 else (),
+        elsewhere=_elsewhere(away, shipped.int8_file),
+        largest_difference=float(np.abs(shipped.float_scores - shipped.int8_scores).max()),
+        versions=f"Keras {keras.__version__}, TensorFlow {tf.__version__}",
+    )
 
 
 def _judged(trained: Trained, labels: Sequence[int]) -> Judged:

@@ -1,8 +1,9 @@
-"""What decides the result of a training, apart from the pictures."""
+"""What is asked of a training: its settings, its pictures, and where the result goes."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from models.training.augment import Changes
 
@@ -16,7 +17,6 @@ class Recipe:
     epochs_fine: int = 10
     seed: int = 0
     batch: int = 16
-    frozen_up_to: str = "block_2_add"
     repeats: int = 2
     variants: int = 3
     head_rate: float = 1e-3
@@ -31,3 +31,17 @@ class Recipe:
     def steps(self, pictures: int) -> float:
         """Return how often `tick` counts in one training, in pictures seen forward."""
         return pictures * (self.repeats * (self.variants + 3 * self.epochs_fine) + self.patches)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to train, on what, and where to put it."""
+
+    data: Path
+    output: Path
+    weights: Path | None = None
+    folds: int = 5
+    source: str = "not stated"
+    licence: str = "not stated"
+    elsewhere: Path | None = None
+    recipe: Recipe = field(default_factory=Recipe)

@@ -63,15 +63,14 @@ def find_patches(
     rng: np.random.Generator,
     tick: Tick,
 ) -> list[list[Patch]]:
-    """Return for each label parts of its pictures that show it.
+    """Return for each label the parts of its pictures which the network of the first phase is sure about.
 
-    Every part of a clean picture is clean. A part of a littered one may show a car or a wall: kept is what the network
-    of the first phase calls littered with certainty.
+    A part of a littered picture may show a car or a wall; what the network calls littered with certainty mostly is.
     """
     found: list[list[Patch]] = [[] for _ in range(max(labels) + 1)]
     for base, label in zip(bases, labels, strict=True):
         parts = [cut_patch(base, recipe.size, rng) for _ in range(recipe.patches)]
-        scores = model.predict_on_batch(as_input(parts))[:, label] if label else np.ones(len(parts))
+        scores = model.predict_on_batch(as_input(parts))[:, label]
         tick(len(parts))
         found[label] += [Patch(p, label) for p, score in zip(parts, scores, strict=True) if score > recipe.sure]
     return found
@@ -97,14 +96,7 @@ def _train_head(backbone: keras.Model, head: keras.Model, copies: Copies, recipe
 
 
 def _fine_tune(model: keras.Model, copies: Copies, recipe: Recipe, tick: Tick) -> None:
-    """Train the layers behind the first blocks, and keep the mean weights of the second half of the epochs.
-
-    The first blocks find edges and colours, which are the same everywhere, and cost most of the time. The rate falls to
-    zero along a cosine.
-    """
-    names = [layer.name for layer in model.layers]
-    for layer in model.layers[: names.index(recipe.frozen_up_to) + 1]:
-        layer.trainable = False
+    """Train all layers, the rate falling to zero along a cosine, and keep the mean weights of the second half."""
     sums: list[np.ndarray] = []
     first_kept = recipe.epochs_fine // 2
     for epoch in range(recipe.epochs_fine):

@@ -21,6 +21,7 @@ from models.training.augment import Changes, Patch, augment, crop, cut_patch, pa
 from models.training.card import model_card
 from models.training.data import (
     Photograph,
+    check_apart,
     difference_hash,
     find_pictures,
     group_duplicates,
@@ -86,6 +87,14 @@ def test_same_bytes_are_read_once(folder: Path) -> None:
     (folder / "dirty" / "copy.png").write_bytes((folder / "clean" / "0.png").read_bytes())
     with pytest.raises(DataError, match="same file under two labels"):
         read_pictures(find_pictures(folder, LABELS), 32)
+
+
+def test_pictures_of_another_place_are_never_trained_on(folder: Path) -> None:
+    """A picture that is only to be judged may not be among those of the training."""
+    pictures = read_pictures(find_pictures(folder, LABELS), 32)
+    check_apart(pictures[:3], pictures[3:])
+    with pytest.raises(DataError, match=r"2.png is also .*2.png, expected pictures never trained on"):
+        check_apart(pictures[:3], pictures[2:])
 
 
 def photograph(picture: np.ndarray, label: int = 0) -> Photograph:
