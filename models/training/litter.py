@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from models.training.convert import run, to_float, to_int8
 from models.training.data import Photograph, check_apart, find_pictures, group_duplicates, read_pictures, split_folds
+from models.training.equalise import equalise
 from models.training.facts import Elsewhere, Facts, Judged
 from models.training.measure import confusion
 from models.training.recipe import Recipe, Request
@@ -57,6 +58,7 @@ def train_litter(request: Request, progress: Progress) -> list[Path]:
     Each fold is held out once; what ships is the first fold's training, and the first fold its test.
     Raises: DataError for folders, pictures or weights that cannot be used; ConversionError.
     """
+    tf.config.experimental.enable_op_determinism()
     recipe = request.recipe
     files = find_pictures(request.data, LABELS)
     away = find_pictures(request.elsewhere, LABELS, fewest=0) if request.elsewhere else []
@@ -106,8 +108,10 @@ def _train_without(
     )
     inputs = as_input([pictures[i].seen for i in seen])
     tests = as_input([pictures[i].seen for i in unseen])
+    shown = _calibration(inputs, recipe.seed)
+    equalise(model, shown)
     float_file = to_float(model, inputs)
-    int8_file = to_int8(model, _calibration(inputs, recipe.seed))
+    int8_file = to_int8(model, shown)
     keras.backend.clear_session()
     return Trained(float_file, int8_file, unseen, run(float_file, tests), run(int8_file, tests))
 

@@ -34,7 +34,7 @@ import sys
 from pathlib import Path
 from models.training.commands import litter
 data, weights, output = map(Path, sys.argv[1:])
-litter(data=data, weights=weights, output=output, size=32, epochs_head=2, epochs_fine=1, folds=1, source="a shelf")
+litter(data=data, weights=weights, output=output, size=32, epochs_head=2, epochs_fine=1, folds=1, data_source="a shelf")
 """
 
 

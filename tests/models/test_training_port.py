@@ -48,6 +48,30 @@ def test_known_pictures_get_their_class(weights: dict[str, np.ndarray], name: st
     assert powers.max() / powers.sum() > 0.5
 
 
+def test_equalised_channels_leave_the_answer_alone(weights: dict[str, np.ndarray]) -> None:
+    """Rescaling channels between the bottlenecks evens their ranges and changes no feature."""
+    import keras
+
+    from models.training.equalise import equalise
+    from models.training.transfer import as_input
+    from models.zoo.mobilenet_v2 import load_imagenet, mobilenet_v2
+
+    network = mobilenet_v2(96)
+    load_imagenet(network, weights)
+    middle = keras.Model(network.input, network.get_layer("block_15_add").output)
+    pictures = as_input([fit(photographs.chelsea(), 96, 96), fit(photographs.coffee(), 96, 96)])
+    before, spread_before = network.predict_on_batch(pictures), spread(middle.predict_on_batch(pictures))
+    equalise(network, pictures)
+    after, spread_after = network.predict_on_batch(pictures), spread(middle.predict_on_batch(pictures))
+    assert np.abs(after - before).max() < 1e-3 * before.max()
+    assert spread_after < 0.5 * spread_before
+
+
+def spread(values: np.ndarray) -> float:
+    """How far the channels' largest values lie apart, as the deviation of their logarithms."""
+    return float(np.log(np.abs(values).max(axis=(0, 1, 2)) + 1e-3).std())
+
+
 def test_folding_the_scaling_changes_no_value() -> None:
     """The first convolution on (v - 128) / 128 gives what torchvision's gives on mean 0, deviation 1."""
     from models.zoo.mobilenet_v2 import HIGH, LOW, fold_scaling
