@@ -11,8 +11,8 @@ from models.training.measure import Confusion
 _ABOUT_FOLDS = (
     "The recipe's default settings were chosen by comparing about ten variants at 160x160 on three fifths of the "
     "pictures of the `litter` model that ships with Headwater (its folds 2 to 4), with an eye on 14 street photographs "
-    "of two other cities. For those pictures figures flatter a little; that model's fold 1, which is its held-out part, "
-    "was not compared on."
+    "of two other cities. For those pictures figures flatter a little; that model's fold 1, which is its held-out "
+    "part, was not compared on."
 )
 
 
