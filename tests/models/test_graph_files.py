@@ -109,8 +109,8 @@ for seed in range(int(sys.argv[2])):
         done += 1
     except ModelError:
         pass
-peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-print("survived", done, "with", peak_mb)
+status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+print("survived", done, "with", int(status["VmHWM"].split()[0]) // 1024)
 """
 MOST_MEMORY_MB = 600
 
