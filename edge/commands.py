@@ -129,11 +129,12 @@ def build_device(settings: EdgeSettings) -> Device:
     from headwater.topics import Topics, checked_name
     from models.bundle import Bundle
     from models.engine import Engine
+    from models.pictures import size_to_decode
 
     name, fleet = checked_name("name", settings.name), checked_name("fleet", settings.fleet)
     bundle = Bundle.load(settings.bundle)
     engine = Engine(bundle.model_path, threads=settings.threads)
-    size = (bundle.input.width, bundle.input.height)
+    size = size_to_decode(bundle.input.width, bundle.input.height)
     source = open_source(settings.source, rate=settings.rate, loop=settings.loop, at_least=size)
     limits = Limits(
         settings.frames, settings.window, settings.timeout, settings.expire, 2 * settings.spool_bytes, settings.drain

@@ -94,7 +94,12 @@ def decode_to_fit(data: bytes, width: int, height: int, *, max_pixels: int = MAX
 
     Training reads its pictures with this; whoever holds the encoded file gets the very same pixels.
     """
-    return fit(decode_picture(data, max_pixels=max_pixels, at_least=(width * _GAP, height * _GAP)), width, height)
+    return fit(decode_picture(data, max_pixels=max_pixels, at_least=size_to_decode(width, height)), width, height)
+
+
+def size_to_decode(width: int, height: int) -> tuple[int, int]:
+    """Return the `at_least` of `decode_picture` with which `fit` to this size gives what training saw."""
+    return width * _GAP, height * _GAP
 
 
 def encode_jpeg(picture: np.ndarray, quality: int = 85) -> bytes:

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from models.bundle import Bundle
+from models.bundle import Bundle, predictions
+from models.engine import Engine
+from models.pictures import decode_to_fit, to_input
 from tests.end_to_end.stream import SHARED, demo, figures, headwater, records
 from tests.servers import StoreUnderTest, eventually, need
 
@@ -32,7 +34,10 @@ def splits() -> list[str]:
 
 @pytest.mark.timeout(300)
 def test_street_pictures_all_finish_and_have_real_positions(valkey: StoreUnderTest) -> None:
-    """28 frames of real photographs are captured and finished, none dropped, with the positions of their EXIF."""
+    """28 frames of real photographs are captured and finished, none dropped, with the positions of their EXIF.
+
+    Each is judged as the model judges the file by itself.
+    """
     summary = demo("--source", shared("street"), "--frames", str(FRAMES), "--store", valkey.url)
     assert (summary["captured"], sum(summary["finished"].values())) == (FRAMES, FRAMES)
     assert (summary["dropped"], summary["in_flight"]) == ({}, 0)
@@ -40,6 +45,19 @@ def test_street_pictures_all_finish_and_have_real_positions(valkey: StoreUnderTe
     assert len(found) == FRAMES
     assert {record.position.source for record in found if record.position} == {"exif"}
     assert all(record.position is not None for record in found)
+    judged = scores_without_a_stream(Path(shared("street")))
+    assert all(record.predictions[0].scores == judged[record.name or ""] for record in found)
+
+
+def scores_without_a_stream(folder: Path) -> dict[str, list[float]]:
+    """Return what the shipped model says of each picture, read as training reads its pictures."""
+    bundle = Bundle.load("litter")
+    whole, wanted, found = Engine(bundle.model_path).whole(), bundle.input, {}
+    for path in folder.glob("*.jpg"):
+        small = decode_to_fit(path.read_bytes(), wanted.width, wanted.height)
+        outputs = whole.run(to_input(small, whole.inputs[0], wanted.low, wanted.high, wanted.colour))
+        found[path.name] = predictions(bundle, outputs, whole.outputs)[0].scores
+    return found
 
 
 @pytest.mark.timeout(600)
