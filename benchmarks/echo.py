@@ -29,7 +29,7 @@ def connected(url: str) -> mqtt.Client:
     return client
 
 
-def round_trip_ms(url: str, payload_bytes: int, repeats: int = 300) -> float:
+def round_trip_ms(url: str, payload_bytes: int, pause_s: float, repeats: int = 100) -> float:
     """Return the median time from publishing a message of this size to its small answer, QoS 1 both ways."""
     echo = start("echo", [sys.executable, "-m", "benchmarks.echo", url])
     try:
@@ -46,7 +46,7 @@ def round_trip_ms(url: str, payload_bytes: int, repeats: int = 300) -> float:
             begin_ns = time.perf_counter_ns()
             client.publish(REQUEST, bytes(payload_bytes), qos=1)
             times.append(answers.get(timeout=10) - begin_ns)
-            time.sleep(0.005)
+            time.sleep(pause_s)
         client.disconnect()
         client.loop_stop()
         return statistics.median(times[repeats // 10 :]) / 1e6

@@ -14,7 +14,7 @@ from typing import Any
 
 from headwater.children import Child, start
 from headwater.demo import built_in_photographs
-from models.pictures import decode_picture, encode_jpeg, fit
+from models.pictures import decode_picture, decode_to_fit, encode_jpeg, fit
 
 START_S = 60.0
 LOOK_S = 0.05
@@ -81,6 +81,16 @@ def resident_bytes(pid: int) -> int:
     except OSError:
         return 0
     return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM")), 0)
+
+
+def network_pictures(folder: Path, width: int, height: int) -> Path:
+    """Write the same photographs in the network's own size, uncompressed, and return the folder."""
+    pictures = folder / "network"
+    pictures.mkdir(parents=True, exist_ok=True)
+    for path in built_in_photographs():
+        small = decode_to_fit(path.read_bytes(), width, height)
+        (pictures / f"{path.stem}.ppm").write_bytes(b"P6 %d %d 255\n" % (width, height) + small.tobytes())
+    return pictures
 
 
 def camera_pictures(folder: Path) -> Path:

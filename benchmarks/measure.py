@@ -45,12 +45,14 @@ class Row:
         return {**asdict(self), "met": self.is_met()}
 
 
-def median_ms(run: Callable[[], object], repeats: int = 200, warm_up: int = 20) -> float:
-    """Return the median time of `run` in milliseconds."""
+def median_ms(run: Callable[[], object], repeats: int = 200, warm_up: int = 20, *, pause_s: float = 0.0) -> float:
+    """Return the median time of `run` in milliseconds, with a pause before each."""
     for _ in range(warm_up):
         run()
     times_ns = []
     for _ in range(repeats):
+        if pause_s:
+            time.sleep(pause_s)
         begin_ns = time.perf_counter_ns()
         run()
         times_ns.append(time.perf_counter_ns() - begin_ns)

@@ -6,20 +6,19 @@ import logging
 from typing import Final, Protocol
 
 from msgspec.structs import replace
-from paho.mqtt.properties import Properties
 
 from cloud_worker.inbox import Delivery
 from headwater.errors import TooLarge
 from headwater.logs import event
 from headwater.messages import Dead, Prediction, Result, encode, encode_json
 from headwater.metrics import Counters
-from headwater.session import Session, publish_properties
+from headwater.properties import publish_properties
+from headwater.session import Session
 from headwater.topics import CONTENT_TYPES, Topics
 
 log = logging.getLogger(__name__)
 
 RESULT_TYPE: Final = CONTENT_TYPES["result"]
-_PACKED_RESULT_TYPE: Final = b"\x03" + len(RESULT_TYPE).to_bytes(2, "big") + RESULT_TYPE.encode()
 DEAD_TYPE: Final = CONTENT_TYPES["dead"]
 
 
@@ -34,26 +33,6 @@ class Replies(Protocol):
 
     def ack(self, delivery: Delivery) -> None:
         """Tell the broker that a message is done with."""
-
-
-class ResultProperties(Properties):
-    """The properties of one result, packed at once: a publish takes 13 µs instead of 53 with paho's own.
-
-    Source: MQTT 5.0, section 2.2.2: the length, then per property its identifier and its value.
-    """
-
-    _packed: bytes
-
-    def __init__(self, correlation: bytes) -> None:
-        body = b"".join((_PACKED_RESULT_TYPE, b"\x09", len(correlation).to_bytes(2, "big"), correlation))
-        object.__setattr__(self, "_packed", bytes((len(body),)) + body)
-
-    def pack(self) -> bytes:
-        """Return the bytes that stand in the packet."""
-        return self._packed
-
-    def __str__(self) -> str:
-        return f"[{len(self._packed)} B]"
 
 
 class MqttReplies:
@@ -72,7 +51,7 @@ class MqttReplies:
 
     def _publish_result(self, result: Result) -> bool:
         topic = self._topics.of_device(result.id.device, "result")
-        properties = ResultProperties(str(result.id).encode("ascii"))
+        properties = publish_properties(content_type=RESULT_TYPE, correlation=str(result.id).encode("ascii"))
         try:
             self._session.publish(topic, encode(result), properties=properties)
         except TooLarge:

@@ -21,7 +21,8 @@ from headwater.clock import StageClock
 from headwater.errors import HeadwaterError, TooLarge
 from headwater.logs import event
 from headwater.messages import Finished, Frame, decode, encode, encode_json
-from headwater.session import UNACKNOWLEDGED, Callbacks, publish_properties
+from headwater.properties import publish_properties
+from headwater.session import UNACKNOWLEDGED, Callbacks
 from headwater.topics import CONTENT_TYPES, Topics
 
 log = logging.getLogger(__name__)

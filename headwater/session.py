@@ -270,29 +270,6 @@ class Session:
         self._callbacks.on_published(mid)
 
 
-def publish_properties(
-    *,
-    content_type: str | None = None,
-    expiry_s: int | None = None,
-    response_topic: str | None = None,
-    correlation: bytes | None = None,
-    traceparent: str | None = None,
-) -> Properties:
-    """Return the MQTT 5 properties of one message. Source: MQTT 5.0, section 3.3.2.3."""
-    properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
-    if content_type is not None:
-        properties.ContentType = content_type
-    if expiry_s is not None:
-        properties.MessageExpiryInterval = expiry_s
-    if response_topic is not None:
-        properties.ResponseTopic = response_topic
-    if correlation is not None:
-        properties.CorrelationData = correlation
-    if traceparent is not None:
-        properties.UserProperty = ("traceparent", traceparent)
-    return properties
-
-
 def _send_at_once(_client: Any, _data: Any, sock: Any) -> None:
     """Turn Nagle's algorithm off: with it one publish and its acknowledgement take 44 ms instead of 0.1 ms."""
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

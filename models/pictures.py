@@ -183,14 +183,16 @@ def _draft(image: Image.Image, at_least: tuple[int, int] | None) -> None:
 
 
 def _upright_rgb(image: Image.Image) -> np.ndarray:
-    upright = ImageOps.exif_transpose(image)
-    if upright.mode.startswith("I") or upright.mode == "F":
-        grey = np.asarray(upright).astype(np.float64)
-        scale = 257.0 if upright.mode.startswith("I") else 1.0
+    ImageOps.exif_transpose(image, in_place=True)
+    if image.mode == "RGB" and not image.has_transparency_data:
+        return np.asarray(image)
+    if image.mode.startswith("I") or image.mode == "F":
+        grey = np.asarray(image).astype(np.float64)
+        scale = 257.0 if image.mode.startswith("I") else 1.0
         eight = np.clip(np.rint(grey / scale), 0, 255).astype(np.uint8)
         return np.repeat(eight[..., None], 3, axis=2)
-    if upright.has_transparency_data:
-        clear = upright.convert("RGBA")
+    if image.has_transparency_data:
+        clear = image.convert("RGBA")
         white = Image.new("RGBA", clear.size, "white")
         return np.asarray(Image.alpha_composite(white, clear).convert("RGB"))
-    return np.asarray(upright.convert("RGB"))
+    return np.asarray(image.convert("RGB"))

@@ -34,6 +34,7 @@ from tests.edge.samples import (
     result,
     sequences,
 )
+from tests.headwater.test_properties import read
 
 TIMEOUT_S, LONGEST_S = 10.0, 120.0
 GO_ON = threading.Event()
@@ -156,7 +157,7 @@ def test_a_frame_travels_as_the_contract_says(bench: Bench) -> None:
     assert bench.link.published[number][2:] == (1, False)
     properties = bench.link.properties[number]
     assert properties is not None
-    assert properties.json() == {
+    assert read(properties.pack()) == {
         "ContentType": "application/msgpack",
         "ResponseTopic": f"{TOPICS.root}/{DEVICE}/result",
         "CorrelationData": f"{DEVICE}-0123abcd-0".encode().hex(),
@@ -296,7 +297,7 @@ def test_frames_past_their_time_are_dropped_and_the_fresh_ones_go(make: Callable
     assert bench.sent == [1]
     properties = bench.link.properties[-1]
     assert properties is not None
-    assert properties.json()["MessageExpiryInterval"] == 30
+    assert read(properties.pack())["MessageExpiryInterval"] == 30
 
 
 def test_a_frame_that_every_worker_would_refuse_is_not_offered(bench: Bench) -> None:

@@ -9,6 +9,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from headwater.address import Address
 from headwater.errors import BrokerError, SettingsError, TooLarge
 from headwater.probes import free_port
+from headwater.properties import publish_properties
 from headwater.session import (
     PACKET_OVERHEAD_BYTES,
     PROTOCOL_LIMIT_BYTES,
@@ -16,7 +17,6 @@ from headwater.session import (
     Limits,
     Received,
     Session,
-    publish_properties,
 )
 
 ADDRESS = Address.parse("mqtt://127.0.0.1:1")
@@ -49,22 +49,6 @@ def test_the_overhead_has_room_for_the_longest_topics_and_properties() -> None:
     )
     topic = f"headwater/v1/{fleet}/{device}/settings/applied"
     assert len(properties.pack()) + len(topic) + 2 + 2 + 5 < PACKET_OVERHEAD_BYTES
-
-
-def test_properties_are_the_ones_that_were_given() -> None:
-    """Each property stands where MQTT 5 has it, and what was not given is not there."""
-    properties = publish_properties(
-        content_type="a/b", expiry_s=3, response_topic="r", correlation=b"c", traceparent="t"
-    )
-    assert properties.packetType == PacketTypes.PUBLISH
-    assert properties.json() == {
-        "ContentType": "a/b",
-        "MessageExpiryInterval": 3,
-        "ResponseTopic": "r",
-        "CorrelationData": "63",
-        "UserProperty": [("traceparent", "t")],
-    }
-    assert publish_properties().isEmpty()
 
 
 def test_no_broker_is_one_clear_error_in_time() -> None:

@@ -19,7 +19,8 @@ from headwater.address import Address
 from headwater.children import start
 from headwater.errors import BrokerError, TooLarge
 from headwater.probes import free_port, port_is_free
-from headwater.session import PACKET_OVERHEAD_BYTES, Callbacks, Received, Session, Will, publish_properties
+from headwater.properties import publish_properties
+from headwater.session import PACKET_OVERHEAD_BYTES, Callbacks, Received, Session, Will
 from tests.servers import BrokerUnderTest, eventually, need
 
 Connect = Callable[..., "Client"]

@@ -18,7 +18,8 @@ from headwater.children import Child, start
 from headwater.errors import StoreError
 from headwater.messages import Dead, Frame, Journey, Journeys, Prediction, Record, Result, encode
 from headwater.probes import free_port
-from headwater.session import Address, Callbacks, Received, Session, publish_properties
+from headwater.properties import publish_properties
+from headwater.session import Address, Callbacks, Received, Session
 from models.bundle import Bundle, BundleError
 from tests.cloud_worker.fleet import BOOT, TOPICS, Camera, make_bundle, real_store, run_in_thread, stored_records
 from tests.models import tflite_files
