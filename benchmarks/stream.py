@@ -19,8 +19,8 @@ from models.engine import Engine, Part
 from models.pictures import decode_to_fit
 
 FRAMES, RATE = 200, 20
-THREADS = 2
-"""LiteRT threads on the device, as `headwater edge` takes on two cores; the worker has one."""
+THREADS = 1
+"""LiteRT threads on the device, as on the worker: a net of 2 ms is slower with more when it rests between frames."""
 MOST_OVER_MS = 3.0
 
 

@@ -75,12 +75,20 @@ def decode_picture(data: bytes, *, max_pixels: int = MAX_PIXELS, at_least: tuple
 
     Raises: DataError when the bytes are no picture of a known format, are cut short, or hold over max_pixels.
     """
+    return decode_with_exif(data, max_pixels=max_pixels, at_least=at_least)[0]
+
+
+def decode_with_exif(
+    data: bytes, *, max_pixels: int = MAX_PIXELS, at_least: tuple[int, int] | None = None
+) -> tuple[np.ndarray, bytes]:
+    """Return what `decode_picture` does and the picture's EXIF block, empty where it has none. Raises: DataError."""
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             _check_pixels(image, max_pixels)
             _draft(image, at_least)
             image.load()
-            return _upright_rgb(image)
+            exif = image.info.get("exif")
+            return _upright_rgb(image), exif if isinstance(exif, bytes) else b""
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise DataError(f"picture of {len(data)} B is refused: {error}; make it smaller") from error
     except UnidentifiedImageError as error:

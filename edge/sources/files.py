@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import logging
 import re
 import threading
@@ -10,15 +9,13 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from PIL import Image
-
 from edge.location.exif import Taken, read_exif
 from edge.sources.capture import LONGEST_NAME, Capture, Pace, WhenFull
 from edge.sources.video import SUFFIXES as VIDEO_SUFFIXES
 from edge.sources.video import clip_captures, open_clip
 from headwater.errors import SourceError
 from models.errors import ModelError
-from models.pictures import MAX_PIXELS, decode_picture
+from models.pictures import MAX_PIXELS, decode_with_exif
 
 log = logging.getLogger(__name__)
 
@@ -46,22 +43,12 @@ def read_picture(path: Path, at_least: tuple[int, int] | None) -> Capture:
         raise SourceError(f"picture {path}: over the limit of {MAX_FILE_BYTES} B; make it smaller")
     max_pixels = MAX_PIXELS if data[:2] == b"\xff\xd8" else MAX_WHOLE_PIXELS
     try:
-        picture = decode_picture(data, max_pixels=max_pixels, at_least=at_least)
+        picture, exif = decode_with_exif(data, max_pixels=max_pixels, at_least=at_least)
     except ModelError as error:
         raise SourceError(f"picture {path}: {error}") from None
-    taken = _taken(data)
+    taken = read_exif(exif) if exif else Taken()
     name = path.name.encode("utf-8", "replace").decode()[-LONGEST_NAME:]
     return Capture(picture, captured_ns, time.monotonic_ns() - begin_ns, taken.position, name, taken.taken_ns)
-
-
-def _taken(data: bytes) -> Taken:
-    """Return what the EXIF block of a picture says, nothing where it has none."""
-    try:
-        with Image.open(io.BytesIO(data)) as image:
-            exif = image.info.get("exif")
-    except (OSError, SyntaxError, ValueError, Warning):
-        return Taken()
-    return read_exif(exif) if isinstance(exif, bytes) else Taken()
 
 
 class Files:
