@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final, Literal, Protocol
 
+from msgspec.structs import replace
+
 from headwater.errors import WireError
 from headwater.messages import Status, decode_json
 from headwater.session import Address, Callbacks, Received, Session
@@ -129,6 +131,7 @@ class StatusReader:
         if status.device != device or (device not in self._heard and len(self._heard) >= MOST_DEVICES):
             self.refused += 1
             return
+        status = _spoken_for(status, self._heard.get(device))
         self._heard[device] = Heard(status, self._wall_ns(), retained=device not in self._fresh)
         self._fresh.add(device)
 
@@ -137,6 +140,18 @@ class StatusReader:
             self._fresh.clear()
             self.connection = Connection(there, self._wall_ns())
         self.on_change()
+
+
+def is_will(status: Status) -> bool:
+    """Tell whether the broker says this for a device that is gone; it was written when the device started."""
+    return not status.online and status.sent_ns == status.since_ns
+
+
+def _spoken_for(status: Status, before: Heard | None) -> Status:
+    """Return a will with what the device said last before it was gone; any other status as it is."""
+    if before is None or not is_will(status) or before.status.since_ns != status.since_ns:
+        return status
+    return replace(before.status, online=False)
 
 
 @dataclass(frozen=True)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
-from headwater.messages import encode_json
+from headwater.messages import VERSION, Status, encode_json
 from headwater.session import Address, Received
 from tests.servers import BrokerUnderTest, eventually
 from tests.visualizer.fake_fleet import FakeDevice, broker_session, say
-from visualizer.devices import STALE_S, Heard, StatusReader, device_rows, state_of
+from visualizer.devices import STALE_S, Heard, StatusReader, device_rows, is_will, state_of
 from visualizer.window import Sighting
 
 NOW_NS = 1_790_000_000 * 10**9
@@ -76,6 +77,20 @@ def test_an_emptied_status_forgets_the_device() -> None:
     statuses.take(received("cam1", encode_json(FakeDevice("cam1").status(NOW_NS))))
     statuses.take(received("cam1", b""))
     assert statuses.heard() == []
+
+
+def test_a_device_that_is_gone_keeps_what_it_said_last() -> None:
+    """The will, written at its start, only takes it offline; by itself it tells no time of a last word."""
+    statuses, said = reader(), FakeDevice("cam1").status(NOW_NS)
+    will = Status(VERSION, "cam1", online=False, since_ns=said.since_ns, sent_ns=said.since_ns)
+    statuses.take(received("cam1", encode_json(said)))
+    statuses.take(received("cam1", encode_json(will)))
+    assert statuses.heard()[0].status == replace(said, online=False)
+    assert is_will(will)
+    assert not is_will(replace(said, online=False))
+    later = replace(will, since_ns=NOW_NS + 1, sent_ns=NOW_NS + 1)
+    statuses.take(received("cam1", encode_json(later)))
+    assert statuses.heard()[0].status == later
 
 
 def test_only_the_first_status_of_a_connection_may_be_an_old_one() -> None:

@@ -9,7 +9,7 @@ from dash.development.base_component import Component
 
 from headwater.messages import Status
 from visualizer import ids
-from visualizer.devices import DeviceRow
+from visualizer.devices import DeviceRow, is_will
 from visualizer.pages import aria, words
 
 STATES = {
@@ -94,7 +94,7 @@ def _facts(row: DeviceRow) -> Component:
             "model": f"{row.status.bundle} {row.status.digest[:8]}".strip() or words.UNKNOWN,
             "source": row.status.source or words.UNKNOWN,
             "place": _place(row.status),
-            "last word": _since(row.status.sent_ns),
+            "last word": _since(None if is_will(row.status) else row.status.sent_ns),
         }
     return html.Dl([cell for name, text in facts.items() for cell in (html.Dt(name), html.Dd(text))])
 
