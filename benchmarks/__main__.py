@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.measure import Row
+from benchmarks.readme import README, with_table
 from models.runtime import runtime_name
 
 NAMES = ("cutting", "stream", "worker", "codecs", "papers", "memory")
@@ -63,7 +64,8 @@ def main() -> None:
     if set(names) == set(NAMES):
         RESULTS.parent.mkdir(parents=True, exist_ok=True)
         RESULTS.write_text(json.dumps(results, indent=1) + "\n")
-        console.print(f"kept in {RESULTS}")
+        README.write_text(with_table(README.read_text(), results))
+        console.print(f"kept in {RESULTS} and {README}")
 
 
 if __name__ == "__main__":

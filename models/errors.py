@@ -75,6 +75,17 @@ class RuntimeMissing(ModelError):
         )
 
 
+class RuntimeUnusable(ModelError):
+    """A LiteRT interpreter is installed and cannot be imported."""
+
+    def __init__(self, package: str, reason: str) -> None:
+        self.package, self.reason = package, reason
+        remedy = "pip install 'numpy<2'" if package == "tflite_runtime" else f"install {package} again"
+        super().__init__(
+            f"{package} cannot be imported: {reason.splitlines()[0] if reason else 'ImportError'}; {remedy}"
+        )
+
+
 class RunError(ModelError):
     """LiteRT refused to load or to run a part."""
 

@@ -8,7 +8,7 @@ from functools import cache
 from types import ModuleType
 from typing import Any
 
-from models.errors import RuntimeMissing
+from models.errors import RuntimeMissing, RuntimeUnusable
 
 PACKAGES = ("ai_edge_litert", "tflite_runtime")
 
@@ -19,13 +19,16 @@ def interpreter_module() -> ModuleType:
 
     Raises:
         RuntimeMissing: neither package is installed.
+        RuntimeUnusable: one is, and does not load, as tflite-runtime with NumPy 2.
     """
     for package in PACKAGES:
         try:
             return importlib.import_module(f"{package}.interpreter")
         except ModuleNotFoundError as error:
             if error.name is None or error.name.split(".")[0] != package:
-                raise
+                raise RuntimeUnusable(package, str(error)) from error
+        except ImportError as error:
+            raise RuntimeUnusable(package, str(error)) from error
     raise RuntimeMissing
 
 

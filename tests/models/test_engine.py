@@ -12,7 +12,7 @@ import pytest
 
 from models import runtime
 from models.engine import Engine, Part
-from models.errors import BadInput, CutError, ModelError, RunError, RuntimeMissing, TensorNotFound
+from models.errors import BadInput, CutError, ModelError, RunError, RuntimeMissing, RuntimeUnusable, TensorNotFound
 from models.profile import noise
 from tests.models import tflite_files as files
 
@@ -228,6 +228,23 @@ def test_the_older_runtime_is_taken_where_it_is_the_only_one(monkeypatch: pytest
         assert runtime.interpreter_module() is older
     finally:
         runtime.interpreter_module.cache_clear()
+
+
+def test_a_runtime_that_does_not_load_is_named_with_the_remedy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The old runtime with the new NumPy ends in an ImportError; the message says which NumPy it wants."""
+    package = tmp_path / "tflite_runtime"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "interpreter.py").write_text("raise ImportError('numpy.core.multiarray failed to import')")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(runtime, "PACKAGES", ("tflite_runtime",))
+    runtime.interpreter_module.cache_clear()
+    try:
+        with pytest.raises(RuntimeUnusable, match=r"multiarray failed.*'numpy<2'$"):
+            runtime.interpreter_module()
+    finally:
+        runtime.interpreter_module.cache_clear()
+        sys.modules.pop("tflite_runtime", None)
 
 
 def test_cutting_needs_neither_a_schema_nor_a_runtime() -> None:
