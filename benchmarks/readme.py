@@ -11,6 +11,7 @@ README = Path("README.md")
 BEGIN, END = "<!-- measured: begin -->\n", "<!-- measured: end -->\n"
 ALSO = (
     "split block_9_add: whole stream, p50",
+    "split block_9_add, JPEG 640x480: whole stream - limit",
     "papers/002: JSON list, bytes",
     "papers/001: base64 in JSON, bytes",
     "the picture as JPEG 90, bytes",
