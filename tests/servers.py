@@ -32,8 +32,9 @@ from typing import TypeVar
 
 import pytest
 
-from broker.embedded import MORE_FOLDERS, Kind, RunningBroker, start_broker
-from cloud_worker.embedded_store import RunningStore, start_store
+from broker.embedded import MORE_FOLDERS, Kind, start_broker
+from cloud_worker.embedded_store import start_store
+from headwater.servers import RunningServer
 
 T = TypeVar("T")
 
@@ -63,7 +64,7 @@ def eventually(what: Callable[[], T], deadline_s: float = 10.0) -> T:
 class _UnderTest:
     """What brokers and stores under test have in common."""
 
-    running: RunningBroker | RunningStore
+    running: RunningServer
 
     @property
     def url(self) -> str:
@@ -109,7 +110,7 @@ class _UnderTest:
 class BrokerUnderTest(_UnderTest):
     """A broker that can be stopped, killed, paused and started again on the same port and folder."""
 
-    running: RunningBroker
+    running: RunningServer
 
     def __init__(self, kind: Kind, folder: Path) -> None:
         self.kind, self.folder = kind, folder
@@ -122,7 +123,7 @@ class BrokerUnderTest(_UnderTest):
 class StoreUnderTest(_UnderTest):
     """A Valkey that can be stopped, killed, paused and started again on the same port and folder."""
 
-    running: RunningStore
+    running: RunningServer
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
