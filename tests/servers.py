@@ -110,8 +110,6 @@ class _UnderTest:
 class BrokerUnderTest(_UnderTest):
     """A broker that can be stopped, killed, paused and started again on the same port and folder."""
 
-    running: RunningServer
-
     def __init__(self, kind: Kind, folder: Path) -> None:
         self.kind, self.folder = kind, folder
         self.running = start_broker(kind, folder=folder)
@@ -122,8 +120,6 @@ class BrokerUnderTest(_UnderTest):
 
 class StoreUnderTest(_UnderTest):
     """A Valkey that can be stopped, killed, paused and started again on the same port and folder."""
-
-    running: RunningServer
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
