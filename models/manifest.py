@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from models.errors import ModelError
+from models.exits import MEASURES, Rule
 from models.pictures import Colour
 from models.tasks import Kind, Scores, Task
 
@@ -19,7 +20,6 @@ MAX_MANIFEST_BYTES = 262_144
 MAX_SIDE = 8192
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
-_RULES = ("entropy", "normalised-entropy", "top-probability", "margin")
 _Value = TypeVar("_Value")
 
 
@@ -45,8 +45,11 @@ class Exit:
     name: str
     after: str
     outputs: Mapping[str, str]
-    rule: str
+    rule: Rule
     thresholds: Mapping[str, float]
+    """How sure a task must be for its frame to leave here; a task without one never is."""
+    drop: Mapping[str, float]
+    """How unsure a task must be for its frame to be given up as hopeless; none by default."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +97,7 @@ def parse_manifest(text: str, source: str = "bundle.toml") -> Manifest:
     """Return what the text of a bundle.toml says. Raises: BundleError."""
     try:
         top = _Table(tomllib.loads(text), "", source)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise BundleError(f"{source} is not TOML: {error}; correct that line") from error
     if (version := top.integer("format", 1, 1_000_000)) != FORMAT:
         raise BundleError(f"{source} has format {version}, this program reads {FORMAT}; update the older of the two")
@@ -133,6 +136,8 @@ def _task(table: _Table, outputs: tuple[str, ...]) -> Task:
     labels = table.texts("labels", required=kind == "classification")
     if kind == "classification" and len(set(labels)) < max(2, len(labels)):
         raise table.wrong("labels", list(labels), "two or more different labels")
+    if kind == "regression" and labels:
+        raise table.wrong("labels", list(labels), "none: a regression has no labels")
     task = Task(
         name=table.matching("name", _NAME, "lower-case letters, digits, dots, dashes, at most 64"),
         kind=kind,
@@ -148,14 +153,16 @@ def _task(table: _Table, outputs: tuple[str, ...]) -> Task:
 
 def _exit(table: _Table, tasks: tuple[Task, ...]) -> Exit:
     names = tuple(task.name for task in tasks)
-    outputs, thresholds = table.table("outputs"), table.table("thresholds", {})
+    outputs, thresholds, drop = table.table("outputs"), table.table("thresholds", {}), table.table("drop", {})
     found = Exit(
         name=table.matching("name", _NAME, "lower-case letters, digits, dots, dashes, at most 64"),
         after=table.text("after"),
         outputs={name: outputs.text(name) for name in names if name in outputs.rest},
-        rule=table.choice("rule", _RULES),
+        rule=cast(Rule, table.choice("rule", tuple(MEASURES))),
         thresholds={name: thresholds.number(name) for name in names if name in thresholds.rest},
+        drop={name: drop.number(name) for name in names if name in drop.rest},
     )
+    drop.no_more(known=names)
     outputs.no_more(known=names)
     thresholds.no_more(known=names)
     table.no_more()
@@ -172,6 +179,8 @@ def _accuracy(table: _Table, tasks: tuple[Task, ...]) -> Accuracy:
         pictures=table.integer("pictures", 1, 10**12),
         data=table.text("data"),
     )
+    if found.low is not None and found.high is not None and not found.low <= found.value <= found.high:
+        raise table.wrong("value", found.value, f"{found.low} to {found.high}, its interval")
     table.no_more()
     return found
 
@@ -182,6 +191,7 @@ def _check_distinct(manifest: Manifest, source: str) -> None:
         "outputs": list(manifest.outputs),
         "cut_points": list(manifest.cut_points),
         "exits": [found.name for found in manifest.exits],
+        "exits[].after": [found.after for found in manifest.exits],
     }
     for key, names in lists.items():
         twice = next((name for name in names if names.count(name) > 1), None)
