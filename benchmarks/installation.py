@@ -71,6 +71,8 @@ def run_device(at: Installation, pictures: Path, *arguments: str) -> tuple[dict[
         time.sleep(LOOK_S)
     summary: dict[str, Any] = json.loads(device.wait_for_line("{", 10))
     device.stop()
+    if summary["dropped"] or sum(summary["finished"].values()) != summary["captured"]:
+        raise SystemExit(f"benchmarks: not every frame was finished: {summary}")
     return summary, most
 
 

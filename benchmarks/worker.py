@@ -15,7 +15,7 @@ from benchmarks.measure import Row, median_ms
 from benchmarks.nets import cut_with_tail_of, keras_file, random_input
 from headwater.clock import StageClock
 from headwater.codec import Codec, encode_tensor
-from headwater.messages import VERSION, Activation, Frame, FrameId, encode
+from headwater.messages import VERSION, Activation, Frame, FrameId, Result, decode, encode
 from headwater.session import Address, Callbacks, Received, Session
 from headwater.topics import Topics
 from models.bundle import Bundle
@@ -23,6 +23,7 @@ from models.engine import Engine
 
 WINDOW = 64
 SECONDS = 6.0
+RESULT_LIMIT_BYTES = 100_000
 DEVICE, BOOT = "bench", "00000000"
 
 
@@ -63,8 +64,12 @@ def _frames_per_s(broker: str, bundle: Bundle, split: str, array: np.ndarray, sc
     """Return how many results a second come back while the worker always has frames waiting."""
     topics, clock = Topics("demo"), StageClock()
     room, answered = threading.Semaphore(WINDOW), [0]
+    refused: list[str] = []
 
-    def on_message(_message: Received) -> None:
+    def on_message(message: Received) -> None:
+        found = decode(Result, message.payload, RESULT_LIMIT_BYTES)
+        if found.refused is not None:
+            refused.append(found.refused)
         answered[0] += 1
         room.release()
 
@@ -93,4 +98,6 @@ def _frames_per_s(broker: str, bundle: Bundle, split: str, array: np.ndarray, sc
             end_s = begin_s + SECONDS
     frames_per_s = (answered[0] - counted_from) / (time.monotonic() - begin_s)
     session.stop()
+    if refused:
+        raise SystemExit(f"benchmarks: the worker refused {len(refused)} frames: {refused[0]}")
     return frames_per_s, len(message)

@@ -59,6 +59,7 @@ class Part:
                 raise RunError(label, f"{spec.name} holds {spec.dtype}, which numpy has not", "cut elsewhere")
         self._dtypes = [np.dtype(spec.dtype) for spec in inputs]
         self._declared = [spec.shape for spec in inputs]
+        self._is_open = any(-1 in spec.shape_signature[1:] for spec in inputs)  # only a run tells the size
         self._batches: bool | None = None  # not known before the first batch was compared with its rows
         self._load()
         details = self._interpreter.get_output_details()
@@ -75,11 +76,12 @@ class Part:
         """Make the interpreter anew, with the shapes of the file."""
         try:
             self._interpreter = new_interpreter(self._content, self._threads, self._xnnpack)
-            self._interpreter.allocate_tensors()
+            if not self._is_open:
+                self._interpreter.allocate_tensors()
         except _REFUSALS as error:
             raise RunError(self.label, _one_line(error), "convert the model for the runtime installed here") from error
         self._input_places = [detail["index"] for detail in self._interpreter.get_input_details()]
-        self._shapes = self._declared
+        self._shapes = [] if self._is_open else self._declared
 
     def run(self, *arrays: Array) -> tuple[Array, ...]:
         """Return the outputs for these inputs, in the order of the specs, as arrays of the caller's own.

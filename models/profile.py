@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 
 from models.engine import Array, Engine, Part, TensorSpec
-from models.errors import ModelFileError, NoCutPoint
+from models.errors import ModelFileError, NoCutPoint, RunError
 from models.graph import CutPoint, TensorName
 from models.runtime import runtime_name
 
@@ -81,13 +81,14 @@ def profile(
 
     Raises:
         NoCutPoint: the model has none.
+        RunError: its input is of open size, so that nothing stands for a picture of it.
     """
     engine = Engine(model, threads=threads, xnnpack=xnnpack, max_cached_parts=1, signature=signature, outputs=outputs)
     points = engine.graph.cut_points(outputs)
     if not points:
         raise NoCutPoint(engine.graph.origin)
     digest = hashlib.sha256(_bytes(model)).hexdigest()
-    variant = "-".join([signature or "", *map(str, outputs or ())])
+    variant = hashlib.sha256(repr((signature, outputs)).encode()).hexdigest()[:8] if signature or outputs else ""
     path = cache_path(digest, threads, xnnpack, variant)
     known = None if fresh else _cached(path)
     if known is not None and known.digest == digest and [cut.name for cut in known.cuts] == [p.name for p in points]:
@@ -134,6 +135,12 @@ def _keep(path: Path, result: Profile) -> None:
 def _measure(engine: Engine, points: Sequence[CutPoint], progress: Progress) -> tuple[float, tuple[CutCost, ...]]:
     """Return the milliseconds of the whole model, and the cost of every cut with those of its head and tail."""
     whole = engine.whole()
+    if any(-1 in spec.shape_signature[1:] for spec in whole.inputs):
+        raise RunError(
+            engine.graph.origin,
+            "its input is of open size",
+            "convert it for one size, or leave the times out (--no-measure)",
+        )
     pictures = [noise(spec) for spec in whole.inputs]
     ms_whole, _ = median_ms(whole, pictures)
     found = []

@@ -15,6 +15,9 @@ from models.structure import Operator, Tensor
 SURPRISE_ELEMENTS = 2**24
 """An operator may make more numbers than this only when its output is declared about as large."""
 
+_VALID = 1
+"""Source: TensorFlow Lite's schema, `enum Padding`."""
+
 Constant = Callable[[int], tuple[int, ...]]
 Shape = tuple[int, ...]
 
@@ -53,16 +56,18 @@ def _elements(operator: Operator, tensors: Sequence[Tensor], constant: Constant)
     shapes = [tensors[index].shape if index >= 0 else () for index in operator.inputs]
     integers = [constant(index) if index >= 0 else () for index in operator.inputs]
     rule = _RULES.get(operator.kind)
-    return rule(shapes, integers, operator.options) if rule else max(map(math.prod, shapes))
+    return rule(shapes, integers, operator.options) if rule else 0
 
 
 def _window(shapes: Sequence[Shape], _: Sequence[Shape], options: Mapping[str, int]) -> int:
     """Windows over a picture: outputs times the size of a window, times the output channels of a convolution."""
     weights = shapes[1] if len(shapes) > 1 else ()
-    filter_size = options.get("filter_height", 1) * options.get("filter_width", 1)
-    strides = max(1, options.get("stride_h", 1)) * max(1, options.get("stride_w", 1))
-    places = math.prod(shapes[0][:3]) // strides
-    return max(places * (weights[0] if weights else 1), places * max(1, filter_size) if not weights else 0)
+    size = weights[1:3] if weights else (options.get("filter_height", 1), options.get("filter_width", 1))
+    strides = max(1, options.get("stride_h", 1)), max(1, options.get("stride_w", 1))
+    lost = [max(1, side) - 1 for side in size] if options.get("padding", 0) == _VALID else [0, 0]
+    sides = [max(1, -(-(n - gone) // step)) for n, gone, step in zip(shapes[0][1:3], lost, strides, strict=False)]
+    places = math.prod(shapes[0][:1]) * math.prod(sides)
+    return places * (weights[0] if weights else max(1, math.prod(size)))
 
 
 def _padded(shapes: Sequence[Shape], integers: Sequence[Shape], _: Mapping[str, int]) -> int:

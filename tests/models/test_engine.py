@@ -198,6 +198,19 @@ def test_a_signature_of_several_is_run() -> None:
     assert same(engine.tail("first").run(*engine.head("first").run(*picture)), engine.whole().run(*picture))
 
 
+def test_a_picture_of_open_size_may_have_any() -> None:
+    """Nothing is run on the placeholder of one pixel; every size that fits is, and head then tail is the whole."""
+    engine = Engine(files.open_size())
+    for side in (32, 16, 32):
+        picture = np.random.default_rng(side).random((1, side, side, 3), np.float32)
+        whole = engine.whole().run(picture)
+        assert whole[0].shape == (1, side - 2, side - 2, 2)
+        assert same(engine.tail("conv_a").run(*engine.head("conv_a").run(picture)), whole)
+    with pytest.raises(RunError):
+        engine.whole().run(np.zeros((1, 2, 2, 3), np.float32))
+    assert same(engine.whole().run(picture), whole)
+
+
 def test_threads_do_not_change_the_answer() -> None:
     """Two threads give the bits of one."""
     data = files.many_kinds()

@@ -210,6 +210,19 @@ def early_exit() -> bytes:
     return maker.file()
 
 
+def open_size() -> bytes:
+    """Two convolutions over a picture of any size; the second has no padding and needs at least 3 x 3 pixels."""
+    maker = Maker()
+    picture = maker.tensor("picture", (1, 1, 1, 3))
+    first = maker.conv("conv_a", picture, (1, 1, 1, 3), 4)
+    second = maker.conv("conv_b", first, (1, 1, 1, 4), 2)
+    maker.sub.operators[-1].builtinOptions.padding = schema.Padding.VALID
+    for index in (picture, first, second):
+        maker.sub.tensors[index].shapeSignature = [-1, -1, -1, maker.sub.tensors[index].shape[3]]
+    maker.ends([picture], [second])
+    return maker.file()
+
+
 def two_inputs() -> bytes:
     """Two pictures through a convolution each, added, then one more convolution."""
     maker = Maker()
