@@ -1,0 +1,99 @@
+"""A model run in stages: at each early exit it is asked whether that is enough, before more is computed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+
+from models.bundle import Bundle, Exit, Prediction, predictions
+from models.engine import DEVICE, IMAGE, Engine, Part
+from models.errors import ModelError
+from models.exits import ExitRule
+
+
+class Staged(NamedTuple):
+    """Where a staged run ended: at an exit, with what it predicts, or behind the last one, with its tensors."""
+
+    exit: str | None
+    is_hopeless: bool
+    predictions: list[Prediction]
+    values: tuple[np.ndarray, ...]
+    """The activation at the split, or the final outputs; empty when the frame left before."""
+
+
+@dataclass(frozen=True)
+class _Stage:
+    part: Part
+    found: Exit | None
+    """The exit whose outputs come first in the part's; the boundary to the next stage is its last output."""
+
+
+class StagedHead:
+    """The stages of a model up to a split, each ready to run; for one thread at a time."""
+
+    def __init__(self, engine: Engine, bundle: Bundle, split: str, rules: Mapping[str, ExitRule]) -> None:
+        """Take out the stages; an exit without a rule is no stage. Raises: ModelError for an exit that does not fit."""
+        self._bundle, self._rules = bundle, rules
+        self._stages = _stages(engine, bundle, split, rules)
+        self.inputs, self.outputs = self._stages[0].part.inputs, self._stages[-1].part.outputs
+        self.exits = tuple(stage.found.name for stage in self._stages if stage.found)
+
+    def run(self, picture: np.ndarray) -> Staged:
+        """Return where a picture ends; what lies behind that is not computed."""
+        values: tuple[np.ndarray, ...] = (picture,)
+        for stage in self._stages:
+            outputs = stage.part.run(*values)
+            if stage.found is None:
+                return Staged(None, False, [], outputs)
+            values = outputs[-1:]
+            found = exit_predictions(self._bundle, stage.found, outputs[:-1], stage.part)
+            decision = self._rules[stage.found.name].decide(found)
+            if decision != "go on":
+                return Staged(stage.found.name, decision == "drop", found, ())
+        return Staged(None, False, [], values)
+
+
+def rules_of(bundle: Bundle) -> dict[str, ExitRule]:
+    """Return the rule of every exit of a bundle by the exit's name."""
+    return {found.name: ExitRule(found.rule, found.thresholds, found.drop) for found in bundle.exits}
+
+
+def exit_predictions(bundle: Bundle, found: Exit, outputs: Sequence[np.ndarray], part: Part) -> list[Prediction]:
+    """Return what an exit predicts for each of its tasks."""
+    tasks = tuple(replace(task, output=found.outputs[task.name]) for task in bundle.tasks if task.name in found.outputs)
+    names = tuple(task.output for task in tasks)
+    return predictions(replace(bundle, tasks=tasks, outputs=names), outputs, part.outputs[: len(outputs)])
+
+
+def exits_before(engine: Engine, bundle: Bundle, split: str) -> list[Exit]:
+    """Return the exits that a device with this split has passed, in the order of the file; none with the picture."""
+    if split == IMAGE or not bundle.exits:
+        return []
+    order = {point.index: place for place, point in enumerate(engine.graph.cut_points(bundle.outputs))}
+    last = len(order) if split == DEVICE else order[engine.graph.index(split)]
+    places = {found.name: order.get(engine.graph.index(found.after)) for found in bundle.exits}
+    for found in bundle.exits:
+        if places[found.name] is None:
+            raise ModelError(
+                f"exit {found.name} of {bundle.name} comes after {found.after!r}, expected one of its cut points; "
+                "correct `after` in the bundle.toml"
+            )
+    passed = [found for found in bundle.exits if (places[found.name] or 0) <= last]
+    return sorted(passed, key=lambda found: places[found.name] or 0)
+
+
+def _stages(engine: Engine, bundle: Bundle, split: str, rules: Mapping[str, ExitRule]) -> list[_Stage]:
+    stages: list[_Stage] = []
+    boundary: str | None = None
+    for found in (passed for passed in exits_before(engine, bundle, split) if passed.name in rules):
+        outputs = [found.outputs[task.name] for task in bundle.tasks if task.name in found.outputs]
+        part = engine.part(boundary and [boundary], [*outputs, found.after])
+        stages.append(_Stage(part, found))
+        boundary = found.after
+    if boundary is None or engine.graph.index(boundary) != (None if split == DEVICE else engine.graph.index(split)):
+        final = bundle.outputs if split == DEVICE else [split]
+        stages.append(_Stage(engine.part(boundary and [boundary], final), None))
+    return stages
