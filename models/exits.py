@@ -21,19 +21,19 @@ def entropy(probabilities: np.ndarray) -> np.ndarray:
     """Return the entropy of each row in nats. `probabilities` is (…, classes); a probability of 0 adds nothing."""
     p = np.asarray(probabilities, np.float64)
     safe = np.where(p > 0, p, 1.0)
-    return np.asarray(-(np.where(p > 0, p, 0.0) * np.log(safe)).sum(axis=-1))
+    return np.asarray((p * np.log(1 / safe)).sum(axis=-1))
 
 
 def normalised_entropy(probabilities: np.ndarray) -> np.ndarray:
     """Return the entropy divided by that of a uniform answer: 0 is sure, 1 knows nothing; 0 for one class."""
     classes = np.asarray(probabilities).shape[-1]
-    largest = np.log(classes) if classes > 1 else 1.0
+    largest = float(np.log(classes)) if classes > 1 else 1.0
     return np.asarray(entropy(probabilities) / largest)
 
 
 def top_probability(probabilities: np.ndarray) -> np.ndarray:
     """Return the largest probability of each row."""
-    return np.asarray(probabilities, np.float64).max(axis=-1)
+    return np.asarray(np.max(probabilities, axis=-1), np.float64)
 
 
 def margin(probabilities: np.ndarray) -> np.ndarray:

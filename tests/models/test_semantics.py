@@ -25,7 +25,7 @@ def check(
 
 
 def test_large_weights_of_common_layers_are_no_surprise() -> None:
-    """VGG16's first dense layer, an embedding, a mean over a large picture, and pooling all of a map as DeepLab does."""
+    """VGG16's first dense layer, an embedding, a mean over a large picture, and pooling a whole map as DeepLab does."""
     check("FULLY_CONNECTED", (1, 25_088), (4096, 25_088), (4096,), (1, 4096))
     check("GATHER", (32_000, 768), (1, 128), (1, 128, 768))
     check("MEAN", (1, 2400, 2400, 3), (2,), (1, 3))
