@@ -9,10 +9,11 @@ from typing import Final
 
 from headwater.errors import WireError
 from headwater.messages import StoredJourney, decode_json
-from visualizer.reader import LATE_JOURNEY_MS, PAGE, RECORD_LIMIT_BYTES, Store, decoded
+from visualizer.reader import LATE_JOURNEY_MS, PAGE, RECORD_LIMIT_BYTES, Store, decoded, entry_order
 from visualizer.window import Sighting, Window
 
 SLICES: Final = 20
+LATE_SLICES: Final = 4
 LATE_FRAME_MS: Final = 86_400_000
 """A frame may wait this long in a device's spool and is still found under its time of capture."""
 _ENTRY = re.compile(r"^[0-9]{1,15}-[0-9]{1,10}\Z")
@@ -34,14 +35,30 @@ def slices(start_ms: int, end_ms: int, count: int = SLICES) -> Iterator[tuple[in
 
 
 def between(store: Store, start_ms: int, end_ms: int, now_ms: int) -> Past:
-    """Return the frames captured from start to end, at most PAGE from each of SLICES spans. Raises: StoreError."""
+    """Return the frames captured from start to end, at most PAGE from each slice of time. Raises: StoreError.
+
+    What came after the end is thinned only where it held frames of the span: the others are not missed.
+    """
     found: list[Sighting] = []
     thinned = False
-    for begin, end in slices(max(0, start_ms), min(now_ms, end_ms + LATE_FRAME_MS)):
+    for begin, end, late in _asked(store, start_ms, end_ms, now_ms):
         page = store.between("results", str(begin), str(end), PAGE)
-        thinned = thinned or len(page) == PAGE
-        found += [s for s in decoded(page) if start_ms <= s.record.captured_ns // 1_000_000 <= end_ms]
+        wanted = [s for s in decoded(page) if start_ms <= s.record.captured_ns // 1_000_000 <= end_ms]
+        thinned = thinned or (len(page) == PAGE and bool(wanted or not late))
+        found += wanted
     return Past(found, thinned)
+
+
+def _asked(store: Store, start_ms: int, end_ms: int, now_ms: int) -> Iterator[tuple[int, int, bool]]:
+    """Yield the slices of the span, then those of the time after it, in which late frames came (True)."""
+    oldest = store.between("results", "-", "+", 1)
+    if not oldest:
+        return
+    first, last = max(start_ms, entry_order(oldest[0][0])[0]), min(now_ms, end_ms)
+    for begin, end in slices(first, last):
+        yield begin, end, False
+    for begin, end in slices(max(first, last + 1), min(now_ms, end_ms + LATE_FRAME_MS), LATE_SLICES):
+        yield begin, end, True
 
 
 def find(store: Store, window: Window, entry: str, frame_id: str) -> tuple[Sighting | None, StoredJourney | None]:

@@ -14,6 +14,11 @@ class ListedStore:
         self.streams: dict[str, list[Entry]] = {"results": [], "journeys": []}
         self.next_id, self.away = 1000, False
 
+    def add_at(self, at_ms: int, record: Record) -> None:
+        """Append a record that is stored at that time."""
+        self.next_id = at_ms - 1
+        self.add(record)
+
     def add(self, message: Record | StoredJourney) -> str:
         """Append a record or a journey."""
         return self.add_raw("results" if isinstance(message, Record) else "journeys", encode_json(message))
@@ -38,8 +43,8 @@ class ListedStore:
     def between(self, kind: str, start: str, end: str, count: int) -> list[Entry]:
         """Return entries of a span."""
         self._refuse_when_away()
-        first = entry_order(start)
-        last = entry_order(end) if "-" in end else (int(end), 2**63)
+        first = (0, 0) if start == "-" else entry_order(start)
+        last = (2**63, 0) if end == "+" else entry_order(end) if "-" in end else (int(end), 2**63)
         return [e for e in self.streams[kind] if first <= entry_order(e[0]) <= last][:count]
 
     def _refuse_when_away(self) -> None:

@@ -45,6 +45,38 @@ def test_a_long_span_is_thinned_and_says_so() -> None:
     assert len(past.sightings) <= archive.SLICES * PAGE
 
 
+@pytest.mark.parametrize("oldest_ms", [1_000_000, 1])
+def test_a_custom_span_is_shown_from_its_start_to_its_end(oldest_ms: int) -> None:
+    """Ten minutes of a day long gone: every frame is there, although the fleet went on for hours."""
+    store, device = ListedStore(), FakeDevice("cam1")
+    start_ms, end_ms, now_ms = 1_000_000, 1_600_000, 30_000_000
+    store.add_at(oldest_ms, device.record(oldest_ms * MS))
+    for at_ms in range(start_ms + 1000, now_ms, 1000):
+        store.add_at(at_ms, device.record(at_ms * MS))
+    past = archive.between(store, start_ms, end_ms, now_ms)
+    seconds = [s.record.captured_ns // 1_000_000_000 for s in past.sightings]
+    assert seconds[-600:] == [*range(1000, 1600)]
+    assert not past.thinned
+
+
+def test_an_open_span_is_laid_over_what_the_store_holds() -> None:
+    """From 1970 on: the slices begin with the oldest entry, so that the newest frames are among those found."""
+    store, device = ListedStore(), FakeDevice("cam1")
+    first_ms, step_ms = 10**12, 1000
+    for n in range(2000):
+        store.add_at(first_ms + n * step_ms, device.record((first_ms + n * step_ms) * MS))
+    past = archive.between(store, 0, first_ms + 2000 * step_ms, first_ms + 2000 * step_ms)
+    assert len(past.sightings) == 2000
+
+
+def test_a_frame_that_came_hours_later_is_found() -> None:
+    """It lay in a device's spool; a day after the span is searched too."""
+    store, device = ListedStore(), FakeDevice("cam1")
+    store.add_at(5_000_000, device.record(1_000_500 * MS))
+    past = archive.between(store, 1_000_000, 1_600_000, 30_000_000)
+    assert len(past.sightings) == 1
+
+
 def test_an_old_frame_is_found_with_its_journey() -> None:
     """The window has forgotten it; the store has not."""
     store, device, window = ListedStore(), FakeDevice("cam1"), Window(1)
