@@ -231,6 +231,31 @@ def test_older_frames_come_from_the_store(
         site.stop()
 
 
+def test_frames_that_leave_the_newest_stay_while_their_time_is_shown(
+    page: Page, valkey: StoreUnderTest, mosquitto: BrokerUnderTest, store: redis.Redis
+) -> None:
+    """With "last hour" chosen, what is pushed out of the newest 20 stays on the map, up to twice as many again."""
+    device = FakeDevice("cam1")
+    stored(store, device, 20)
+    site = Site(valkey.url, mosquitto.url, "--window-frames", "20")
+    try:
+        page.open(site.address)
+        assert eventually(lambda: page.run(MAP_SHOWS) == 20, 15)
+        page.run("document.querySelector('#time-filter input[value=\"3600\"]').click()")
+        assert eventually(lambda: page.run("return headwater.frames.filter.time") == "3600")
+        assert eventually(lambda: page.text("#time-note") == "")
+        for count in (30, 40, 50, 60, 60):
+            newest = stored(store, device, 10)[-1]
+            assert eventually(lambda newest=newest: page.run("return headwater.map.markers.has(arguments[0])", newest))
+            assert page.run(MAP_SHOWS) == count
+        page.run("headwater.frames.filter.time = '0'; headwater.frames.prune()")
+        assert page.run("return headwater.frames.past.size") == 0
+        page.run("document.querySelector('#time-filter input[value=all]').click()")
+        assert eventually(lambda: page.run(MAP_SHOWS) == 20)
+    finally:
+        site.stop()
+
+
 def test_stage_times_keep_their_zoom(page: Page, site: Site, store: redis.Redis) -> None:
     """Bars are made again when frames come, and the axis stays where it was put."""
     device = FakeDevice("cam1")

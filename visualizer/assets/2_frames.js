@@ -5,7 +5,7 @@
   const live = new Map();
   const past = new Map();
   const filter = { devices: null, task: null, hidden: new Set(), time: "all", from_ms: 0, to_ms: Infinity };
-  const known = { capacity: 5000, tasks: [], unplaced: 0, devices: new Set() };
+  const known = { capacity: 5000, tasks: [], unplaced: 0, devices: new Set(), archived: 0 };
 
   function named(row) {
     const [entry, id, device, t, lat, lon, source, name, predictions] = row;
@@ -66,20 +66,53 @@
       live.set(frame.id, frame);
       known.devices.add(frame.device);
     });
-    const removed = [];
-    for (const id of live.keys()) {
-      if (live.size <= known.capacity) break;
-      removed.push(id);
-      live.delete(id);
-    }
+    const removed = age();
+    if (news.reset) hw.tell("reset");
     if (news.reset || news.tasks) hw.tell("redraw");
     if (added.length || removed.length) hw.tell("frames", { added, removed, reset: Boolean(news.reset) });
   }
 
+  /* Bound the live frames; those that a time filter still wants become past ones. Return the ids that are gone for good. */
+  function age() {
+    const limits = span();
+    const removed = [];
+    for (const [id, frame] of live) {
+      if (live.size <= known.capacity) break;
+      live.delete(id);
+      past.delete(id);
+      if (filter.time !== "all" && passes(frame, limits)) past.set(id, frame);
+      else removed.push(id);
+    }
+    const most = Math.max(2 * known.capacity, known.archived);
+    for (const id of past.keys()) {
+      if (past.size <= most) break;
+      past.delete(id);
+      if (!live.has(id)) removed.push(id);
+    }
+    return removed;
+  }
+
+  /* Put the store's frames before those that became past while it was asked. */
   function takePast(rows) {
+    const aged = [...past.values()];
     past.clear();
-    rows.map(named).forEach((frame) => past.set(frame.id, frame));
+    known.archived = rows.length;
+    for (const frame of rows.map(named).concat(aged)) {
+      past.set(frame.id, frame);
+      known.devices.add(frame.device);
+    }
     hw.tell("redraw");
+  }
+
+  function forgetPast() {
+    past.clear();
+    known.archived = 0;
+  }
+
+  /* Forget the past frames that the filter's time has left behind. */
+  function prune() {
+    const limits = span();
+    for (const [id, frame] of past) if (!passes(frame, limits)) past.delete(id);
   }
 
   /* Tell whether the live frames may not reach back to the start of the filter's time. */
@@ -99,5 +132,5 @@
 
   const find = (id) => live.get(id) ?? past.get(id);
   const get = { all, find, shown, passes, span, outcome, colour, viridis, reachesBeyond };
-  hw.frames = { live, past, filter, known, take, takePast, ...get };
+  hw.frames = { live, past, filter, known, take, takePast, forgetPast, prune, ...get };
 })();

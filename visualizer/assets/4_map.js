@@ -174,6 +174,7 @@
   function expire() {
     const limits = frames.span();
     for (const id of [...markers.keys()]) if (!frames.shown(frames.find(id), limits)) drop(id);
+    frames.prune();
     retrack(null);
     hw.tell("drawn");
   }

@@ -58,7 +58,7 @@
 
   /* Older frames than the live ones come from the store, asked for when a filter reaches back to them. */
   function askPast() {
-    hw.frames.past.clear();
+    hw.frames.forgetPast();
     const note = hw.byId("time-note");
     note.textContent = "";
     if (!hw.frames.reachesBeyond()) return;
@@ -67,6 +67,8 @@
     const wanted = { from_ms: Math.round(Math.max(0, from)), to_ms: Math.round(Math.min(Date.now(), to)) };
     hw.setProps("archive-wanted", { data: { ...wanted, token: ++asked } });
   }
+
+  hw.on("reset", askPast);
 
   function archive(answer) {
     if (!answer || answer.token !== asked) return;
