@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from headwater.errors import WireError
+from headwater.errors import StoreError, WireError
 from headwater.messages import StoredJourney, decode_json
 from visualizer.reader import LATE_JOURNEY_MS, PAGE, RECORD_LIMIT_BYTES, Store, decoded, entry_order
 from visualizer.window import Sighting, Window
@@ -64,14 +64,26 @@ def _asked(store: Store, start_ms: int, end_ms: int, now_ms: int) -> Iterator[tu
 def find(store: Store, window: Window, entry: str, frame_id: str) -> tuple[Sighting | None, StoredJourney | None]:
     """Return a frame and its journey, from the window or else from the store. Raises: StoreError."""
     sighting = window.find(frame_id)
-    if sighting is not None:
-        return sighting, window.journey(frame_id)
+    if sighting is None:
+        old = _stored(store, entry, frame_id)
+        return old, _old_journey(store, old) if old else None
+    if not sighting.whole:
+        sighting = _whole(store, sighting)
+    return sighting, window.journey(frame_id)
+
+
+def _whole(store: Store, sighting: Sighting) -> Sighting:
+    """Return the frame with all its scores, or as it is when the store has it no more."""
+    try:
+        return _stored(store, sighting.entry, sighting.frame_id) or sighting
+    except StoreError:
+        return sighting
+
+
+def _stored(store: Store, entry: str, frame_id: str) -> Sighting | None:
     if not _ENTRY.match(entry):
-        return None, None
-    for old in decoded(store.between("results", entry, entry, 1)):
-        if old.frame_id == frame_id:
-            return old, _old_journey(store, old)
-    return None, None
+        return None
+    return next((old for old in decoded(store.between("results", entry, entry, 1)) if old.frame_id == frame_id), None)
 
 
 def _old_journey(store: Store, sighting: Sighting) -> StoredJourney | None:

@@ -10,10 +10,14 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Final
 
-from headwater.messages import Record, StoredJourney
+from msgspec.structs import replace
+
+from headwater.messages import Prediction, Record, StoredJourney
 from visualizer.palette import Palette
 
 CAPACITY: Final = 5000
+MOST_SCORES: Final = 64
+"""So many raw scores of a frame are remembered; the store keeps them all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +30,8 @@ class Sighting:
     serial: int = -1
     ordinals: tuple[int, int, int, int] = (0, 0, 0, 0)
     """How many frames came before: in all, of its device, of its split, of both. Steady places on an axis."""
+    whole: bool = True
+    """False where labels lack scores that the store's entry has."""
 
     @property
     def frame_id(self) -> str:
@@ -52,8 +58,10 @@ class Window:
 
     def add(self, entry: str, record: Record) -> bool:
         """Take one more frame and forget the oldest beyond the capacity; False for a frame that is here already."""
+        short = shortened(record)
+        whole = all(a.label is None or len(a.scores) == len(b.scores) for a, b in _pairs(short, record))
         with self._lock:
-            sighting = Sighting(entry, record, self.seen, self._ordinals(record))
+            sighting = Sighting(entry, short, self.seen, self._ordinals(record), whole)
             if sighting.frame_id in self._by_id:
                 return False
             self._count(record)
@@ -125,6 +133,21 @@ class Window:
         """Return how many frames are here."""
         with self._lock:
             return len(self._frames)
+
+
+def shortened(record: Record) -> Record:
+    """Return the record with at most MOST_SCORES scores, all of them of labels: memory is bounded in bytes too."""
+    kept: list[Prediction] = []
+    room = MOST_SCORES
+    for prediction in record.predictions:
+        fits = prediction.label is not None and len(prediction.scores) <= room
+        room -= len(prediction.scores) if fits else 0
+        kept.append(prediction if fits or not prediction.scores else replace(prediction, scores=[]))
+    return replace(record, predictions=kept)
+
+
+def _pairs(one: Record, other: Record) -> Iterator[tuple[Prediction, Prediction]]:
+    return zip(one.predictions, other.predictions, strict=True)
 
 
 def _keys(record: Record) -> Iterator[tuple[str | None, str | None]]:

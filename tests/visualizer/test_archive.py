@@ -5,7 +5,9 @@ from __future__ import annotations
 from itertools import pairwise
 
 import pytest
+from msgspec.structs import replace
 
+from headwater.messages import Prediction
 from tests.visualizer.fake_fleet import FakeDevice
 from tests.visualizer.listed_store import ListedStore
 from visualizer import archive
@@ -87,6 +89,19 @@ def test_an_old_frame_is_found_with_its_journey() -> None:
     assert sighting is not None
     assert journey is not None
     assert (sighting.record, journey.sequence) == (record, 0)
+
+
+def test_scores_that_the_window_left_out_come_from_the_store() -> None:
+    """Details of a frame tell its best scores; with the store away, the rest of it."""
+    store, window = ListedStore(), Window(1)
+    species = Prediction("species", "owl", None, 0.9, [0.0, 0.9, *[0.0] * 100])
+    record = replace(FakeDevice("cam1").record(1), predictions=[species])
+    entry = store.add(record)
+    window.add(entry, record)
+    found = [archive.find(store, window, entry, "cam1-9f3c2a1b-0")[0]]
+    store.away = True
+    found.append(archive.find(store, window, entry, "cam1-9f3c2a1b-0")[0])
+    assert [len(s.record.predictions[0].scores) for s in found if s] == [102, 0]
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from tests.visualizer.fake_fleet import FakeDevice
-from visualizer.window import Window
+import msgspec
+
+from headwater.messages import Prediction
+from tests.visualizer.fake_fleet import FakeDevice, prediction
+from visualizer.palette import COLOURS
+from visualizer.window import MOST_SCORES, Window
 
 
 def filled(frames: int, capacity: int = 10, *names: str) -> Window:
@@ -79,3 +83,20 @@ def test_every_change_is_a_new_version() -> None:
     window.refuse()
     versions.append(window.version)
     assert versions == sorted(set(versions))
+
+
+def test_raw_scores_beyond_a_bound_are_left_to_the_store() -> None:
+    """A record may hold 200 KB of them; the window keeps the labels' first 64, and colours come from all."""
+    window, device = Window(2), FakeDevice("cam1")
+    species = Prediction("species", "owl", None, 0.9, [0.0, 0.9, *[0.0] * 4000])
+    height = Prediction("height", None, 1.8, None, [1.8])
+    predictions = [prediction(0.9), species, height, *[Prediction(f"t{n}", "x", scores=[0.1] * 30) for n in range(5)]]
+    window.add("1-0", msgspec.structs.replace(device.record(1), predictions=predictions))
+    window.add("2-0", device.record(2))
+    long, usual = window.newest(2)
+    kept = long.record.predictions
+    assert sum(len(p.scores) for p in kept) <= MOST_SCORES
+    assert [len(p.scores) for p in kept[:4]] == [2, 0, 0, 30]
+    assert [(p.task, p.label, p.value) for p in kept] == [(p.task, p.label, p.value) for p in predictions]
+    assert (long.whole, usual.whole) == (False, True)
+    assert window.palette.legend()[1] == {"task": "species", "labels": [["owl", COLOURS[1]]]}
