@@ -133,14 +133,19 @@ class Live:
         if not same_origin(websocket.headers) or self._open >= MOST_BROWSERS:
             await websocket.close(code=1008)
             return
-        await websocket.accept()
         self._open += 1
+        try:
+            await websocket.accept()
+            await self._serve(websocket)
+        finally:
+            self._open -= 1
+
+    async def _serve(self, websocket: WebSocket) -> None:
         browser = Browser.of(websocket.query_params, self._source.window.run)
         tasks = [asyncio.create_task(side(websocket, browser)) for side in (self._tell, self._listen)]
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            self._open -= 1
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)

@@ -5,7 +5,11 @@ from __future__ import annotations
 import asyncio
 import threading
 
+import pytest
+from starlette.websockets import WebSocketDisconnect
+
 from tests.visualizer.fake_fleet import FakeDevice
+from visualizer import live
 from visualizer.devices import NoBroker
 from visualizer.live import Bell, Browser, News, same_origin
 from visualizer.reader import Connection
@@ -83,6 +87,58 @@ def test_other_sites_may_not_listen() -> None:
     assert not same_origin({"origin": "http://evil.example", "host": host})
     assert not same_origin({"host": host})
     assert not same_origin({"origin": "null", "host": host})
+
+
+class Socket:
+    """A websocket of a page of this site: says `words` at once, then waits, until it is told to leave."""
+
+    def __init__(self, words: int = 0) -> None:
+        host = "127.0.0.1:8050"
+        self.headers, self.query_params = {"origin": f"http://{host}", "host": host}, {}
+        self.words, self.sent, self.closed = words, 0, None
+        self.may_accept, self.leaves = asyncio.Event(), asyncio.Event()
+
+    async def accept(self) -> None:
+        """Take as long as a slow network."""
+        await self.may_accept.wait()
+
+    async def close(self, code: int) -> None:
+        """Note that it was refused."""
+        self.closed = code
+
+    async def send_text(self, _: str) -> None:
+        """Count."""
+        self.sent += 1
+
+    async def receive_text(self) -> str:
+        """Return the next word; each comes in a turn of its own, as from a network."""
+        await asyncio.sleep(0)
+        if self.words:
+            self.words -= 1
+            return "x"
+        await self.leaves.wait()
+        raise WebSocketDisconnect
+
+
+def test_browsers_count_before_they_are_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Handshakes under way are within the limit too, and one that fails gives its place back."""
+    monkeypatch.setattr(live, "MOST_BROWSERS", 2)
+
+    async def five_at_once() -> tuple[list[int | None], int | None]:
+        serve = live.Live(source()[0], Bell())
+        sockets = [Socket() for _ in range(5)]
+        calls = [asyncio.create_task(serve(one)) for one in sockets]
+        await asyncio.sleep(0)
+        for call in calls[:2]:
+            call.cancel()
+        await asyncio.gather(*calls, return_exceptions=True)
+        late = Socket()
+        late.may_accept.set()
+        late.leaves.set()
+        await serve(late)
+        return [one.closed for one in sockets], late.closed
+
+    assert asyncio.run(asyncio.wait_for(five_at_once(), 5)) == ([None, None, 1008, 1008, 1008], None)
 
 
 def test_a_bell_rung_in_another_thread_wakes_all_who_wait() -> None:
