@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib
 import json as jsonlib
-import re
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -17,7 +16,8 @@ from pathlib import Path
 from headwater import __version__, checks, host
 from headwater.address import Address
 from headwater.checks import EXTRAS, Check
-from headwater.probes import greet_mqtt, ping_redis
+from headwater.logs import without_password
+from headwater.probes import checked_store_address, greet_mqtt, ping_redis
 
 SPOOL = Path("~/.local/state/headwater")
 ENGINES = ("ai_edge_litert.interpreter", "tflite_runtime.interpreter")
@@ -56,6 +56,8 @@ def doctor(
     if broker is not None:
         credentials = {"username": username, "password": password}
         address = Address.parse(broker, **credentials, ca_file=ca_file, certificate=certificate, key=key)
+    if store is not None:
+        checked_store_address(store)
     found = examine(address, store, spool)
     ready = all(check.state != "fault" for check in found)
     if json:
@@ -76,7 +78,7 @@ def examine(broker: Address | None = None, store: str | None = None, spool: Path
     if broker is not None:
         servers.append(checks.check_address("broker", str(broker), lambda: greet_mqtt(broker)))
     if store is not None:
-        servers.append(checks.check_address("store", re.sub(r"//.*@", "//", store), lambda: ping_redis(store)))
+        servers.append(checks.check_address("store", without_password(store), lambda: ping_redis(store)))
     return [
         checks.check_python(sys.version_info[:3]),
         *extras.values(),

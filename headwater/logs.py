@@ -9,8 +9,16 @@ from dataclasses import fields
 from typing import Any, Final, Literal
 
 Level = Literal["debug", "info", "warning", "error"]
-SECRET_WORDS: Final = ("password", "secret", "token")
-PASSWORD_IN_ADDRESS: Final = re.compile(r"(://[^/@:\s]*:)[^/\s]*@")
+SECRET_WORDS: Final = ("password", "passphrase", "secret", "token")
+
+# Where a password may hold "/", the last @ is the end of it: more is masked than need be, never less.
+_USER: Final = re.compile(r"(\A[\w+.-]+://).*@|(\A[\w+.-]+:/?|://)\S*@", re.DOTALL)
+_VALUE: Final = re.compile(
+    r"((?:pw|pwd|pass|passwd|password|passphrase|passcode|token|secret|auth|(?:api|access|secret)[_-]?key"
+    r"|user|username|user[_-]?id|proxy-id|login)\s*=\s*(?:\(\w+\)\s*)?)"
+    r"""("(?:\\.|[^"])*"?|'(?:\\.|[^'])*'?|(?:\\.|&(?![\w.%-]+=)|[^\s&])+)""",
+    re.DOTALL | re.IGNORECASE,
+)
 
 
 def configure_logging(level: Level) -> None:
@@ -33,8 +41,9 @@ def settings_line(settings: Any) -> str:
 
 
 def without_password(value: Any) -> str:
-    """Return `value` as text, the password of every address in it masked: `rtsp://user:***@camera/1`."""
-    return PASSWORD_IN_ADDRESS.sub(r"\1***@", str(value))
+    """Return `value` as text, users and passwords in it masked: `rtsp://***@camera/1?pwd=***`, `user-pw=***`."""
+    shown = _USER.sub(lambda found: f"{found[1] or found[2]}***@", str(value))
+    return _VALUE.sub(r"\1***", shown)
 
 
 def _is_secret(name: str) -> bool:

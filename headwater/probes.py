@@ -6,10 +6,11 @@ import contextlib
 import os
 import socket
 import ssl
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from headwater.address import Address
 from headwater.errors import BrokerError, StoreError
+from headwater.logs import without_password
 
 REDIS_PORT = 6379
 REDIS_SCHEMES = {"redis", "rediss", "valkey", "valkeys"}
@@ -72,11 +73,9 @@ def ping_redis(url: str, timeout_s: float = 2.0) -> None:
     Source: RESP, redis.io/docs/latest/develop/reference/protocol-spec.
 
     Raises:
-        StoreError: nothing answers there, or something else than PONG.
+        StoreError: that is no address of a store, nothing answers there, or something else than PONG.
     """
-    address = urlsplit(url)
-    if address.scheme not in REDIS_SCHEMES:
-        raise StoreError(f"store address {url!r} has scheme {address.scheme!r}; write redis://host or rediss://host")
+    address = checked_store_address(url)
     host, port = address.hostname or "127.0.0.1", address.port or REDIS_PORT
     where = f"{host}:{port}"
     words = [unquote(word) for word in (address.username, address.password) if word]
@@ -92,6 +91,22 @@ def ping_redis(url: str, timeout_s: float = 2.0) -> None:
         raise StoreError(f"no store at {where}: {error}; start one with: headwater store run") from None
     if answer != "+PONG":
         raise StoreError(f"the store at {where} answers {answer!r} to PING, expected '+PONG'")
+
+
+def checked_store_address(url: str) -> SplitResult:
+    """Return the parts of `redis[s]://[user:password@]host[:port]`. Raises: StoreError, without the password."""
+    try:
+        address = urlsplit(url)
+        (address.hostname or "").encode("idna")
+        usable = "://" in url and address.scheme in REDIS_SCHEMES and address.port != 0
+    except ValueError:  # its text may quote the password
+        usable = False
+    if not usable:
+        shown = without_password(url)
+        raise StoreError(
+            f"store: got {shown!r}, expected redis://HOST[:PORT] or rediss://HOST[:PORT]; correct the address"
+        )
+    return address
 
 
 def _family(host: str) -> socket.AddressFamily:

@@ -12,6 +12,7 @@ import pytest
 from headwater import doctor as module
 from headwater import host
 from headwater.checks import Check
+from headwater.cli import main
 from headwater.doctor import doctor, examine, find_engine, read_bundles
 
 
@@ -64,7 +65,20 @@ def test_every_check_is_there_once(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         *("LiteRT", "bundles", "local broker", "local store", "broker", "store"),
         *("GStreamer", "gpsd", "cameras", "processor", "memory", "clock", "spool"),
     ]
-    assert [check.detail for check in checks if check.name == "store"] == ["redis://store.example answers"]
+    assert [check.detail for check in checks if check.name == "store"] == ["redis://***@store.example answers"]
+
+
+@pytest.mark.parametrize("store", ["redis://127.0.0.1:abc", "reddis://:topsecret@127.0.0.1", "redis://:99999@h:99999"])
+def test_an_unusable_store_address_ends_it(store: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """As with the broker's, it is one line and status 2, without the password."""
+    with pytest.raises(SystemExit) as ended:
+        main(["doctor", "--store", store])
+    assert ended.value.code == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("headwater: error: store: got 're")
+    assert err.count("\n") == 1
+    assert "topsecret" not in err
 
 
 def test_an_engine_that_cannot_be_loaded_gives_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:

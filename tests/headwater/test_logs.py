@@ -57,22 +57,46 @@ def test_secrets_are_masked() -> None:
 
 
 @pytest.mark.parametrize(
-    ("address", "shown"),
+    ("text", "shown"),
     [
-        ("rtsp://user:secret@camera/1", "rtsp://user:***@camera/1"),
-        ("rtsp://user:se@cret@camera/1", "rtsp://user:***@camera/1"),
-        ("rtsp://user@camera:554/1", "rtsp://user@camera:554/1"),
-        ("redis://:secret@h", "redis://:***@h"),
-        ("rtspsrc location=rtsp://u:secret@h/1 ! appsink", "rtspsrc location=rtsp://u:***@h/1 ! appsink"),
-        ("redis://[::1]:6379/0", "redis://[::1]:6379/0"),
-        ("http://host:80/a@b", "http://host:80/a@b"),
-        ("folder pictures", "folder pictures"),
-        (7, "7"),
+        ("rtsp://user:secret@camera/1", "rtsp://***@camera/1"),
+        ("rtsp://user:se@cret@camera/1", "rtsp://***@camera/1"),
+        ("rtsp://user:se/cret@camera/1", "rtsp://***@camera/1"),
+        ("rtsp://user:se cret@camera/1", "rtsp://***@camera/1"),
+        ("rtsp://user:se'cret@camera/1", "rtsp://***@camera/1"),
+        ("rtsp://user@camera:554/1", "rtsp://***@camera:554/1"),
+        ("rtsp://camera/1?user=a&pwd=secret", "rtsp://camera/1?user=***&pwd=***"),
+        ("redis://:secret@h", "redis://***@h"),
+        ("redis://:top/secret@h", "redis://***@h"),
+        ("redis://h/0?password=secret&db=1", "redis://h/0?password=***&db=1"),
+        ("redis:/:secret@h", "redis:/***@h"),
+        ("user:secret@h", "user:***@h"),
+        ("srtsrc uri=srt://h:1?passphrase=secret ! x", "srtsrc uri=srt://h:1?passphrase=*** ! x"),
+        ("rtspsrc location=rtsp://u:secret@h/1 ! appsink", "rtspsrc location=rtsp://***@h/1 ! appsink"),
+        ("rtspsrc user-id=secret user-pw=secret ! x", "rtspsrc user-id=*** user-pw=*** ! x"),
+        ('gst:rtspsrc user-pw="top secret" ! x', "gst:rtspsrc user-pw=*** ! x"),
+        (r'rtspsrc user-pw="top \" secret" ! x', "rtspsrc user-pw=*** ! x"),
+        (r"rtspsrc user-pw=top\ secret ! x", "rtspsrc user-pw=*** ! x"),
+        ("rtspsrc user-pw='top secret", "rtspsrc user-pw=***"),
+        ('rtspsrc user-pw=(string)"top secret" ! x', "rtspsrc user-pw=(string)*** ! x"),
+        ('rtspsrc user-pw=top"secret ! x', "rtspsrc user-pw=*** ! x"),
+        ("rtspsrc user-pw=top&secret ! x", "rtspsrc user-pw=*** ! x"),
+        ("souphttpsrc proxy-id=secret proxy-pw = secret ! x", "souphttpsrc proxy-id=*** proxy-pw = *** ! x"),
+        ("x PWD=secret API_KEY=secret", "x PWD=*** API_KEY=***"),
     ],
 )
-def test_passwords_in_addresses_are_masked(address: object, shown: str) -> None:
-    """Only the password goes; what merely looks like one stays."""
-    assert without_password(address) == shown
+def test_users_and_passwords_are_masked(text: str, shown: str) -> None:
+    """Whatever form an address or a pipeline gives them, and whatever they hold."""
+    assert without_password(text) == shown
+    assert "secret" not in shown
+
+
+@pytest.mark.parametrize(
+    "plain", ["redis://[::1]:6379/0", "rtsp://camera/1?profile=2", "http://h:80/a", "folder a@b", "/data/x:y@z", 7]
+)
+def test_what_holds_no_password_is_shown_as_it_is(plain: object) -> None:
+    """Addresses without users, paths and numbers stay as they are."""
+    assert without_password(plain) == str(plain)
 
 
 @pytest.mark.usefixtures("untouched_logging")

@@ -70,8 +70,29 @@ def test_an_address_of_another_kind_is_refused(url: str) -> None:
     """Only mqtt and mqtts, redis and rediss addresses are probed."""
     with pytest.raises(SettingsError, match="expected mqtt://"):
         greet_mqtt(url)
-    with pytest.raises(StoreError, match="write redis://host or rediss://host"):
+    with pytest.raises(StoreError, match=r"expected redis://HOST\[:PORT\] or rediss://"):
         ping_redis(url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "reddis://:topsecret@127.0.0.1",
+        "redis:/:topsecret@127.0.0.1",
+        "redis://:topsecret@127.0.0.1:abc",
+        "redis://:topsecret/x@127.0.0.1",
+        "redis://:topsecret@127.0.0.1:99999",
+        "redis://:topsecret@127.0.0.1:0",
+        "redis://:topsecret@[::1",
+        "redis://:topsecret@a..b",
+        "reddis://127.0.0.1/0?password=topsecret",
+    ],
+)
+def test_an_unusable_store_address_is_one_error_without_its_password(url: str) -> None:
+    """A misspelt scheme, port or host is told with what is expected; the password is not."""
+    with pytest.raises(StoreError, match=r"store: got '.*', expected redis://HOST.*; correct the address") as caught:
+        ping_redis(url)
+    assert "topsecret" not in str(caught.value)
 
 
 def test_nobody_at_a_free_port() -> None:
