@@ -7,8 +7,9 @@ tries after the site went away, and merge what one batch sets on one element, so
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -21,35 +22,39 @@ from visualizer.reader import Connection
 from visualizer.window import Window
 
 PUSH_EVERY_S: Final = 0.25
+LOOK_EVERY_S: Final = 0.05
+"""So often one browser's task looks for news, and takes its words, at most."""
 LARGEST_WORD: Final = 256
 MOST_BROWSERS: Final = 200
 PATH: Final = "/live"
 
 
 class Bell:
-    """Wakes the browsers' tasks from other threads; ringing costs nothing while nobody waits."""
+    """Wakes the browsers' tasks from other threads; ringing costs nothing while nobody listens."""
 
     def __init__(self) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._event: asyncio.Event | None = None
+        self._listeners: set[asyncio.Event] = set()
 
     def ring(self) -> None:
-        """Wake all who wait; from any thread."""
+        """Wake all who listen; from any thread."""
         loop = self._loop
         if loop is not None and not loop.is_closed():
             loop.call_soon_threadsafe(self._ring_here)
 
-    def next_ring(self) -> asyncio.Event:
-        """Return an event that the next ring sets."""
+    @contextmanager
+    def heard_by(self, listener: asyncio.Event) -> Iterator[None]:
+        """Have every ring set the event; other things may set it too."""
         self._loop = asyncio.get_running_loop()
-        if self._event is None:
-            self._event = asyncio.Event()
-        return self._event
+        self._listeners.add(listener)
+        try:
+            yield
+        finally:
+            self._listeners.discard(listener)
 
     def _ring_here(self) -> None:
-        if self._event is not None:
-            self._event.set()
-            self._event = None
+        for listener in self._listeners:
+            listener.set()
 
 
 @dataclass
@@ -84,6 +89,7 @@ class Browser:
     devices_version: int = -1
     header: dict[str, Any] | None = None
     watched: str | None = None
+    wake: asyncio.Event = field(default_factory=asyncio.Event)
 
     @classmethod
     def of(cls, query: Mapping[str, str], run: str) -> Browser:
@@ -151,19 +157,21 @@ class Live:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _tell(self, websocket: WebSocket, browser: Browser) -> None:
-        while True:
-            ring = self._bell.next_ring()
-            news = browser.news(self._source)
-            if news:
-                await websocket.send_text(msgspec.json.encode(news).decode())
-                await asyncio.sleep(PUSH_EVERY_S)
-            await ring.wait()
+        with self._bell.heard_by(browser.wake):
+            while True:
+                browser.wake.clear()
+                news = browser.news(self._source)
+                if news:
+                    await websocket.send_text(msgspec.json.encode(news).decode())
+                await asyncio.sleep(PUSH_EVERY_S if news else LOOK_EVERY_S)
+                await browser.wake.wait()
 
     async def _listen(self, websocket: WebSocket, browser: Browser) -> None:
         try:
             while True:
                 browser.watched = (await websocket.receive_text())[:LARGEST_WORD] or None
-                self._bell.ring()
+                browser.wake.set()
+                await asyncio.sleep(LOOK_EVERY_S)
         except (WebSocketDisconnect, RuntimeError, KeyError):  # gone, or no text
             return
 

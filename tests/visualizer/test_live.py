@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections import Counter
 
 import pytest
 from starlette.websockets import WebSocketDisconnect
@@ -141,14 +142,41 @@ def test_browsers_count_before_they_are_accepted(monkeypatch: pytest.MonkeyPatch
     assert asyncio.run(asyncio.wait_for(five_at_once(), 5)) == ([None, None, 1008, 1008, 1008], None)
 
 
-def test_a_bell_rung_in_another_thread_wakes_all_who_wait() -> None:
-    """Ringing before anybody listens is no error and is not kept."""
+def test_the_words_of_one_browser_cost_the_others_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thousand words wake nobody else, and their own browser's task only so often."""
+    news, _ = source()
+    looks: Counter[Browser] = Counter()
+    monkeypatch.setattr(Browser, "__hash__", object.__hash__)
+    monkeypatch.setattr(Browser, "news", lambda browser, _: looks.update([browser]) or {})
 
-    async def two_sleepers(bell: Bell) -> bool:
+    async def one_talks() -> None:
+        serve, talker, other = live.Live(news, Bell()), Socket(words=1000), Socket()
+        for one in (talker, other):
+            one.may_accept.set()
+        calls = [asyncio.create_task(serve(one)) for one in (talker, other)]
+        await asyncio.sleep(5 * live.LOOK_EVERY_S)
+        for one in (talker, other):
+            one.leaves.set()
+        for call in calls:
+            call.cancel()
+        await asyncio.gather(*calls, return_exceptions=True)
+
+    asyncio.run(asyncio.wait_for(one_talks(), 5))
+    assert sorted(looks.values())[0] == 1
+    assert 2 <= sorted(looks.values())[1] <= 10
+
+
+def test_a_bell_rung_in_another_thread_wakes_all_who_listen() -> None:
+    """Ringing before anybody listens is no error and is not kept; who has gone is not rung for."""
+
+    async def two_sleepers(bell: Bell) -> list[bool]:
         bell.ring()
-        events = [bell.next_ring(), bell.next_ring()]
-        threading.Timer(0.01, bell.ring).start()
-        await asyncio.wait_for(asyncio.gather(*(event.wait() for event in events)), 5)
-        return True
+        gone, *events = [asyncio.Event() for _ in range(3)]
+        with bell.heard_by(gone):
+            pass
+        with bell.heard_by(events[0]), bell.heard_by(events[1]):
+            threading.Timer(0.01, bell.ring).start()
+            await asyncio.wait_for(asyncio.gather(*(event.wait() for event in events)), 5)
+        return [event.is_set() for event in (gone, *events)]
 
-    assert asyncio.run(two_sleepers(Bell()))
+    assert asyncio.run(two_sleepers(Bell())) == [False, True, True]
