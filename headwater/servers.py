@@ -17,6 +17,7 @@ from headwater.probes import free_port, port_is_free, server_url
 START_DEADLINE_S: Final = 15.0
 POLL_S: Final = 0.01
 GREETING_S: Final = 1.0
+HIGHEST_PORT: Final = 65_535
 ATTEMPTS: Final = 5
 """A free port can be taken by another program before the server listens on it."""
 
@@ -64,13 +65,41 @@ class RunningServer:
 def start_server(recipe: Recipe, host: str, port: int, folder: Path | None, deadline_s: float) -> RunningServer:
     """Return a running server that has answered; port 0 takes a free one, no folder a temporary one.
 
-    Raises: the recipe's error, when the port is taken or the server did not come up.
+    Raises: the recipe's error, when host, port or folder cannot be used or the server did not come up.
     """
+    _check_place(recipe, host, port)
     if port and not port_is_free(host, port):
         raise recipe.error(f"port {port} of {host} is taken; give another --port, or the address of that {recipe.part}")
-    scratch = None if folder else Path(tempfile.mkdtemp(prefix=f"headwater-{recipe.part}-"))
-    place = (folder or scratch or Path()).resolve()
-    place.mkdir(parents=True, exist_ok=True)
+    scratch = None
+    try:
+        scratch = None if folder else Path(tempfile.mkdtemp(prefix=f"headwater-{recipe.part}-"))
+        place = (folder or scratch or Path()).resolve()
+        place.mkdir(parents=True, exist_ok=True)
+        return _started(recipe, host, port, place, scratch, deadline_s)
+    except OSError as error:
+        if scratch is not None:
+            shutil.rmtree(scratch, ignore_errors=True)
+        shown = folder or scratch or tempfile.tempdir or "a temporary one"
+        raise recipe.error(
+            f"folder: got {shown}, expected one that can be written ({error.strerror or error}); give another --folder"
+        ) from None
+
+
+def _check_place(recipe: Recipe, host: str, port: int) -> None:
+    """Pass if a server could listen there, on a port that is free. Raises: the recipe's error."""
+    if not 0 <= port <= HIGHEST_PORT:
+        raise recipe.error(f"port: got {port}, expected 1 to {HIGHEST_PORT}, or 0 for a free one; give another --port")
+    try:
+        free_port(host)
+    except (OSError, ValueError) as error:  # ValueError: a name that no network knows
+        raise recipe.error(
+            f"host: got {host!r}, expected an address of this machine ({error}); give another --host"
+        ) from None
+
+
+def _started(
+    recipe: Recipe, host: str, port: int, place: Path, scratch: Path | None, deadline_s: float
+) -> RunningServer:
     for attempt in range(ATTEMPTS):
         number = port or free_port(host)
         server = RunningServer(recipe, host, number, recipe.launch(host, number, place), scratch)

