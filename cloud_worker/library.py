@@ -111,7 +111,11 @@ class Library:
         bundle = self._bundles.get(digest)
         if bundle is None:
             raise UnknownModel(digest, called)
-        model = self._models[digest] = Model(bundle, self._open(bundle))
+        try:
+            model = self._models[digest] = Model(bundle, self._open(bundle))
+        except UnknownModel:
+            del self._bundles[digest]
+            raise
         while len(self._models) > self._keep:
             self._models.popitem(last=False)
         return model

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import secrets
 import time
@@ -12,6 +13,7 @@ from typing import Final
 from cloud_worker.inbox import Inbox, Receiver
 from cloud_worker.keeper import Keeper
 from cloud_worker.library import Library, Runner
+from cloud_worker.refusals import UnknownModel
 from cloud_worker.replies import MqttReplies
 from cloud_worker.settings import WorkerSettings, default_name
 from cloud_worker.store import RedisStore
@@ -95,9 +97,17 @@ def new_session(settings: WorkerSettings, name: str, topics: Topics, callbacks: 
 
 
 def open_bundle(bundle: Bundle, threads: int) -> Runner:
-    """Return what runs the parts of a bundle's model, towards its final outputs."""
-    outputs = bundle.outputs if bundle.exits else None
-    return Engine(bundle.model_path, threads=threads, outputs=outputs)
+    """Return what runs the parts of a bundle's model, towards its final outputs.
+
+    Raises: UnknownModel when the file is another one than when the bundle was found, ModelError when it is unusable.
+    """
+    try:
+        model = bundle.model_path.read_bytes()
+    except OSError as error:
+        raise UnknownModel(bundle.digest, bundle.name) from error
+    if hashlib.sha256(model).hexdigest() != bundle.digest:
+        raise UnknownModel(bundle.digest, bundle.name)
+    return Engine(model, threads=threads, outputs=bundle.outputs if bundle.exits else None)
 
 
 def wait_for_store(store: RedisStore, deadline_s: float) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from typing import Final, Protocol
 
@@ -77,6 +78,8 @@ class RedisStore:
             arguments += [record.sequence % FRAMES_PER_BITMAP, encode_json(record)]
         try:
             return [bool(new) for new in self._seen_and_add(keys, arguments)]
+        except redis.OutOfMemoryError as error:
+            raise self._full() from error
         except redis.RedisError as error:
             raise self._away(error) from error
 
@@ -98,6 +101,15 @@ class RedisStore:
     def close(self) -> None:
         """Close the connection."""
         self._client.close()
+
+    def _full(self) -> StoreError:
+        """Return the error of a store without memory, after taking out what is over `history`: that still works."""
+        for name in ("results", "journeys"):
+            with contextlib.suppress(redis.RedisError):
+                self._client.xtrim(f"{self._prefix}:{name}", maxlen=self._history, approximate=False)
+        return StoreError(
+            f"store {self._url} is full (its maxmemory); lower --history (now {self._history}) or give it more memory"
+        )
 
     def _away(self, error: redis.RedisError) -> StoreError:
         reason = str(error) or type(error).__name__

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 LARGEST: Final = 1e15
 """Keeps infinity out, and numbers that clocks and counters cannot hold."""
+LEAST_SPOOL_BYTES: Final = 65_536
 LARGEST_WINDOW: Final = 32_767
 """Twice that many results may come at once. Source: MQTT 5.0, section 3.1.2.11.3 (Receive Maximum)."""
 LARGEST_EXPIRY_S: Final = 4_294_967_295
@@ -76,6 +77,8 @@ class EdgeSettings:
     """The folder of the disk queue."""
     spool_bytes: int = 268_435_456
     """The most that the disk queue may hold."""
+    max_frame_bytes: int = 4_000_000
+    """Longer messages are dropped as too_large: no more than the --max-frame-bytes of the workers."""
     window: int = 32
     """The most frames sent and not yet confirmed."""
     timeout: float = 10.0
@@ -137,7 +140,7 @@ def build_device(settings: EdgeSettings) -> Device:
     size = size_to_decode(bundle.input.width, bundle.input.height)
     source = open_source(settings.source, rate=settings.rate, loop=settings.loop, at_least=size)
     limits = Limits(
-        settings.frames, settings.window, settings.timeout, settings.expire, 2 * settings.spool_bytes, settings.drain
+        settings.frames, settings.window, settings.timeout, settings.expire, settings.max_frame_bytes, settings.drain
     )
     return Device(
         name,
@@ -153,12 +156,14 @@ def build_device(settings: EdgeSettings) -> Device:
 
 
 def _check(settings: EdgeSettings) -> None:
-    for name in ("rate", "frames", "spool_bytes", "window", "timeout", "expire", "threads"):
+    for name in ("rate", "frames", "max_frame_bytes", "window", "timeout", "expire", "threads"):
         value = getattr(settings, name)
         if value is not None and not 0 < value <= LARGEST:
             raise SettingsError(f"{name.replace('_', '-')}: got {value}, expected a finite number above 0")
     if not 0 <= settings.drain <= LARGEST:
         raise SettingsError(f"drain: got {settings.drain}, expected 0 or more seconds")
+    if not LEAST_SPOOL_BYTES <= settings.spool_bytes <= LARGEST:
+        raise SettingsError(f"spool-bytes: got {settings.spool_bytes}, expected at least {LEAST_SPOOL_BYTES}")
     if settings.window > LARGEST_WINDOW:
         raise SettingsError(f"window: got {settings.window}, expected at most {LARGEST_WINDOW}")
     if settings.expire is not None and settings.expire > LARGEST_EXPIRY_S:
@@ -192,8 +197,9 @@ def _print(summary: dict[str, Any], *, as_json: bool) -> None:
         print(json_text.dumps(summary), flush=True)
         return
     finished = summary["finished"]
+    recovered = f", recovered {summary['recovered']}" if summary["recovered"] else ""
     print(
-        f"captured {summary['captured']}, "
+        f"captured {summary['captured']}{recovered}, "
         f"finished {finished['device']} on the device and {finished['worker']} by workers, "
         f"dropped {sum(summary['dropped'].values())}, in flight {summary['in_flight']}"
     )

@@ -57,6 +57,8 @@ class Confirmations:
         return frame is not None and isinstance(frame.body, Finished)
 
     def _tell(self, key: Key, sent: SentFrame, result: Result, at_ns: int) -> None:
+        if not sent.spooled_ns <= result.sent_ns <= at_ns:
+            return  # no stamp of this device: it would spoil the clock's offset
         trip = RoundTrip(result.sent_ns, result.received_ns, result.replied_ns, at_ns)
         offset = self._offset_of(result.worker, trip, at_ns)
         if offset is None:

@@ -104,9 +104,17 @@ class Device:
         self._since_ns = self._clock.now_ns()
         self.ledger = Ledger(recovered=len(spool))
         delivery = Delivery(limits.timeout_s, max(limits.timeout_s, LONGEST_TIMEOUT_S), random.random)
-        outbox = Outbox(spool, delivery, self.ledger, limits.frame_bytes)
+        outbox = Outbox(spool, delivery, self.ledger)
         self._sender = Sender(
-            name, topics, outbox, self.ledger, self._clock, self, window=limits.window, expire_s=limits.expire_s
+            name,
+            topics,
+            outbox,
+            self.ledger,
+            self._clock,
+            self,
+            window=limits.window,
+            expire_s=limits.expire_s,
+            max_frame_bytes=limits.frame_bytes,
         )
         self._sequence = 0
         self._seen_dropped = 0
@@ -190,8 +198,8 @@ class Device:
     # -- one frame -----------------------------------------------------------------------------------------------------
 
     def _frame(self, capture: Capture, stop: threading.Event) -> None:
-        waited_ns = time.time_ns() - capture.captured_ns
-        watch = Stopwatch({"capture": max(waited_ns, capture.capture_ns)})
+        begun_ns = capture.begun_ns or time.monotonic_ns()
+        watch = Stopwatch({"capture": max(time.monotonic_ns() - begun_ns, capture.capture_ns)})
         now = self._now  # an operator may replace it at any time
         self.ledger.captured()
         self._position = place(self._location, capture.position, time.monotonic())
@@ -236,7 +244,7 @@ class Device:
             device=self._name,
             online=True,
             since_ns=self._since_ns,
-            sent_ns=self._clock.now_ns(),
+            sent_ns=time.time_ns(),
             bundle=self._bundle.name,
             digest=self._bundle.digest,
             split=self._now.head.split,

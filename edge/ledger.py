@@ -17,6 +17,7 @@ KEPT_JOURNEYS: Final = 10_000
 """How many of the last finished frames the percentiles speak of."""
 PERCENTILES: Final = (50, 95, 99)
 RECENT_FRAMES: Final = 50
+RECENT_S: Final = 30.0
 
 Finisher = Literal["device", "worker"]
 
@@ -48,6 +49,7 @@ class Ledger:
         self._resends: Counter[str] = Counter()
         self._journeys: deque[dict[str, int]] = deque(maxlen=KEPT_JOURNEYS)
         self._recent: deque[tuple[float, int]] = deque(maxlen=RECENT_FRAMES)
+        self._captures: deque[float] = deque(maxlen=RECENT_FRAMES)
         self._sent_bytes = self._sent_frames = 0
 
     def captured(self, n: int = 1) -> None:
@@ -55,11 +57,13 @@ class Ledger:
         with self._lock:
             self._first_s = self._first_s or self._now_s()
             self._counts.captured += n
+            self._captures.extend([self._now_s()] * min(n, RECENT_FRAMES))
 
-    def dropped(self, reason: str, n: int = 1) -> None:
-        """Count frames that ended without an answer, by reason."""
+    def dropped(self, reason: str, n: int = 1) -> int:
+        """Count frames that ended without an answer, and return how many there are now for that reason."""
         with self._lock:
             self._counts.dropped[reason] = self._counts.dropped.get(reason, 0) + n
+            return self._counts.dropped[reason]
 
     def finished(self, by: Finisher, *, reported: bool = True) -> None:
         """Count one frame that has its answer."""
@@ -92,13 +96,12 @@ class Ledger:
             return Counts(c.captured, c.recovered, dict(c.finished), c.unreported, dict(c.dropped))
 
     def rates(self, now_s: float) -> tuple[float, float]:
-        """Return (frames/s, bytes/frame) of the last frames sent."""
+        """Return (frames captured a second, bytes of a frame sent) of the last half minute."""
         with self._lock:
-            recent = [entry for entry in self._recent if entry[0] > now_s - 30]
-        if len(recent) < 2:
-            return 0.0, float(recent[0][1]) if recent else 0.0
-        span_s = max(now_s - recent[0][0], 1e-6)
-        return len(recent) / span_s, sum(size for _, size in recent) / len(recent)
+            captures = [at_s for at_s in self._captures if at_s > now_s - RECENT_S]
+            sizes = [size for at_s, size in self._recent if at_s > now_s - RECENT_S]
+        frames_per_s = len(captures) / max(now_s - captures[0], 1e-6) if len(captures) > 1 else 0.0
+        return frames_per_s, sum(sizes) / len(sizes) if sizes else 0.0
 
     def summary(self) -> dict[str, Any]:
         """Return the figures of the whole run, as `--json` prints them."""

@@ -35,9 +35,9 @@ class SentFrame:
 class Outbox:
     """Frames of one device on their way. Used by one thread, without a network."""
 
-    def __init__(self, spool: Spool, delivery: Delivery, ledger: Ledger, frame_limit_bytes: int) -> None:
+    def __init__(self, spool: Spool, delivery: Delivery, ledger: Ledger) -> None:
         self.spool, self.delivery = spool, delivery
-        self._ledger, self._frame_limit_bytes = ledger, frame_limit_bytes
+        self._ledger = ledger
         self._fresh: dict[Key, Frame] = {}
         self._remembered: dict[Key, SentFrame] = {}
         self._forget: list[Key] = []
@@ -101,7 +101,7 @@ class Outbox:
         """Return a frame from the disk, or None when it cannot be read."""
         try:
             message = self.spool.read(key)
-            return None if message is None else decode(Frame, message, self._frame_limit_bytes)
+            return None if message is None else decode(Frame, message, len(message))
         except (SpoolError, WireError) as error:
             log.error(event("spooled frame unreadable", sequence=key.sequence, error=error))
             return None
@@ -125,8 +125,9 @@ class Outbox:
 
     def drop(self, key: Key, reason: str) -> None:
         """Give a frame up and count it under `reason`."""
-        log.warning(event("frame dropped", sequence=key.sequence, reason=reason))
-        self._ledger.dropped(reason)
+        so_far = self._ledger.dropped(reason)
+        if so_far & (so_far - 1) == 0:  # the 1st, 2nd, 4th, 8th …: an outage must not fill the log
+            log.warning(event("frame dropped", sequence=key.sequence, reason=reason, so_far=so_far))
         self.delivery.drop(key)
         self._let_go(key)
 

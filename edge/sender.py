@@ -47,6 +47,11 @@ class _OnTheWire(NamedTuple):
     """Whether nothing else was on the wire: only then its time tells of the link."""
 
 
+def age_s(frame: Frame) -> float:
+    """Return how long ago a frame was captured, by the wall clock; 0 for one from the future."""
+    return max(0.0, (time.time_ns() - frame.captured_ns) / 1e9)
+
+
 class Sender:
     """Puts frames into the outbox, sends them, and forgets each when its result has come back."""
 
@@ -61,11 +66,13 @@ class Sender:
         *,
         window: int,
         expire_s: float | None,
+        max_frame_bytes: int,
         now_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self._topic: Callable[[str], str] = lambda kind: topics.of_device(device, kind)
         self._outbox, self._ledger, self._clock, self._reporter = outbox, ledger, clock, reporter
         self._window, self._expire_s, self._now_s = window, expire_s, now_s
+        self._max_frame_bytes = max_frame_bytes
         self._confirmations = Confirmations(device, outbox, ledger)
         self._events: queue.SimpleQueue[Happening] = queue.SimpleQueue()
         self._hand_over = threading.BoundedSemaphore(HAND_OVER_FRAMES)
@@ -231,15 +238,20 @@ class Sender:
                 self._publish(link, key, frame)
 
     def _is_expired(self, frame: Frame) -> bool:
-        return self._expire_s is not None and time.time_ns() - frame.captured_ns > self._expire_s * 1e9
+        return self._expire_s is not None and age_s(frame) > self._expire_s
 
     def _publish(self, link: Publisher, key: Key, frame: Frame) -> None:
         spooled_ns, sent_ns = frame.sent_ns, self._clock.now_ns()
         stages_ns = {**frame.stages_ns, "spool": max(0, sent_ns - spooled_ns)}
         message = encode(replace(frame, sent_ns=sent_ns, stages_ns=stages_ns))
+        if len(message) > self._max_frame_bytes:
+            limit = {"got_bytes": len(message), "max_frame_bytes": self._max_frame_bytes}
+            log.warning(event("over what workers take; split later, or raise it there and here", **limit))
+            self._outbox.drop(key, "too_large")
+            return
         properties = publish_properties(
             content_type=CONTENT_TYPES["frame"],
-            expiry_s=None if self._expire_s is None else max(1, round(self._expire_s)),
+            expiry_s=None if self._expire_s is None else max(1, round(self._expire_s - age_s(frame))),
             response_topic=self._topic("result"),
             correlation=str(frame.id).encode(),
         )

@@ -195,8 +195,10 @@ class Session:
 
     def ack(self, message: Received) -> None:
         """Tell the broker that `message` is done with; one from an earlier connection is not ours to acknowledge."""
-        if message.qos and message.connection == self._connection and self.is_connected:
-            with self._lock:
+        if not message.qos:
+            return
+        with self._lock:
+            if message.connection == self._connection:
                 for mid in self._acks.done(message.mid):
                     self._client.ack(mid, message.qos)
 
@@ -204,8 +206,8 @@ class Session:
         if code.is_failure:
             self._note(f"the broker refused: {code}; check user name, password and client id")
             return
-        self._connection, self._problem = self._connection + 1, ""
-        self._acks.forget()
+        self._problem = ""
+        self._begin_anew()
         self.limits = Limits(
             getattr(properties, "MaximumPacketSize", PROTOCOL_LIMIT_BYTES),
             getattr(properties, "ReceiveMaximum", PROTOCOL_RECEIVE_MAXIMUM),
@@ -214,6 +216,12 @@ class Session:
         client._max_inflight_messages = min(UNACKNOWLEDGED, self.limits.receive_maximum)
         self._awaited = {client.subscribe(topic, qos)[1] for topic, qos in self._subscriptions}
         self._ready_once_subscribed()
+
+    def _begin_anew(self) -> None:
+        """Forget what came over another connection: it can no longer be acknowledged."""
+        with self._lock:
+            self._connection += 1
+            self._acks.forget()
 
     def _ready_once_subscribed(self) -> None:
         """Count as connected when the broker has taken the subscriptions, so that no answer comes too early."""
@@ -240,6 +248,7 @@ class Session:
         self._ready_once_subscribed()
 
     def _on_disconnect(self, _client: Any, _data: Any, _flags: Any, code: Any, _properties: Any) -> None:
+        self._begin_anew()
         if self._connected.is_set():
             self._connected.clear()
             log.info(event("disconnected", broker=self.address, reason=code))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import logging
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from models.errors import NoCutPoint
+from models.errors import ModelError, NoCutPoint
 from models.manifest import Accuracy, BundleError, Exit, InputSpec, Manifest, read_manifest
 from models.tasks import Prediction, Task, predictions
 
@@ -32,6 +33,8 @@ __all__ = [
     "find_bundles",
     "predictions",
 ]
+
+log = logging.getLogger(__name__)
 
 SHIPPED = Path(__file__).parent / "bundles"
 MODEL_FILE, MANIFEST_FILE = "model.tflite", "bundle.toml"
@@ -84,13 +87,20 @@ class Bundle:
 def find_bundles(folders: Iterable[Path]) -> dict[str, Bundle]:
     """Return by digest the shipped bundles and those in `folders`: bundle folders, folders of them, bare .tflite files.
 
-    Raises: BundleError for the first that cannot be used, or a folder that does not exist.
+    A bare file that is no network for pictures, as a part that was cut out of one, is passed over with a warning.
+
+    Raises: BundleError for the first bundle folder that cannot be used, or a folder that does not exist.
     """
     found: dict[str, Bundle] = {}
-    for folder in (*folders, SHIPPED):
-        for path in _paths_in(Path(folder)):
+    for path in (path for folder in (*folders, SHIPPED) for path in _paths_in(Path(folder))):
+        try:
             bundle = _read_folder(path) if path.is_dir() else _read_bare(path)
-            found.setdefault(bundle.digest, bundle)
+        except ModelError as error:
+            if path.is_dir():
+                raise
+            log.warning("passed over: %s", error)
+            continue
+        found.setdefault(bundle.digest, bundle)
     return found
 
 

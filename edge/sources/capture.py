@@ -22,6 +22,11 @@ LONGEST_NAME = 256
 """Characters of a capture's name that a message carries."""
 
 
+def printable(name: str) -> str:
+    """Return a file's name as it can travel: bytes that are no UTF-8 replaced, the end of a long one."""
+    return name.encode("utf-8", "replace").decode()[-LONGEST_NAME:]
+
+
 class WhenFull(Enum):
     """What happens to pictures that come faster than they are taken."""
 
@@ -45,6 +50,8 @@ class Capture:
     """From the picture itself (EXIF) only."""
     name: str | None = None
     """The file's name, or `clip.mp4#120` for the frame with index 120."""
+    begun_ns: int | None = None
+    """Monotonic clock at `captured_ns`; None: not known."""
     taken_ns: int | None = None
     """Wall clock: when the file says that its picture was taken."""
 

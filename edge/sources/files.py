@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from edge.location.exif import Taken, read_exif
-from edge.sources.capture import LONGEST_NAME, Capture, Pace, WhenFull
+from edge.sources.capture import Capture, Pace, WhenFull, printable
 from edge.sources.video import SUFFIXES as VIDEO_SUFFIXES
 from edge.sources.video import clip_captures, open_clip
 from headwater.errors import SourceError
@@ -47,8 +47,8 @@ def read_picture(path: Path, at_least: tuple[int, int] | None) -> Capture:
     except ModelError as error:
         raise SourceError(f"picture {path}: {error}") from None
     taken = read_exif(exif) if exif else Taken()
-    name = path.name.encode("utf-8", "replace").decode()[-LONGEST_NAME:]
-    return Capture(picture, captured_ns, time.monotonic_ns() - begin_ns, taken.position, name, taken.taken_ns)
+    took_ns = time.monotonic_ns() - begin_ns
+    return Capture(picture, captured_ns, took_ns, taken.position, printable(path.name), begin_ns, taken.taken_ns)
 
 
 class Files:
@@ -61,7 +61,7 @@ class Files:
         self._warned: set[str] = set()
         self.skipped = 0
         names = self._names()
-        self.description = self._described(names)
+        self.description = printable(self._described(names))
 
     def captures(self, stop: threading.Event) -> Iterator[Capture]:
         """Yield every picture and every frame picked, in natural order; with `loop` again and again.

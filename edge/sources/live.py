@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -12,6 +11,7 @@ from typing import Protocol
 from edge.backoff import backoff_s
 from edge.sources.capture import Capture, Pixels, Thinner, WhenFull
 from headwater.errors import SourceError
+from headwater.logs import without_password
 
 log = logging.getLogger(__name__)
 
@@ -97,7 +97,7 @@ class Live:
             if self._failures:
                 log.info("stream back source=%r", self.description)
             self._failures, given = 0, True
-            yield Capture(picture, captured_ns, time.monotonic_ns() - begin_ns)
+            yield Capture(picture, captured_ns, time.monotonic_ns() - begin_ns, begun_ns=begin_ns)
 
     def _outage(self, reason: str) -> None:
         self._close_stream()
@@ -111,9 +111,6 @@ class Live:
             self._stream = None
 
 
-_SECRETS = re.compile(r"(?<=://)[^/\s'\"]*@|(?<=[?&\s])((?:user-)?(?:pw|pass|passwd|password|token)=)[^\s&'\"]+", re.I)
-
-
 def without_secrets(text: str) -> str:
     """Return an address or pipeline with its user names and passwords masked."""
-    return _SECRETS.sub(lambda found: (found[1] or "") + "***" + ("" if found[1] else "@"), text)
+    return without_password(text)

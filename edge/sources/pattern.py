@@ -81,7 +81,9 @@ class Pattern:
         while not stop.wait(pace.wait_s(time.monotonic(), self._rate)):
             captured_ns, begin_ns = time.time_ns(), time.monotonic_ns()
             picture = pattern(index, self._width, self._height)
-            yield Capture(picture, captured_ns, time.monotonic_ns() - begin_ns, name=f"pattern#{index}")
+            yield Capture(
+                picture, captured_ns, time.monotonic_ns() - begin_ns, name=f"pattern#{index}", begun_ns=begin_ns
+            )
             index += 1
 
     def close(self) -> None:

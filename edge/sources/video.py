@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edge.sources.capture import LONGEST_NAME, MAX_FRAME_PIXELS, Capture, Pace
+from edge.sources.capture import MAX_FRAME_PIXELS, Capture, Pace, printable
 from edge.sources.opencv import opencv, retrieved
 from headwater.errors import SourceError
 
@@ -64,8 +64,8 @@ def clip_captures(path: Path, rate: float | None, pace: Pace, stop: threading.Ev
             picture = retrieved(capture) if grabbed == index + 1 else None
             if picture is None:
                 break
-            name = f"{path.name}#{index}"[-LONGEST_NAME:]
-            yield Capture(picture, captured_ns, time.monotonic_ns() - begin_ns, name=name)
+            name = printable(f"{path.name}#{index}")
+            yield Capture(picture, captured_ns, time.monotonic_ns() - begin_ns, name=name, begun_ns=begin_ns)
             picked += 1
         if not picked and not stop.is_set():
             raise _undecodable(path)

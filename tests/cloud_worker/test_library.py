@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from cloud_worker.library import Library
+from cloud_worker.process import open_bundle
 from cloud_worker.refusals import UnknownModel
 from models.bundle import Bundle
 from models.errors import ModelError
@@ -55,6 +56,23 @@ def test_the_least_recently_used_model_is_forgotten(tmp_path: Path) -> None:
     for number in (0, 1, 0, 2, 0, 1):
         library.model(digests[number], "")
     assert opener.opened == ["m0", "m1", "m2", "m1"]
+
+
+def test_a_file_that_was_replaced_is_never_run_as_the_old_one(tmp_path: Path) -> None:
+    """Its digest is held against the bytes that are run; the frame is refused, the new model found by its own."""
+    path, time = tmp_path / "m.tflite", Time()
+    path.write_bytes(tflite_files.residual())
+    old = Bundle.load(path).digest
+    library = Library([tmp_path], lambda bundle: open_bundle(bundle, 1), now_s=time.now_s)
+    path.write_bytes(tflite_files.half_weights())
+    for _ in range(2):
+        with pytest.raises(UnknownModel):
+            library.model(old, "m")
+    time.s = 100.0
+    assert library.model(Bundle.load(path).digest, "m").bundle.name == "m"
+    path.unlink()
+    with pytest.raises(UnknownModel):
+        Library([], lambda bundle: open_bundle(bundle, 1)).model(old, "m")
 
 
 def test_a_bundle_that_is_added_later_is_found(tmp_path: Path) -> None:

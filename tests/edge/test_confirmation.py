@@ -27,7 +27,7 @@ class Desk:
     def __init__(self, path: Path) -> None:
         self.spool = Spool(path, 10**8)
         self.ledger = Ledger(recovered=len(self.spool))
-        self.outbox = Outbox(self.spool, Delivery(10, 60, lambda: 0), self.ledger, 10**9)
+        self.outbox = Outbox(self.spool, Delivery(10, 60, lambda: 0), self.ledger)
         self.confirmations = Confirmations(DEVICE, self.outbox, self.ledger)
 
     def send(self, number: int = 1, *, finished: bool = False, spooled_ns: int = NOW_NS) -> None:
@@ -187,3 +187,12 @@ def test_journeys_and_workers_are_remembered_within_bounds(desk: Desk) -> None:
     assert len(told.entries) == JOURNEYS_IN_A_MESSAGE
     assert len(desk.confirmations._offsets) == KNOWN_WORKERS
     assert desk.ended == (0, number, {})
+
+
+@pytest.mark.parametrize("sent_ns", [-(2**62), NOW_NS - 1, NOW_NS + 10 * MS, 2**62])
+def test_stamps_that_this_device_never_gave_end_the_frame_and_tell_nothing(desk: Desk, sent_ns: int) -> None:
+    """A result whose sending lies before the spool or in the future spoils neither clock nor journeys."""
+    desk.send()
+    desk.answer(result(0, sent_ns=sent_ns), NOW_NS + 5 * MS)
+    assert desk.ended == (0, 1, {})
+    assert desk.confirmations.journeys() is None

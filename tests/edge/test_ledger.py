@@ -53,17 +53,32 @@ def test_threads_may_write_at_once() -> None:
 
 
 def test_rates_are_those_of_the_last_frames() -> None:
-    """Frames a second and bytes a frame over the last half minute; without frames 0."""
-    ledger = Ledger()
+    """Frames captured a second and bytes of a frame sent over the last half minute; without frames 0."""
+    now = [100.0]
+    ledger = Ledger(now_s=lambda: now[0])
     assert ledger.rates(0) == (0.0, 0.0)
+    ledger.captured()
     ledger.sent(500, 100.0)
     assert ledger.rates(100.0) == (0.0, 500.0)
     for n in range(1, RECENT_FRAMES * 2):
-        ledger.sent(1000, 100.0 + n / 5)
+        now[0] = 100.0 + n / 5
+        ledger.captured()
+        ledger.sent(1000, now[0])
     frames_per_s, bytes_per_frame = ledger.rates(100.0 + (RECENT_FRAMES * 2 - 1) / 5)
     assert frames_per_s == pytest.approx(5, rel=0.05)
     assert bytes_per_frame == 1000
     assert ledger.rates(1000.0) == (0.0, 0.0)
+
+
+def test_frames_that_are_not_sent_count_as_captured_all_the_same() -> None:
+    """A device that reports only what it looks for does not stand still."""
+    now = [100.0]
+    ledger = Ledger(now_s=lambda: now[0])
+    for n in range(20):
+        now[0] = 100.0 + n / 4
+        ledger.captured()
+        ledger.finished("device", reported=False)
+    assert ledger.rates(now[0]) == (pytest.approx(4, rel=0.1), 0.0)
 
 
 def test_the_summary_has_what_the_contract_names() -> None:

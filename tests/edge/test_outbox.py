@@ -25,7 +25,7 @@ class Box:
         self.spool = Spool(path, limit_bytes)
         self.ledger = Ledger(recovered=len(self.spool))
         self.delivery = Delivery(10, 60, lambda: 0)
-        self.outbox = Outbox(self.spool, self.delivery, self.ledger, 10**9)
+        self.outbox = Outbox(self.spool, self.delivery, self.ledger)
 
     def capture(self, *sequences: int, size: int = 1000) -> None:
         """Count frames as captured and commit them."""

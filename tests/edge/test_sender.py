@@ -43,15 +43,23 @@ GO_ON = threading.Event()
 class Bench:
     """A sender with all that belongs to it, a clock set by hand, and counts of its own to compare."""
 
-    def __init__(self, path: Path, *, limit_bytes: int = 10**7, window: int = 8, expire_s: float | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        limit_bytes: int = 10**7,
+        window: int = 8,
+        expire_s: float | None = None,
+        max_frame_bytes: int = 10**9,
+    ) -> None:
         self.clock, self.link, self.reporter = Clock(), FakeLink(), FakeReporter()
         self.spool = Spool(path, limit_bytes)
         self.ledger = Ledger(recovered=len(self.spool))
         self.delivery = Delivery(TIMEOUT_S, LONGEST_S, lambda: 0.0)
-        self.outbox = Outbox(self.spool, self.delivery, self.ledger, 10**9)
+        self.outbox = Outbox(self.spool, self.delivery, self.ledger)
         self.sender = Sender(
             DEVICE, TOPICS, self.outbox, self.ledger, self.clock, self.reporter,  # type: ignore[arg-type]
-            window=window, expire_s=expire_s, now_s=self.clock,
+            window=window, expire_s=expire_s, max_frame_bytes=max_frame_bytes, now_s=self.clock,
         )  # fmt: skip
         self.callbacks = self.sender.callbacks()
         self.captured = 0
@@ -272,6 +280,16 @@ def test_frames_over_the_brokers_limit_are_dropped_and_the_others_go(bench: Benc
     assert bench.spool.keys() == [key(1)]
 
 
+def test_frames_over_what_workers_take_are_dropped_and_the_others_go(make: Callable[..., Bench]) -> None:
+    """A broker would take them and drop them before the worker, without a word, time and again."""
+    bench = make(max_frame_bytes=2000)
+    bench.connect()
+    bench.capture(frame(0, 5000), frame(1, 100))
+    assert bench.dropped == {"too_large": 1}
+    assert bench.sent == [1]
+    assert bench.spool.keys() == [key(1)]
+
+
 def test_status_and_journeys_over_the_brokers_limit_end_nothing(bench: Bench) -> None:
     """A broker that takes only tiny messages gets no status; the sender goes on."""
     bench.capture(frame(0))
@@ -298,6 +316,10 @@ def test_frames_past_their_time_are_dropped_and_the_fresh_ones_go(make: Callable
     properties = bench.link.properties[-1]
     assert properties is not None
     assert read(properties.pack())["MessageExpiryInterval"] == 30
+    bench.capture(msgspec.structs.replace(frame(2), captured_ns=time.time_ns() - 20 * 10**9))
+    properties = bench.link.properties[-1]
+    assert properties is not None
+    assert 9 <= int(str(read(properties.pack())["MessageExpiryInterval"])) <= 10  # what is left of its life
 
 
 def test_a_frame_that_every_worker_would_refuse_is_not_offered(bench: Bench) -> None:

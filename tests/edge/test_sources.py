@@ -120,6 +120,17 @@ def test_a_large_jpeg_is_read_no_larger_than_needed(tmp_path: Path) -> None:
     assert capture.picture.shape == (300, 400, 3)
 
 
+def test_names_that_are_no_utf8_can_travel(tmp_path: Path) -> None:
+    """A folder and a picture named in Latin-1 are described and named with a replacement."""
+    folder = tmp_path / os.fsdecode(b"stra\xdfe")
+    folder.mkdir()
+    write(folder / os.fsdecode(b"stra\xdfe.png"))
+    source = open_source(str(folder), rate=None, loop=False, at_least=None)
+    (capture,) = list(source.captures(threading.Event()))
+    assert capture.name is not None
+    assert (capture.name + source.description).encode()
+
+
 def test_a_huge_picture_is_refused(tmp_path: Path) -> None:
     """A picture that would fill the memory is an error that says so."""
     write(tmp_path / "huge.png", size=(5000, 4000))

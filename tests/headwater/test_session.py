@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from paho.mqtt.client import MQTTMessage
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.reasoncodes import ReasonCode
 
@@ -30,6 +31,59 @@ def test_a_message_over_the_broker_s_limit_is_refused_before_it_is_sent() -> Non
     with pytest.raises(TooLarge) as caught:
         session.publish("t", bytes(2001 - PACKET_OVERHEAD_BYTES))
     assert (caught.value.got_bytes, caught.value.limit_bytes) == (977, 976)
+
+
+class Line:
+    """Stands for paho: takes subscriptions and acknowledgements."""
+
+    def __init__(self) -> None:
+        self.acknowledged: list[int] = []
+        self._mid = 0
+
+    def subscribe(self, _topic: str, _qos: int) -> tuple[int, int]:
+        self._mid += 1
+        return 0, self._mid
+
+    def ack(self, mid: int, _qos: int) -> None:
+        self.acknowledged.append(mid)
+
+
+def test_what_comes_between_the_subscriptions_is_acknowledged() -> None:
+    """A broker sends as soon as it has one of them; what is not acknowledged would hold back all that follows."""
+    came: list[Received] = []
+    callbacks = Callbacks(on_message=came.append)
+    session, line = Session(ADDRESS, "test", callbacks, subscriptions=[("a", 1), ("b", 1)]), Line()
+    session._client = line  # type: ignore[assignment]
+    success = ReasonCode(PacketTypes.CONNACK, "Success")
+    session._on_connect(line, None, None, success, None)
+    for mid in (1, 2):
+        message = MQTTMessage(mid, b"a")
+        message.qos = 1
+        session._on_message(line, None, message)
+    session.ack(came[0])
+    assert not session.is_connected
+    for mid in (1, 2):
+        session._on_subscribe(line, None, mid, [ReasonCode(PacketTypes.SUBACK, "Granted QoS 1")], None)
+    assert session.is_connected
+    session.ack(came[1])
+    assert line.acknowledged == [1, 2]
+
+
+def test_what_came_over_a_lost_connection_is_not_acknowledged() -> None:
+    """Neither while there is none nor over the next one, where its number belongs to another message."""
+    came: list[Received] = []
+    session, line = Session(ADDRESS, "test", Callbacks(on_message=came.append)), Line()
+    session._client = line  # type: ignore[assignment]
+    success = ReasonCode(PacketTypes.CONNACK, "Success")
+    session._on_connect(line, None, None, success, None)
+    message = MQTTMessage(7, b"a")
+    message.qos = 1
+    session._on_message(line, None, message)
+    session._on_disconnect(line, None, None, success, None)
+    session.ack(came[0])
+    session._on_connect(line, None, None, success, None)
+    session.ack(came[0])
+    assert line.acknowledged == []
 
 
 def test_before_the_broker_spoke_the_protocol_s_limits_hold() -> None:

@@ -13,10 +13,12 @@ from pathlib import Path
 import pytest
 import redis
 
+from cloud_worker.embedded_store import start_store
+from cloud_worker.store import RedisStore
 from headwater import messages
 from headwater.children import Child, start
 from headwater.errors import StoreError
-from headwater.messages import Dead, Frame, Journey, Journeys, Prediction, Record, Result, encode
+from headwater.messages import VERSION, Dead, Frame, Journey, Journeys, Prediction, Record, Result, encode
 from headwater.probes import free_port
 from headwater.properties import publish_properties
 from headwater.session import Address, Callbacks, Received, Session
@@ -377,3 +379,34 @@ def test_without_a_broker_a_worker_says_so(valkey: StoreUnderTest, tmp_path: Pat
     assert worker.wait(30) == 2
     assert url in worker.last_words()
     assert "Traceback" not in (tmp_path / "w.log").read_text()
+
+
+def test_a_full_store_is_named_and_a_smaller_history_frees_it(tmp_path: Path) -> None:
+    """At its maxmemory it says so, keeps what it has, and takes new records when fewer are to be kept."""
+    with start_store(folder=tmp_path, append_only=False, max_memory_bytes=4_000_000) as running:
+        store = RedisStore(running.url, "demo")
+        with pytest.raises(StoreError, match=r"is full \(its maxmemory\); lower --history"):
+            fill(store)
+        sequence = len(stored_records(redis.Redis.from_url(running.url)))
+        smaller = RedisStore(running.url, "demo", history=20)
+        with pytest.raises(StoreError, match="full"):
+            smaller.add([bulky_record(sequence)])
+        assert smaller.add([bulky_record(sequence)]) == [True]
+        store.close()
+        smaller.close()
+
+
+def fill(store: RedisStore) -> None:
+    """Add records until the store refuses."""
+    for sequence in range(1000):
+        store.add([bulky_record(sequence)])
+
+
+def bulky_record(sequence: int) -> Record:
+    """Return a record with the scores of a thousand classes."""
+    found = [Prediction("kind", "cat", None, 0.5, [0.123456789] * 1000)]
+    return Record(
+        version=VERSION, fleet="demo", device="cam1", boot="00000000", sequence=sequence, captured_ns=1, stored_ns=1,
+        bundle="x", digest="0" * 64, split="device", codec="none", payload_bytes=1, finished_by="worker", worker="w",
+        predictions=found, stages_ns={},
+    )  # fmt: skip

@@ -11,7 +11,9 @@ import pytest
 
 from models import bundle as bundle_module
 from models.bundle import Bundle, BundleError, find_bundles
+from models.graph import Graph
 from models.manifest import MAX_MANIFEST_BYTES, parse_manifest
+from tests.models import tflite_files as files
 
 MODEL = b"stands for a model file"
 DIGEST = hashlib.sha256(MODEL).hexdigest()
@@ -200,6 +202,19 @@ def test_bundles_are_found_by_digest(tmp_path: Path) -> None:
         assert find_bundles([place])[DIGEST].name == "street"
     with pytest.raises(BundleError, match="is no folder"):
         find_bundles([tmp_path / "gone"])
+
+
+def test_bare_files_that_are_no_networks_for_pictures_are_passed_over(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A part that was cut out beside its model, or a broken download, does not hide the model; each is named."""
+    good = files.residual()
+    (tmp_path / "model.tflite").write_bytes(good)
+    (tmp_path / "tail.tflite").write_bytes(Graph.read(good).extract(["add"], None))
+    (tmp_path / "broken.tflite").write_bytes(good[:100])
+    assert [bundle.name for bundle in find_bundles([tmp_path]).values() if bundle.name != "litter"] == ["model"]
+    assert "tail.tflite" in caplog.text
+    assert "broken.tflite" in caplog.text
 
 
 def test_loading_needs_neither_litert_nor_tensorflow(tmp_path: Path) -> None:
