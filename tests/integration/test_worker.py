@@ -387,7 +387,7 @@ def test_a_full_store_is_named_and_a_smaller_history_frees_it(tmp_path: Path) ->
         store = RedisStore(running.url, "demo")
         with pytest.raises(StoreError, match=r"is full \(its maxmemory\); lower --history"):
             fill(store)
-        sequence = len(stored_records(redis.Redis.from_url(running.url)))
+        sequence = len(stored_records(running.url))
         smaller = RedisStore(running.url, "demo", history=20)
         with pytest.raises(StoreError, match="full"):
             smaller.add([bulky_record(sequence)])
