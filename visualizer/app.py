@@ -14,7 +14,7 @@ from visualizer import callbacks, live
 from visualizer.devices import Devices
 from visualizer.pages import shell
 from visualizer.reader import Follower, Store
-from visualizer.security import SecurityHeaders, content_policy
+from visualizer.security import KnownHosts, SecurityHeaders, content_policy
 from visualizer.window import CAPACITY, Window
 
 HERE: Final = Path(__file__).parent
@@ -43,9 +43,19 @@ class Site:
 
 
 def create_app(
-    store: Store, devices: Devices, *, fleet: str = "demo", window_frames: int = CAPACITY, tiles: str = OSM_TILES
+    store: Store,
+    devices: Devices,
+    *,
+    fleet: str = "demo",
+    window_frames: int = CAPACITY,
+    tiles: str = OSM_TILES,
+    known_hosts: bool = True,
+    public_name: str = "",
 ) -> Site:
-    """Return the site of one fleet; `tiles` is a tile address, or nothing for a site that never asks for tiles."""
+    """Return the site of one fleet; `tiles` is a tile address, or nothing for a site that never asks for tiles.
+
+    With `known_hosts` it answers only under a loopback name and under `public_name`.
+    """
     window, bell = Window(window_frames), live.Bell()
     follower = Follower(store, window)
     follower.on_change = devices.on_change = bell.ring
@@ -54,7 +64,9 @@ def create_app(
     callbacks.register(app, callbacks.Source(store, window, devices, fleet, time.time_ns))
     news = live.News(window, devices, lambda: follower.connection)
     server.add_api_websocket_route(live.PATH, live.Live(news, bell).__call__)
-    asgi = SecurityHeaders(_OnePage(server), content_policy(app.csp_hashes(), tiles))
+    pages: Any = _OnePage(server)
+    answering = KnownHosts(pages, public_name) if known_hosts else pages
+    asgi = SecurityHeaders(answering, content_policy(app.csp_hashes(), tiles))
     return Site(asgi, app, window, follower, devices)
 
 

@@ -14,6 +14,7 @@ def visualizer(
     fleet: str = "demo",
     host: str = "127.0.0.1",
     port: int = 8050,
+    public_name: str | None = None,
     window_frames: int = 5000,
     tiles: str = "https://tile.openstreetmap.org/{z}/{x}/{y}.png",
     log_level: Literal["debug", "info", "warning", "error"] = "info",
@@ -34,6 +35,8 @@ def visualizer(
         fleet: the fleet to show
         host: the address to listen on; the site asks nobody for a password, so the default is this machine only
         port: the port to listen on; 0 takes a free one
+        public_name: the host name under which a proxy offers the site, such as site.example; without it a site that
+            listens on this machine only answers to 127.0.0.1, localhost and [::1] alone
         window_frames: how many of the newest frames every browser holds
         tiles: the address of street tiles, asked for by the browser; none for a map that asks nobody
         log_level: what is written to stderr
@@ -42,4 +45,5 @@ def visualizer(
     from visualizer.server import SiteSettings, run
 
     configure_logging(log_level)
-    run(SiteSettings(store, broker, username, password, fleet, host, port, window_frames, tiles))
+    settings = SiteSettings(store, broker, username, password, fleet, host, port, window_frames, tiles, public_name)
+    run(settings)

@@ -1,8 +1,10 @@
-"""Headers that tell browsers what this site may do: nothing from elsewhere but the tiles of its map."""
+"""What the site lets browsers do: ask nobody else but for the tiles of its map, and reach it under its names only."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from ipaddress import ip_address
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -15,6 +17,9 @@ ALWAYS: Final = {
     "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
     "Cross-Origin-Opener-Policy": "same-origin",
 }
+
+_HOST = re.compile(r"^(?:\[([0-9a-f:.]+)\]|([^\s:\[\]]+))(?::[0-9]{1,5})?\Z")
+_NAME = re.compile(r"^[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?\Z")
 
 
 def tile_origin(tiles: str) -> str:
@@ -61,3 +66,57 @@ class SecurityHeaders:
             await send(message)
 
         await self._app(scope, receive, send_with_headers if scope["type"] == "http" else send)
+
+
+def checked_public_name(name: str) -> str:
+    """Return the name in small letters, as it stands in addresses. Raises: SettingsError."""
+    if not _NAME.match(name):
+        raise SettingsError(f"public-name: got {name!r}, expected a host name such as site.example, without a port")
+    return name.lower()
+
+
+def is_loopback(address: str) -> bool:
+    """Tell whether nobody but this machine reaches that address."""
+    try:
+        return ip_address(address.partition("%")[0]).is_loopback
+    except ValueError:
+        return address == "localhost"
+
+
+class KnownHosts:
+    """ASGI middleware that answers only to loopback names and to one public name, whatever the port.
+
+    A page from elsewhere can point its own name at 127.0.0.1 and would then be of the site's origin (DNS rebinding);
+    the name in the Host header gives it away.
+    """
+
+    def __init__(self, app: Any, public_name: str = "") -> None:
+        self._app, self._public_name = app, public_name
+
+    def knows(self, host: str) -> bool:
+        """Tell whether the value of a Host header names this site."""
+        found = _HOST.match(host.lower())
+        name = (found[1] or found[2]) if found else ""
+        return bool(name) and (is_loopback(name) or name == self._public_name)
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Pass the request on, or refuse it with one line."""
+        hosts = [value.decode("latin-1") for name, value in scope.get("headers", ()) if name == b"host"]
+        if scope["type"] not in ("http", "websocket") or (len(hosts) == 1 and self.knows(hosts[0])):
+            await self._app(scope, receive, send)
+        elif scope["type"] == "http":
+            await self._refuse(send, "http.response", hosts)
+        elif "websocket.http.response" in (scope.get("extensions") or {}):
+            await self._refuse(send, "websocket.http.response", hosts)
+        else:
+            await send({"type": "websocket.close", "code": 1008})
+
+    async def _refuse(self, send: Any, kind: str, hosts: Sequence[str]) -> None:
+        name = f" and {self._public_name}" if self._public_name else ""
+        body = (
+            f"host: got {', '.join(hosts)[:100]!r}, expected 127.0.0.1, localhost or [::1]{name}; "
+            "behind a proxy start the site with --public-name NAME\n"
+        ).encode()
+        headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", str(len(body)).encode())]
+        await send({"type": f"{kind}.start", "status": 400, "headers": headers})
+        await send({"type": f"{kind}.body", "body": body})

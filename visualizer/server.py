@@ -18,6 +18,7 @@ from visualizer.app import create_app
 from visualizer.devices import Devices, NoBroker, StatusReader
 from visualizer.live import LARGEST_WORD
 from visualizer.reader import RedisStore
+from visualizer.security import checked_public_name, is_loopback
 
 LARGEST_WINDOW: Final = 100_000
 
@@ -35,6 +36,7 @@ class SiteSettings:
     port: int
     window_frames: int
     tiles: str
+    public_name: str | None = None
 
 
 def run(settings: SiteSettings) -> None:
@@ -42,6 +44,7 @@ def run(settings: SiteSettings) -> None:
     checked_name("fleet", settings.fleet)
     if not 1 <= settings.window_frames <= LARGEST_WINDOW:
         raise SettingsError(f"window-frames: got {settings.window_frames}, expected 1 to {LARGEST_WINDOW}")
+    public_name = checked_public_name(settings.public_name) if settings.public_name else ""
     with bind(settings.host, settings.port) as sock:
         site = create_app(
             RedisStore(settings.store, settings.fleet),
@@ -49,6 +52,8 @@ def run(settings: SiteSettings) -> None:
             fleet=settings.fleet,
             window_frames=settings.window_frames,
             tiles="" if settings.tiles == "none" else settings.tiles,
+            known_hosts=bool(public_name) or is_loopback(sock.getsockname()[0]),
+            public_name=public_name,
         )
         site.start()
         try:

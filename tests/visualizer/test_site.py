@@ -104,6 +104,27 @@ def test_other_origins_are_refused(valkey: StoreUnderTest) -> None:
         asyncio.run(listen(address))
 
 
+def test_strange_names_are_refused(valkey: StoreUnderTest) -> None:
+    """A name pointed at this machine gets one clear line, over HTTP and over a websocket whose origin fits."""
+
+    async def listen(evil: str, port: int) -> int:
+        with pytest.raises(websockets.InvalidStatus) as refused:
+            async with websockets.connect(f"ws://{evil}/live", origin=f"http://{evil}", host="127.0.0.1", port=port):
+                pass
+        return refused.value.response.status_code
+
+    with site(valkey.url) as (address, _):
+        port = int(address.rpartition(":")[2])
+        evil = f"evil.example:{port}"
+        with pytest.raises(urllib.error.HTTPError, match="400") as refused:
+            urllib.request.urlopen(urllib.request.Request(f"{address}/_dash-layout", headers={"Host": evil}))
+        (line,) = refused.value.read().decode().splitlines()
+        assert line.startswith(f"host: got '{evil}', expected 127.0.0.1, localhost or [::1]; ")
+        assert asyncio.run(listen(evil, port)) == 400
+        with urllib.request.urlopen(f"http://localhost:{port}/health") as answer:
+            assert answer.status == 200
+
+
 def test_a_port_in_use_is_one_clear_line() -> None:
     """Exit status 2, the port named, no traceback."""
     with socket.socket() as other:
