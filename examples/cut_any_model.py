@@ -35,7 +35,8 @@ def main(model: Path, split: str | None) -> None:
 
 if __name__ == "__main__":
     if len(sys.argv) not in (2, 3):
-        raise SystemExit(__doc__)
+        print(__doc__, file=sys.stderr)
+        sys.exit(2)
     try:
         main(Path(sys.argv[1]), sys.argv[2] if len(sys.argv) == 3 else None)
     except ModelError as error:

@@ -93,7 +93,9 @@ Settings come from flags, from HEADWATER_… variables, or from tables named lik
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; a wrong call or an error of ours is one line on stderr and exit status 2."""
     try:
-        sys.exit(run(list(sys.argv[1:] if arguments is None else arguments)))
+        status = run(list(sys.argv[1:] if arguments is None else arguments))
+        sys.stdout.flush()
+        sys.exit(status)
     except CycloptsError as error:
         _fail(str(error))
     except ImportError as error:
@@ -103,8 +105,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except KeyboardInterrupt:
         sys.exit(130)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _forget_output()
         sys.exit(141)
+    except OSError as error:
+        _forget_output()
+        _fail(f"{error}; check the path, its rights and the free disk space")
+
+
+def _forget_output() -> None:
+    """Send what is still buffered nowhere: Python would fail at it once more at the end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def run(arguments: list[str]) -> int:

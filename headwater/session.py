@@ -116,7 +116,7 @@ class Session:
         client.on_connect_fail, client.on_subscribe = self._on_connect_fail, self._on_subscribe
         client.on_message, client.on_publish = self._on_message, self._on_publish
         client.on_socket_open = _send_at_once
-        client.enable_logger(logging.getLogger(f"{__name__}.paho"))
+        client.enable_logger(_paho_log())
         if will is not None:
             client.will_set(will.topic, will.payload, qos=1, retain=True)
         if self.address.username:
@@ -277,6 +277,13 @@ class Session:
         if code.is_failure:
             log.warning(event("message refused", broker=self.address, mid=mid, reason=code))
         self._callbacks.on_published(mid)
+
+
+def _paho_log() -> logging.Logger:
+    """Return paho's log without what it says of every lost connection: we say that once, with the reason."""
+    paho = logging.getLogger(f"{__name__}.paho")
+    paho.filters[:] = [lambda record: record.levelno < logging.INFO or "Caught exception" in record.getMessage()]
+    return paho
 
 
 def _send_at_once(_client: Any, _data: Any, sock: Any) -> None:

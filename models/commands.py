@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
+from cyclopts.validators import Number
 
 if TYPE_CHECKING:
     from models.graph import Graph
@@ -22,7 +23,7 @@ def cuts(
     file: Path,
     /,
     *,
-    threads: int = 1,
+    threads: Annotated[int, Parameter(validator=Number(gte=1, lte=64))] = 1,
     measure: bool = True,
     fresh: bool = False,
     signature: str | None = None,

@@ -216,6 +216,16 @@ def test_ctrl_c_is_no_traceback(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
     assert fails(monkeypatch, capsys, KeyboardInterrupt()) == (130, "")
 
 
+def test_output_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+    """A full disk behind `> file` ends with status 2 and the reason, without a traceback."""
+    with Path("/dev/full").open("w") as full:
+        command = [sys.executable, "-m", "headwater", "models", "cuts", "litter", "--json", "--no-measure"]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith("headwater: error: [Errno 28] No space left on device; check")
+    assert done.stderr.count("\n") == 1
+
+
 def test_the_version_is_told(tmp_path: Path) -> None:
     """`headwater --version`."""
     from headwater import __version__
