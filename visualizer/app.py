@@ -61,7 +61,7 @@ def create_app(
     follower.on_change = devices.on_change = bell.ring
     server = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     app = _dash(server, fleet, tiles)
-    callbacks.register(app, callbacks.Source(store, window, devices, fleet, time.time_ns))
+    callbacks.register(app, callbacks.Source(store, window, devices, fleet, time.time_ns, bell.ring))
     news = live.News(window, devices, lambda: follower.connection)
     server.add_api_websocket_route(live.PATH, live.Live(news, bell).__call__)
     pages: Any = _OnePage(server)

@@ -14,7 +14,7 @@ from headwater.errors import StoreError
 from visualizer import archive, ids
 from visualizer.devices import Devices, device_rows
 from visualizer.figures import stage_bars, stage_percentiles
-from visualizer.fleet_map import fleet_map
+from visualizer.fleet_map import rows
 from visualizer.pages import details, stages
 from visualizer.pages import devices as devices_page
 from visualizer.percentiles import stage_times
@@ -34,6 +34,8 @@ class Source:
     devices: Devices
     fleet: str
     wall_ns: Callable[[], int]
+    on_learnt: Callable[[], None] = lambda: None
+    """Called when older frames brought tasks or labels that every browser has to know."""
 
     def details(self, selected: Any) -> list[Component]:
         """Return the panel of the selected frame, or nothing."""
@@ -79,7 +81,9 @@ class Source:
             return {"token": wanted.get("token"), "away": True, "rows": []}
         except (KeyError, TypeError, ValueError, OverflowError):
             return no_update
-        return {"token": wanted.get("token"), "thinned": past.thinned} | fleet_map(past.sightings, self.window.palette)
+        if self.window.learn(past.sightings):
+            self.on_learnt()
+        return {"token": wanted.get("token"), "thinned": past.thinned, "rows": rows(past.sightings)}
 
 
 def register(app: Dash, source: Source) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Final
 
-from visualizer.palette import Palette
 from visualizer.window import Sighting
 
 MADE_UP: Final = "made-up"
@@ -32,6 +31,6 @@ def row(sighting: Sighting) -> list[Any]:
     ]
 
 
-def fleet_map(sightings: Iterable[Sighting], palette: Palette) -> dict[str, Any]:
-    """Return rows, oldest first, and the tasks with their colours."""
-    return {"rows": [row(sighting) for sighting in sightings], "tasks": palette.legend()}
+def rows(sightings: Iterable[Sighting]) -> list[list[Any]]:
+    """Return one row per frame, in their order."""
+    return [row(sighting) for sighting in sightings]

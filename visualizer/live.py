@@ -17,7 +17,7 @@ import msgspec
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from visualizer.devices import Devices
-from visualizer.fleet_map import fleet_map
+from visualizer.fleet_map import rows
 from visualizer.reader import Connection
 from visualizer.window import Window
 
@@ -120,9 +120,8 @@ class Browser:
             self.serial, self.palette = -1, -1
         fresh = window.after(self.serial)
         if fresh:
-            drawn = fleet_map(fresh, window.palette)
             self.serial = fresh[-1].serial
-            told |= {"rows": drawn["rows"], "serial": self.serial}
+            told |= {"rows": rows(fresh), "serial": self.serial}
         if window.palette.version != self.palette:
             self.palette, told["tasks"] = window.palette.version, window.palette.legend()
         return told

@@ -62,7 +62,7 @@ class Palette:
     def names(self, task: str) -> dict[int, str]:
         """Return the labels seen of a task by their place in the model."""
         scale = self._tasks.get(task)
-        return {place: label for label, place in scale.labels.items()} if scale else {}
+        return {place: label for label, place in list(scale.labels.items())} if scale else {}
 
 
 def label_place(prediction: Prediction, fallback: int) -> int:

@@ -74,6 +74,16 @@ class Window:
             self.palette.add(record.predictions)
             return True
 
+    def learn(self, sightings: Iterable[Sighting]) -> bool:
+        """Take the tasks and labels of frames that are not kept here; True when some were new."""
+        with self._lock:
+            before = self.palette.version
+            for sighting in sightings:
+                self.palette.add(sighting.record.predictions)
+            learnt = self.palette.version != before
+            self.version += learnt
+            return learnt
+
     def add_journey(self, journey: StoredJourney) -> None:
         """Take what a device reported of one frame's round trip."""
         with self._lock:

@@ -12,9 +12,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import redis
 
+from headwater.messages import Prediction
 from tests.servers import BrokerUnderTest, StoreUnderTest, eventually, need
 from tests.visualizer.fake_fleet import FakeDevice, add, broker_session, say
 
@@ -175,8 +177,6 @@ def test_zoom_and_selection_survive_updates(page: Page, site: Site, store: redis
 
 def journey_of(device: FakeDevice, sequence: int) -> Any:
     """Return the journey of an earlier frame."""
-    import msgspec
-
     return device.journey(msgspec.structs.replace(device.record(1), sequence=sequence))
 
 
@@ -215,14 +215,19 @@ def test_filters_and_frames_without_a_place(page: Page, site: Site, store: redis
 def test_older_frames_come_from_the_store(
     page: Page, valkey: StoreUnderTest, mosquitto: BrokerUnderTest, store: redis.Redis
 ) -> None:
-    """The site remembers 50 frames; a filter that reaches further back is filled from the store."""
+    """The site remembers 50 frames; a filter that reaches further back is filled from the store, tasks and all."""
+    old = FakeDevice("cam0").record(time.time_ns())
+    add(store, msgspec.structs.replace(old, predictions=[Prediction("species", "owl", None, 0.9, [0.1, 0.9])]))
     names = stored(store, FakeDevice("cam1"), 120)
     site = Site(valkey.url, mosquitto.url, "--window-frames", "50")
     try:
         page.open(site.address)
         assert eventually(lambda: page.run(MAP_SHOWS) == 50, 15)
         page.run("document.querySelector('#time-filter input[value=\"3600\"]').click()")
-        assert eventually(lambda: page.run(MAP_SHOWS) == 120, 15)
+        assert eventually(lambda: page.run(MAP_SHOWS) == 121, 15)
+        tasks = "return headwater.frames.known.tasks.map((one) => one.task)"
+        assert eventually(lambda: page.run(tasks) == ["litter", "species"])
+        assert "cam0" in page.run("return [...headwater.frames.known.devices]")
         page.run("headwater.map.select(headwater.frames.find(arguments[0]))", names[2])
         assert eventually(lambda: "DSCN0002.jpg" in page.text("#details"))
         page.run("document.querySelector('#time-filter input[value=all]').click()")

@@ -7,10 +7,14 @@ import threading
 from collections import Counter
 
 import pytest
+from msgspec.structs import replace
 from starlette.websockets import WebSocketDisconnect
 
+from headwater.messages import Prediction
 from tests.visualizer.fake_fleet import FakeDevice
+from tests.visualizer.listed_store import ListedStore
 from visualizer import live
+from visualizer.callbacks import Source
 from visualizer.devices import NoBroker
 from visualizer.live import Bell, Browser, News, same_origin
 from visualizer.reader import Connection
@@ -67,6 +71,25 @@ def test_a_browser_that_missed_too_much_starts_afresh() -> None:
     told = back.news(news)
     assert told["reset"]
     assert len(told["rows"]) == 3
+
+
+def test_tasks_of_older_frames_are_told_to_all() -> None:
+    """A task that only the archive knows gets a colour and a filter in every browser, at once and only once."""
+    (news, device), store, rung = source(), ListedStore(), []
+    news.window.add("1-0", device.record(1))
+    browser = Browser()
+    browser.news(news)
+    species = Prediction("species", "owl", None, 0.9, [0.1, 0.9])
+    store.add(replace(device.record(900_000_000), predictions=[species]))
+    pages = Source(store, news.window, NoBroker(), "demo", lambda: 10**13, lambda: rung.append(1))
+    for _ in range(2):
+        answer = pages.past({"from_ms": 0, "to_ms": 9000, "token": 1})
+        assert (sorted(answer), len(answer["rows"])) == (["rows", "thinned", "token"], 1)
+    assert rung == [1]
+    told = browser.news(news)
+    assert [task["task"] for task in told["tasks"]] == ["litter", "species"]
+    assert "rows" not in told
+    assert browser.news(news) == {}
 
 
 def test_the_journey_of_the_watched_frame_is_told_once() -> None:

@@ -6,7 +6,7 @@ import json
 
 from headwater.messages import Prediction
 from tests.visualizer.fake_fleet import FakeDevice, prediction
-from visualizer.fleet_map import COLUMNS, fleet_map
+from visualizer.fleet_map import COLUMNS, rows
 from visualizer.palette import COLOURS, MOST_LABELS, MOST_TASKS, OTHER, Palette, colour, label_place
 from visualizer.window import Sighting
 
@@ -49,15 +49,15 @@ def test_tasks_and_labels_from_the_network_are_bounded() -> None:
 def test_a_row_is_all_that_a_point_needs() -> None:
     """One frame is one flat row, with its place, its source, and what every task says."""
     record = FakeDevice("cam1", source="made-up").record(1_700_000_000_060_000_000)
-    drawn = fleet_map([Sighting("5-0", record)], Palette())
-    row = dict(zip(COLUMNS, drawn["rows"][0], strict=True))
+    (drawn,) = rows([Sighting("5-0", record)])
+    row = dict(zip(COLUMNS, drawn, strict=True))
     assert (row["id"], row["entry"], row["device"]) == ("cam1-9f3c2a1b-0", "5-0", "cam1")
     assert (row["captured_ms"], row["source"], row["name"]) == (1_700_000_000_000, "made-up", "DSCN0000.jpg")
     assert row["predictions"][0][:2] == ["litter", record.predictions[0].label]
-    assert len(json.dumps(drawn["rows"][0])) < 250
+    assert len(json.dumps(drawn)) < 250
 
 
 def test_a_frame_without_position_is_a_row_too() -> None:
     """It is listed beside the map instead of being lost."""
-    drawn = fleet_map([Sighting("5-0", FakeDevice("cam1", placed=False).record(1))], Palette())
-    assert drawn["rows"][0][4:7] == [None, None, None]
+    (drawn,) = rows([Sighting("5-0", FakeDevice("cam1", placed=False).record(1))])
+    assert drawn[4:7] == [None, None, None]
