@@ -20,7 +20,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import IO, Self
@@ -216,6 +216,7 @@ def start(
     log: Path | None = None,
     lines: bool = True,
     env: Mapping[str, str] | None = None,
+    without: Collection[str] = (),
     folder: Path | None = None,
     hide: tuple[str, ...] = (),
 ) -> Child:
@@ -227,6 +228,7 @@ def start(
         log: the file that gets its stderr; None passes stderr through, each line with the name in front
         lines: read stdout for `wait_for_line`; False sends stdout where stderr goes
         env: variables added to this process's own
+        without: variables of this process that it does not get
         folder: its working directory
         hide: how lines of stderr begin that are not passed through
 
@@ -244,7 +246,7 @@ def start(
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE if lines else errors,
             stderr=errors,
-            env={**os.environ, **(env or {})},
+            env={name: value for name, value in os.environ.items() if name not in without} | {**(env or {})},
             cwd=folder,
             start_new_session=True,
             text=True,

@@ -186,6 +186,15 @@ def test_environment_and_folder_reach_the_child(tmp_path: Path) -> None:
         assert child.wait_for_line("", 20) == f"blue True {tmp_path}"
 
 
+def test_a_variable_can_be_kept_from_the_child(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is named in `without` does not reach the child, unless `env` gives it anew."""
+    for name in ("TASTE", "SHAPE", "SOUND"):
+        monkeypatch.setenv(name, "mine")
+    code = "import os; print(*(os.environ.get(name) for name in ('TASTE', 'SHAPE', 'SOUND')))"
+    with start("env", [PYTHON, "-c", code], env={"SHAPE": "yours"}, without={"TASTE", "SHAPE"}) as child:
+        assert child.wait_for_line("", 20) == "None yours mine"
+
+
 def test_the_last_line_of_a_missing_file_is_empty(tmp_path: Path) -> None:
     """A log that was never written quotes nothing."""
     assert last_line(tmp_path / "none.log") == ""
