@@ -9,7 +9,6 @@ import socket
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,13 +94,46 @@ def demo(*, settings: Annotated[DemoSettings, Parameter(name="*")] = DemoSetting
     with ExitStack() as running:
         folder = Path(running.enter_context(tempfile.TemporaryDirectory(prefix="headwater-")))
         source, location = _pictures(settings, folder)
-        device = _start_all(settings, folder, source, location, running, console)
+        parts = Parts(running)
+        device = _start_all(settings, folder, source, location, parts, console)
         console.print("The stream runs. Ctrl-C stops everything.")
-        summary = _until_the_end(device)
+        summary = _until_the_end(device, parts)
     if json:
         sys.stdout.write(json_text.dumps(summary) + "\n")
     else:
         _print_summary(summary, console)
+
+
+class Parts:
+    """The processes of the demo, stopped when `running` closes, the last one first."""
+
+    def __init__(self, running: ExitStack) -> None:
+        self._running = running
+        self._needed: list[Child] = []
+        self._workers: list[Child] = []
+
+    def start(self, name: str, *arguments: str) -> Child:
+        """Return a running `headwater` command."""
+        command = [sys.executable, "-m", "headwater", *arguments]
+        child = start(name, command, hide=(LITERT_CHATTER,))
+        self._running.callback(child.stop, STOP_S)
+        if arguments[0] != "edge":
+            (self._workers if arguments[0] == "worker" else self._needed).append(child)
+        return child
+
+    def check(self) -> None:
+        """Pass if the device is still served; warn once of a worker that is gone. Raises: ChildError."""
+        for child in [child for child in (*self._needed, *self._workers) if not child.alive]:
+            error = _ended(child)
+            if child in self._needed or len(self._workers) == 1:
+                raise error
+            self._workers.remove(child)
+            sys.stderr.write(f"headwater: warning: {error}; the stream goes on, workers left: {len(self._workers)}\n")
+
+
+def _ended(child: Child) -> ChildError:
+    what = f"ended with status {child.wait(STOP_S)} while the stream ran (--log-level info tells more)"
+    return ChildError(child.name, what, child.last_words())
 
 
 def _check(settings: DemoSettings) -> None:
@@ -141,25 +173,24 @@ def _start_all(
     folder: Path,
     source: str,
     location: str | None,
-    running: ExitStack,
+    parts: Parts,
     console: Console,
 ) -> Child:
     """Start everything, each part as soon as what it needs is there, the device last; return the device."""
     common = ["--fleet", settings.fleet, "--log-level", settings.log_level]
-    broker, store = _start_servers(settings, folder, running)
+    broker, store = _start_servers(settings, folder, parts)
     at = ["--broker", broker, "--store", store, *_bundle_folder(settings.bundle)]
     names = [f"worker-{n}" for n in range(1, settings.workers + 1)]
-    workers = [_start(name, ["worker", "--name", name, *at, *common], running) for name in names]
+    workers = [parts.start(name, "worker", "--name", name, *at, *common) for name in names]
     for worker in workers:
         worker.wait_for_line("ready", START_S)
     if settings.visualizer:
         port = str(settings.port or _site_port())
-        at = ["visualizer", "--broker", broker, "--store", store, "--port", port, *common]
-        line = _start("visualizer", at, running).wait_for_line("listening", START_S)
+        site = parts.start("visualizer", "visualizer", "--broker", broker, "--store", store, "--port", port, *common)
+        line = site.wait_for_line("listening", START_S)
         console.print(f"The live map: [bold]{line.split()[1]}[/bold]")
-    device = _start(
-        "device", [*_device_arguments(settings, folder, source, location), "--broker", broker, *common], running
-    )
+    arguments = _device_arguments(settings, folder, source, location)
+    device = parts.start("device", *arguments, "--broker", broker, *common)
     device.wait_for_line("ready", START_S)
     return device
 
@@ -172,15 +203,15 @@ def _bundle_folder(bundle: str) -> list[str]:
     return ["--bundles", str(path.parent)] if path.is_file() else []
 
 
-def _start_servers(settings: DemoSettings, folder: Path, running: ExitStack) -> tuple[str, str]:
+def _start_servers(settings: DemoSettings, folder: Path, parts: Parts) -> tuple[str, str]:
     """Return the addresses of broker and store, started here unless given."""
     broker, store = settings.broker, settings.store
     own_broker = own_store = None
     if broker is None:
-        own_broker = _start("broker", ["broker", "run", "--port", "0", "--folder", str(folder / "broker")], running)
+        own_broker = parts.start("broker", "broker", "run", "--port", "0", "--folder", str(folder / "broker"))
     if store is None:
         arguments = ["store", "run", "--port", "0", "--folder", str(folder / "store"), "--no-append-only"]
-        own_store = _start("store", arguments, running)
+        own_store = parts.start("store", *arguments)
     if own_broker is not None:
         broker = own_broker.wait_for_line("listening", START_S).split()[1]
     if own_store is not None:
@@ -199,12 +230,6 @@ def _device_arguments(settings: DemoSettings, folder: Path, source: str, locatio
     ]
 
 
-def _start(name: str, arguments: Sequence[str], running: ExitStack) -> Child:
-    child = start(name, [sys.executable, "-m", "headwater", *arguments], hide=(LITERT_CHATTER,))
-    running.callback(child.stop, STOP_S)
-    return child
-
-
 def _site_port() -> int:
     """Return the site's usual port, or a free one when something else listens there."""
     with socket.socket() as trial:
@@ -217,10 +242,11 @@ def _site_port() -> int:
         return port
 
 
-def _until_the_end(device: Child) -> dict[str, Any]:
-    """Return the device's figures once it has ended by itself or by Ctrl-C."""
+def _until_the_end(device: Child, parts: Parts) -> dict[str, Any]:
+    """Return the device's figures once it has ended by itself or by Ctrl-C. Raises: ChildError."""
     try:
         while device.alive:
+            parts.check()
             time.sleep(POLL_S)
     except KeyboardInterrupt:
         device.stop(STOP_S)

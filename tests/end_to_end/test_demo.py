@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 from pathlib import Path
@@ -15,6 +16,7 @@ from tests.end_to_end.stream import SHARED, demo, figures, headwater, records
 from tests.servers import StoreUnderTest, eventually, need
 
 FRAMES = 28
+PARTS = ("broker", "store", "worker")
 
 
 def shared(folder: str) -> str:
@@ -106,6 +108,42 @@ def test_a_wrong_split_is_one_clear_line() -> None:
     running = headwater("demo", "demo", "--no-visualizer", "--split", "block_5_ad", "--frames", "2")
     assert running.wait(60) == 2
     assert "block_5_add" in running.last_words()
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("part", ["worker", "broker", "store"])
+def test_the_end_of_a_part_ends_the_demo(part: str) -> None:
+    """Without its only worker, its broker or its store the demo ends with status 2, names it and leaves no process."""
+    running = headwater("demo", "demo", "--no-visualizer", "--rate", "10", "--frames", "1000")
+    running.wait_for_line("The stream runs", 60)
+    everyone = descendants(running.pid)
+    os.kill(commands(running.pid)[part], signal.SIGKILL)
+    assert running.wait(60) == 2
+    name = "worker-1" if part == "worker" else part
+    assert running.last_words().startswith(f"headwater: error: {name} ended with status -9 while the stream ran")
+    assert eventually(lambda: not [pid for pid in everyone if Path(f"/proc/{pid}").exists()], 10)
+
+
+@pytest.mark.timeout(180)
+def test_one_of_two_workers_may_end(capsys: pytest.CaptureFixture[str]) -> None:
+    """The other one finishes every frame, and the demo says once that one is gone."""
+    running = headwater("demo", "demo", "--no-visualizer", "--workers", "2", "--rate", "10", "--frames", "40")
+    running.wait_for_line("The stream runs", 60)
+    os.kill(commands(running.pid)["worker"], signal.SIGKILL)
+    assert running.wait_for_line("40 captured", 90).startswith("40 captured, 0 finished on the device, 40 by workers")
+    assert running.wait(30) == 0
+    assert capsys.readouterr().err.count("the stream goes on, workers left: 1") == 1
+
+
+def commands(pid: int) -> dict[str, int]:
+    """Return the `headwater` commands below a process, by name. Source: proc(5)."""
+    found: dict[str, int] = {}
+    for below in descendants(pid):
+        with contextlib.suppress(OSError):
+            words = Path(f"/proc/{below}/cmdline").read_bytes().decode().split("\0")
+            if "headwater" in words[:3]:
+                found |= {word: below for word in words[3:] if word in PARTS}
+    return found
 
 
 def descendants(pid: int) -> list[int]:
