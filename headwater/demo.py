@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import importlib.util
 import json as json_text
+import os
 import signal
 import socket
 import sys
 import tempfile
 import time
+from collections.abc import Collection, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +23,7 @@ from rich.table import Table
 from headwater.children import Child, start
 from headwater.errors import ChildError, MissingPart, SettingsError
 from headwater.logs import Level
+from headwater.settings import PREFIX, variable
 
 LITTER: Final = "litter"
 LITTER_SPLIT: Final = "block_13_project"
@@ -30,6 +33,8 @@ START_S: Final = 60.0
 STOP_S: Final = 20.0
 POLL_S: Final = 0.05
 DEFAULT_SITE_PORT: Final = 8050
+CREDENTIALS: Final = ("username", "password", "ca-file", "certificate", "key")
+"""Settings that go with a broker; no flag of the demo says them."""
 PHOTOGRAPHS: Final = (
     ("skimage", "data", ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg")),
     ("sklearn", "datasets/images", ("china.jpg", "flower.jpg")),
@@ -79,7 +84,8 @@ def demo(*, settings: Annotated[DemoSettings, Parameter(name="*")] = DemoSetting
     """Run the whole system on this machine and show the live map.
 
     Starts a broker (mosquitto if installed, else iotcore from pip), a store (Valkey from pip), workers, one device and
-    the site, each as a process of its own; stops them all on Ctrl-C.
+    the site, each as a process of its own; stops them all on Ctrl-C. What these are told is said here: they read no
+    settings file and no variables, but with a --broker of yours HEADWATER_USERNAME, _PASSWORD, _CA_FILE, … of it.
 
     Example: headwater demo
 
@@ -94,7 +100,7 @@ def demo(*, settings: Annotated[DemoSettings, Parameter(name="*")] = DemoSetting
     with ExitStack() as running:
         folder = Path(running.enter_context(tempfile.TemporaryDirectory(prefix="headwater-")))
         source, location = _pictures(settings, folder)
-        parts = Parts(running)
+        parts = Parts(running, withheld(os.environ, own_broker=settings.broker is not None))
         device = _start_all(settings, folder, source, location, parts, console)
         console.print("The stream runs. Ctrl-C stops everything.")
         summary = _until_the_end(device, parts)
@@ -107,15 +113,15 @@ def demo(*, settings: Annotated[DemoSettings, Parameter(name="*")] = DemoSetting
 class Parts:
     """The processes of the demo, stopped when `running` closes, the last one first."""
 
-    def __init__(self, running: ExitStack) -> None:
-        self._running = running
+    def __init__(self, running: ExitStack, without: Collection[str]) -> None:
+        self._running, self._without = running, without
         self._needed: list[Child] = []
         self._workers: list[Child] = []
 
     def start(self, name: str, *arguments: str) -> Child:
-        """Return a running `headwater` command."""
-        command = [sys.executable, "-m", "headwater", *arguments]
-        child = start(name, command, hide=(LITERT_CHATTER,))
+        """Return a running `headwater` command that is told these arguments and nothing else."""
+        command = [sys.executable, "-m", "headwater", *arguments, "--config", os.devnull]
+        child = start(name, command, hide=(LITERT_CHATTER,), without=self._without)
         self._running.callback(child.stop, STOP_S)
         if arguments[0] != "edge":
             (self._workers if arguments[0] == "worker" else self._needed).append(child)
@@ -134,6 +140,12 @@ class Parts:
 def _ended(child: Child) -> ChildError:
     what = f"ended with status {child.wait(STOP_S)} while the stream ran (--log-level info tells more)"
     return ChildError(child.name, what, child.last_words())
+
+
+def withheld(variables: Iterable[str], *, own_broker: bool) -> set[str]:
+    """Return which variables the parts do not get: all settings, but for a broker of the user's the way into it."""
+    kept = {variable(name) for name in CREDENTIALS} if own_broker else set()
+    return {name for name in variables if name.startswith(PREFIX)} - kept
 
 
 def _check(settings: DemoSettings) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import sys
 from pathlib import Path
 
 import pytest
 
+from headwater.children import start
 from models.bundle import Bundle, predictions
 from models.engine import Engine
 from models.pictures import decode_to_fit, to_input
@@ -133,6 +135,16 @@ def test_one_of_two_workers_may_end(capsys: pytest.CaptureFixture[str]) -> None:
     assert running.wait_for_line("40 captured", 90).startswith("40 captured, 0 finished on the device, 40 by workers")
     assert running.wait(30) == 0
     assert capsys.readouterr().err.count("the stream goes on, workers left: 1") == 1
+
+
+@pytest.mark.timeout(180)
+def test_production_settings_leave_the_demo_alone(tmp_path: Path) -> None:
+    """Neither the settings file of the folder nor variables meant for devices and workers change the demo."""
+    (tmp_path / "headwater.toml").write_text('[edge]\nca-file = "/no/ca.pem"\n[worker]\nbroker = "mqtts://h"\n')
+    variables = {"HEADWATER_CA_FILE": "/no/ca.pem", "HEADWATER_BATCH": "0", "HEADWATER_USERNAME": "cam1"}
+    command = [sys.executable, "-m", "headwater", "demo", "--json", "--no-visualizer", "--frames", "3"]
+    running = start("demo", command, env=variables, folder=tmp_path)
+    assert sum(figures(running, 90)["finished"].values()) == 3
 
 
 def commands(pid: int) -> dict[str, int]:

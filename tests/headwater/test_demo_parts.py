@@ -1,4 +1,4 @@
-"""The processes of the demo: what becomes of the others when one ends."""
+"""The processes of the demo: what they are told, and what becomes of the others when one ends."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 from headwater import demo
 from headwater.children import Child, start
-from headwater.demo import Parts
+from headwater.demo import Parts, withheld
 from headwater.errors import ChildError
 from tests.servers import eventually
 
@@ -25,7 +25,7 @@ def parts(monkeypatch: pytest.MonkeyPatch) -> Iterator[Parts]:
         demo, "start", lambda name, command, **options: start(name, [sys.executable, "-c", SLEEPER], **options)
     )
     with ExitStack() as running:
-        yield Parts(running)
+        yield Parts(running, ())
 
 
 def wait_for(child: Child) -> None:
@@ -75,3 +75,10 @@ def test_the_end_of_the_device_is_no_error(parts: Parts) -> None:
     device.signal(signal.SIGKILL)
     wait_for(device)
     parts.check()
+
+
+def test_settings_of_other_commands_do_not_reach_the_parts() -> None:
+    """All variables of ours are kept back; with a broker of the user's, those that prove who we are go through."""
+    variables = ["PATH", "HEADWATER_CA_FILE", "HEADWATER_PASSWORD", "HEADWATER_SPOOL", "HEADWATER_CONFIG"]
+    assert withheld(variables, own_broker=False) == set(variables[1:])
+    assert withheld(variables, own_broker=True) == {"HEADWATER_SPOOL", "HEADWATER_CONFIG"}
