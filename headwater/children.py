@@ -176,10 +176,11 @@ class Child:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    def listen(self, lines: bool) -> None:
+    def listen(self, lines: bool) -> Self:
         """Begin to read what the process prints; `start` does it."""
         self._read(self._process.stderr, self._pass_through)
         self._read(self._process.stdout, self._take_line if lines else self._pass_through)
+        return self
 
     def _read(self, stream: IO[str] | None, take: Callable[[str], None]) -> None:
         if stream is None:
@@ -246,15 +247,18 @@ def start(
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE if lines else errors,
             stderr=errors,
-            env={name: value for name, value in os.environ.items() if name not in without} | {**(env or {})},
+            env=_environment(env or {}, without),
             cwd=folder,
             start_new_session=True,
             text=True,
             errors="replace",
         )
         child = Child(name, _forker(os.getpid()).fork(order), log, hide)
-    child.listen(lines)
-    return child
+    return child.listen(lines)
+
+
+def _environment(more: Mapping[str, str], without: Collection[str]) -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name not in without} | dict(more)
 
 
 def last_line(log: Path) -> str:

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edge.sources.live import without_secrets
 from headwater.logs import configure_logging, event, settings_line, without_password
 
 
@@ -86,8 +87,8 @@ def test_secrets_are_masked() -> None:
     ],
 )
 def test_users_and_passwords_are_masked(text: str, shown: str) -> None:
-    """Whatever form an address or a pipeline gives them, and whatever they hold."""
-    assert without_password(text) == shown
+    """Whatever form an address or a pipeline gives them, and whatever they hold; in logs as in a device's status."""
+    assert without_password(text) == without_secrets(text) == shown
     assert "secret" not in shown
 
 
