@@ -26,6 +26,19 @@ FLAGS = (
 )  # fmt: skip
 MAP_SHOWS = "return window.headwater?.map?.markers.size ?? 0"
 
+NOTE_WHAT_IS_ASKED = """
+const set = headwater.setProps;
+headwater.setProps = (id, props) => {
+  if (id === "archive-wanted") headwater.lastAsked = props.data.token;
+  set(id, props);
+};
+"""
+ANSWER_LATE = """
+dash_clientside.headwater.archive({token: headwater.lastAsked, rows: arguments[0]});
+return headwater.frames.past.size;
+"""
+OLD_ROW = ["1-0", "cam1-9f3c2a1b-9999", "cam1", 0, 43.0, 11.0, "exif", "late.jpg", []]
+
 
 class Site:
     """The site's process."""
@@ -223,6 +236,7 @@ def test_older_frames_come_from_the_store(
     try:
         page.open(site.address)
         assert eventually(lambda: page.run(MAP_SHOWS) == 50, 15)
+        page.run(NOTE_WHAT_IS_ASKED)
         page.run("document.querySelector('#time-filter input[value=\"3600\"]').click()")
         assert eventually(lambda: page.run(MAP_SHOWS) == 121, 15)
         tasks = "return headwater.frames.known.tasks.map((one) => one.task)"
@@ -232,6 +246,8 @@ def test_older_frames_come_from_the_store(
         assert eventually(lambda: "DSCN0002.jpg" in page.text("#details"))
         page.run("document.querySelector('#time-filter input[value=all]').click()")
         assert eventually(lambda: page.run(MAP_SHOWS) == 50)
+        assert page.run("return headwater.lastAsked") > 0
+        assert page.run(ANSWER_LATE, [OLD_ROW]) == 0
     finally:
         site.stop()
 

@@ -58,6 +58,7 @@
 
   /* Older frames than the live ones come from the store, asked for when a filter reaches back to them. */
   function askPast() {
+    asked += 1;
     hw.frames.forgetPast();
     const note = hw.byId("time-note");
     note.textContent = "";
@@ -65,7 +66,7 @@
     note.textContent = "reading older frames…";
     const [from, to] = hw.frames.span();
     const wanted = { from_ms: Math.round(Math.max(0, from)), to_ms: Math.round(Math.min(Date.now(), to)) };
-    hw.setProps("archive-wanted", { data: { ...wanted, token: ++asked } });
+    hw.setProps("archive-wanted", { data: { ...wanted, token: asked } });
   }
 
   hw.on("reset", askPast);
