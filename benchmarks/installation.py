@@ -32,7 +32,7 @@ class Installation:
 
 def headwater(name: str, *arguments: str) -> Child:
     """Return a running `headwater` command."""
-    return start(name, [sys.executable, "-m", "headwater", *arguments])
+    return start(name, [sys.executable, "-P", "-m", "headwater", *arguments])
 
 
 @contextmanager

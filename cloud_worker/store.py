@@ -58,8 +58,8 @@ class RedisStore:
             self._client = redis.Redis.from_url(
                 url, socket_connect_timeout=CONNECT_S, socket_timeout=ANSWER_S, retry=Retry(NoBackoff(), 0)
             )
-        except ValueError as error:
-            raise SettingsError(f"store: got {self._url!r}, expected redis://HOST[:PORT][/DB] ({error})") from None
+        except ValueError:  # its text may quote the password
+            raise SettingsError(f"store: got {self._url!r}, expected redis://HOST[:PORT][/DB]; correct it") from None
         self._seen_and_add = self._client.register_script(SEEN_AND_ADD)
 
     def ping(self) -> None:

@@ -120,7 +120,7 @@ class Parts:
 
     def start(self, name: str, *arguments: str) -> Child:
         """Return a running `headwater` command that is told these arguments and nothing else."""
-        command = [sys.executable, "-m", "headwater", *arguments, "--config", os.devnull]
+        command = [sys.executable, "-P", "-m", "headwater", *arguments, "--config", os.devnull]
         child = start(name, command, hide=(LITERT_CHATTER,), without=self._without)
         self._running.callback(child.stop, STOP_S)
         if arguments[0] != "edge":

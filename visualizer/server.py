@@ -12,6 +12,7 @@ from typing import Any, Final
 import uvicorn
 
 from headwater.errors import SettingsError
+from headwater.servers import HIGHEST_PORT
 from headwater.session import Address
 from headwater.topics import checked_name
 from visualizer.app import create_app
@@ -71,6 +72,8 @@ def _devices(settings: SiteSettings) -> Devices:
 
 def bind(host: str, port: int) -> socket.socket:
     """Return a socket bound to the address; port 0 takes a free one. Raises: SettingsError."""
+    if not 0 <= port <= HIGHEST_PORT:
+        raise SettingsError(f"port: got {port}, expected 1 to {HIGHEST_PORT}, or 0 for a free one; give another --port")
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         family, kind, protocol, _, address = found[0]
@@ -83,7 +86,7 @@ def bind(host: str, port: int) -> socket.socket:
     except (OSError, OverflowError) as error:
         sock.close()
         reason = getattr(error, "strerror", None) or error
-        raise SettingsError(f"cannot listen on {host}:{port}: {reason}; choose another --port") from None
+        raise SettingsError(f"cannot listen on {host}:{port}: {reason}; choose another --port or --host") from None
     return sock
 
 

@@ -19,8 +19,10 @@ import pytest
 import redis
 import websockets
 
+from headwater.errors import SettingsError
 from tests.servers import StoreUnderTest
 from tests.visualizer.fake_fleet import FakeDevice, add
+from visualizer.server import bind
 
 
 def run(*flags: str) -> subprocess.Popen[str]:
@@ -149,3 +151,10 @@ def test_the_site_runs_without_the_runtime_of_models() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=os.environ.copy()
     )
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("port", [-1, 65_536, 99_999])
+def test_a_port_that_is_none_is_refused(port: int) -> None:
+    """The system would silently take another one."""
+    with pytest.raises(SettingsError, match=rf"port: got {port}, expected 1 to 65535"):
+        bind("127.0.0.1", port)
