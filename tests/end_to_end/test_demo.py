@@ -153,8 +153,8 @@ def commands(pid: int) -> dict[str, int]:
     for below in descendants(pid):
         with contextlib.suppress(OSError):
             words = Path(f"/proc/{below}/cmdline").read_bytes().decode().split("\0")
-            if "headwater" in words[:3]:
-                found |= {word: below for word in words[3:] if word in PARTS}
+            after_module = words[words.index("headwater") + 1 :] if "headwater" in words else []
+            found |= {word: below for word in after_module[:1] if word in PARTS}
     return found
 
 
