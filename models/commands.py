@@ -48,8 +48,8 @@ def cuts(
     from models.profile import costs, profile
 
     path = model_path(file)
-    graph = Graph.read(path, signature=signature)
-    found, measured = costs(graph.cut_points(output)), None
+    graph = Graph.read(path, signature=signature, outputs=output)
+    found, measured = costs(graph.cut_points()), None
     if not found:
         raise NoCutPoint(graph.origin)
     if measure:

@@ -200,14 +200,13 @@ class Engine:
             signature: the signature to use, of a file with several
             outputs: the final outputs, when not all (a model with early exits)
         """
-        self.graph = Graph.read(model, signature=signature)
+        self.graph = Graph.read(model, signature=signature, outputs=outputs)
         self.threads, self.xnnpack, self._max_cached_parts = threads, xnnpack, max(1, max_cached_parts)
-        self._outputs = outputs
         self._parts: OrderedDict[tuple[tuple[int, ...], tuple[int, ...]], Part] = OrderedDict()
 
     def whole(self) -> Part:
         """Return the whole model as one part."""
-        return self.part(None, self._outputs)
+        return self.part(None, None)
 
     def head(self, split: str) -> Part:
         """Return the part from the model's inputs to the split; "device" is the whole model."""
@@ -219,7 +218,7 @@ class Engine:
         """Return the part from the split to the final outputs; "image" is the whole model."""
         if split == DEVICE:
             raise CutError(self.graph.origin, 'the split "device" has no tail', "the device has finished")
-        return self.whole() if split == IMAGE else self.part([split], self._outputs)
+        return self.whole() if split == IMAGE else self.part([split], None)
 
     def part(self, from_: Sequence[TensorName] | None, to: Sequence[TensorName] | None) -> Part:
         """Return the part between some tensors, warmed up; None stands for the model's own inputs or outputs."""

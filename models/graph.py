@@ -67,11 +67,17 @@ class Graph:
         self.signature_names = {index: name for index, name in names.items() if index in ends}
 
     @classmethod
-    def read(cls, source: Path | bytes, *, signature: str | None = None) -> Graph:
+    def read(
+        cls, source: Path | bytes, *, signature: str | None = None, outputs: Sequence[TensorName] | None = None
+    ) -> Graph:
         """Return the graph of a .tflite file; of one with several signatures the one named.
+
+        `outputs` names the final outputs where they are not all of the file's: a model with early exits has more cut
+        points towards those alone.
 
         Raises:
             ModelFileError: the bytes are not a usable .tflite file.
+            TensorNotFound: an output that it has not.
             UnsupportedModel: control flow, states, or values outside of the file.
         """
         origin = "the model" if isinstance(source, bytes) else str(source)
@@ -79,7 +85,9 @@ class Graph:
             data = source if isinstance(source, bytes) else source.read_bytes()
         except OSError as error:
             raise ModelFileError(origin, f"it cannot be read ({error.strerror})") from error
-        return cls(decode(data, origin), origin, signature)
+        graph = cls(decode(data, origin), origin, signature)
+        graph._output_indices = graph._indices(outputs, graph._output_indices)
+        return graph
 
     def _integers(self, index: int) -> tuple[int, ...]:
         """Return the integers that a constant tensor holds (a shape, axes, …), none for other tensors."""
@@ -96,7 +104,7 @@ class Graph:
 
     @property
     def outputs(self) -> tuple[Tensor, ...]:
-        """The model's own outputs."""
+        """The final outputs."""
         return tuple(self.tensors[index] for index in self._output_indices)
 
     @cached_property
@@ -151,13 +159,12 @@ class Graph:
         """Return the tensor indices of both ends of a part; None stands for the model's own inputs or outputs."""
         return self._indices(from_, self._input_indices), self._indices(to, self._output_indices)
 
-    def cut_points(self, outputs: Sequence[TensorName] | None = None) -> tuple[CutPoint, ...]:
-        """Return the cut points in execution order, by default towards all outputs of the model.
+    def cut_points(self) -> tuple[CutPoint, ...]:
+        """Return the cut points in execution order: every path from the inputs to the final outputs passes them.
 
-        A model with early exits has more of them towards its final outputs alone: name those in `outputs`.
         The input and the final outputs are no cut points, nor are tensors without numbers in them.
         """
-        finals = self._indices(outputs, self._output_indices)
+        finals = self._output_indices
         path = [operator for operator in self._needed(finals) if self.activations.intersection(operator.outputs)]
         total, done, found = sum(madds(operator, self.tensors) for operator in path), 0, []
         for operator, live in _live_after(path, self.activations, self._input_indices, finals):
@@ -177,14 +184,14 @@ class Graph:
             tensor.zero_point, madds_head, madds_whole - madds_head,
         )  # fmt: skip
 
-    def cut_point(self, name: TensorName, outputs: Sequence[TensorName] | None = None) -> CutPoint:
+    def cut_point(self, name: TensorName) -> CutPoint:
         """Return the cut point of that name.
 
         Raises:
             NoCutPoint: the model has none at all.
             TensorNotFound: there are others, the nearest are named.
         """
-        points = self.cut_points(outputs)
+        points = self.cut_points()
         if not points:
             raise NoCutPoint(self.origin)
         index = self.index(name)

@@ -84,7 +84,7 @@ def profile(
         RunError: its input is of open size, so that nothing stands for a picture of it.
     """
     engine = Engine(model, threads=threads, xnnpack=xnnpack, max_cached_parts=1, signature=signature, outputs=outputs)
-    points = engine.graph.cut_points(outputs)
+    points = engine.graph.cut_points()
     if not points:
         raise NoCutPoint(engine.graph.origin)
     digest = hashlib.sha256(_bytes(model)).hexdigest()

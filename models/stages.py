@@ -72,7 +72,7 @@ def exits_before(engine: Engine, bundle: Bundle, split: str) -> list[Exit]:
     """Return the exits that a device with this split has passed, in the order of the file; none with the picture."""
     if split == IMAGE or not bundle.exits:
         return []
-    order = {point.index: place for place, point in enumerate(engine.graph.cut_points(bundle.outputs))}
+    order = {point.index: place for place, point in enumerate(engine.graph.cut_points())}
     last = len(order) if split == DEVICE else order[engine.graph.index(split)]
     places = {found.name: order.get(engine.graph.index(found.after)) for found in bundle.exits}
     for found in bundle.exits:
@@ -94,6 +94,5 @@ def _stages(engine: Engine, bundle: Bundle, split: str, rules: Mapping[str, Exit
         stages.append(_Stage(part, found))
         boundary = found.after
     if boundary is None or engine.graph.index(boundary) != (None if split == DEVICE else engine.graph.index(split)):
-        final = bundle.outputs if split == DEVICE else [split]
-        stages.append(_Stage(engine.part(boundary and [boundary], final), None))
+        stages.append(_Stage(engine.part(boundary and [boundary], None if split == DEVICE else [split]), None))
     return stages
