@@ -107,7 +107,7 @@ def open_bundle(bundle: Bundle, threads: int) -> Runner:
         raise UnknownModel(bundle.digest, bundle.name) from error
     if hashlib.sha256(model).hexdigest() != bundle.digest:
         raise UnknownModel(bundle.digest, bundle.name)
-    return Engine(model, threads=threads, outputs=bundle.outputs if bundle.exits else None)
+    return Engine(model, threads=threads, outputs=bundle.finals)
 
 
 def wait_for_store(store: RedisStore, deadline_s: float) -> None:

@@ -136,7 +136,7 @@ def build_device(settings: EdgeSettings) -> Device:
 
     name, fleet = checked_name("name", settings.name), checked_name("fleet", settings.fleet)
     bundle = Bundle.load(settings.bundle)
-    engine = Engine(bundle.model_path, threads=settings.threads)
+    engine = Engine(bundle.model_path, threads=settings.threads, outputs=bundle.finals)
     size = size_to_decode(bundle.input.width, bundle.input.height)
     source = open_source(settings.source, rate=settings.rate, loop=settings.loop, at_least=size)
     limits = Limits(

@@ -47,7 +47,7 @@ class Confirmations:
             log.warning(event("frame refused", sequence=key.sequence, worker=result.worker, reason=result.refused))
             self._ledger.dropped("refused")
             return
-        self._ledger.finished("device" if finished_here else "worker")
+        self._ledger.finished("device" if finished_here else "worker", result.exit if finished_here else None)
         if sent is not None:
             self._tell(key, sent, result, at_ns)
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from edge.delivery import Delivery
-from edge.head import Body, Head, is_positive, prepare_head
+from edge.head import Body, Head, Hopeless, exit_of, is_positive, prepare_head
 from edge.ledger import Ledger
 from edge.location import Location, place
 from edge.outbox import Outbox
@@ -207,8 +207,11 @@ class Device:
         self._sequence += 1
         try:
             body = now.head.run(capture.picture, watch)
+            if isinstance(body, Hopeless):
+                self.ledger.dropped("hopeless")
+                return
             if now.plan.report == "positive" and not is_positive(self._bundle, body):
-                self.ledger.finished("device", reported=False)
+                self.ledger.finished("device", exit_of(body), reported=False)
                 self.ledger.journey(watch.stages_ns, sum(watch.stages_ns.values()))
                 return
             frame = self._message(capture, now.head, body, watch.stages_ns)
@@ -256,6 +259,7 @@ class Device:
             captured=counts.captured,
             recovered=counts.recovered,
             finished=FinishedCounts(**counts.finished),
+            exits=counts.exits,
             unreported=counts.unreported,
             dropped=counts.dropped,
             in_flight=counts.in_flight,

@@ -7,16 +7,27 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from edge.splits import DEVICE, IMAGE, PictureCodec, checked_split, resolve_codec
+import models.bundle
+from edge.splits import IMAGE, PictureCodec, checked_split, resolve_codec
 from headwater.clock import Stopwatch
 from headwater.codec import Codec, encode_tensor
 from headwater.errors import BadTensor
 from headwater.messages import Activation, Finished, Picture, Prediction
 from models.bundle import Bundle, predictions
-from models.engine import Engine, Part
+from models.engine import Engine
 from models.pictures import encode_jpeg, encode_png, fit, to_input
+from models.stages import Staged, StagedHead, rules_of
 
 Body = Activation | Picture | Finished
+
+
+@dataclass(frozen=True)
+class Hopeless:
+    """What becomes of a picture that an exit gives up, because no task is sure enough to go on with it."""
+
+    exit: str
+
+
 Pixels = np.ndarray
 """(H, W, 3) uint8 RGB."""
 
@@ -27,21 +38,30 @@ class Head:
 
     split: str
     codec: str
-    run: Callable[[Pixels, Stopwatch], Body]
+    run: Callable[[Pixels, Stopwatch], Body | Hopeless]
     """Takes a picture of any size and laps crop, head and encode. Raises: BadTensor for what cannot travel."""
+    exits: tuple[str, ...] = ()
+    """The early exits that are asked on the way, in order."""
 
 
 def prepare_head(bundle: Bundle, engine: Engine, split: str, codec_name: str) -> Head:
-    """Return the head for a split, its part extracted. Raises: SettingsError for a split or codec that does not fit."""
+    """Return the head for a split, its stages extracted, the exits before the split asked by the bundle's rules.
+
+    Raises: SettingsError for a split or codec that does not fit.
+    """
     split = checked_split(engine.graph, split)
     codec = resolve_codec(engine.graph, split, codec_name)
     if isinstance(codec, PictureCodec) or split == IMAGE:
         quality = codec.jpeg_quality if isinstance(codec, PictureCodec) else None
         return Head(split, str(codec), lambda picture, watch: _send_picture(bundle, quality, picture, watch))
-    part = engine.whole() if split == DEVICE else engine.head(split)
+    staged = StagedHead(engine, bundle, split, rules_of(bundle))
     if codec is None:
-        return Head(split, "none", lambda picture, watch: _finish_here(bundle, part, picture, watch))
-    return Head(split, str(codec), lambda picture, watch: _send_activation(bundle, part, codec, picture, watch))
+        return Head(
+            split, "none", lambda picture, watch: _finish_here(bundle, staged, picture, watch), staged.exits
+        )  # fmt: skip
+    return Head(
+        split, str(codec), lambda picture, watch: _send_activation(bundle, staged, codec, picture, watch), staged.exits
+    )  # fmt: skip
 
 
 def _send_picture(bundle: Bundle, quality: int | None, picture: Pixels, watch: Stopwatch) -> Picture:
@@ -51,35 +71,59 @@ def _send_picture(bundle: Bundle, quality: int | None, picture: Pixels, watch: S
     return Picture("png" if quality is None else "jpeg", small.shape[1], small.shape[0], memoryview(data))
 
 
-def _send_activation(bundle: Bundle, part: Part, codec: Codec, picture: Pixels, watch: Stopwatch) -> Activation:
-    (values,) = _compute(bundle, part, picture, watch)
-    spec = part.outputs[0]
-    tensor = encode_tensor(values, codec, spec.scale, spec.zero_point)
+def _send_activation(
+    bundle: Bundle, staged: StagedHead, codec: Codec, picture: Pixels, watch: Stopwatch
+) -> Body | Hopeless:
+    ended = _compute(bundle, staged, picture, watch)
+    if ended.exit is not None:
+        return _left(ended, watch)
+    spec = staged.outputs[-1]
+    tensor = encode_tensor(ended.values[0], codec, spec.scale, spec.zero_point)
     watch.lap("encode")
     return Activation(tensor)
 
 
-def _finish_here(bundle: Bundle, part: Part, picture: Pixels, watch: Stopwatch) -> Finished:
-    outputs = _compute(bundle, part, picture, watch)
-    found = [Prediction(**asdict(prediction)) for prediction in predictions(bundle, outputs, part.outputs)]
-    if not all(np.isfinite([p.value or 0.0, p.confidence or 0.0, *p.scores]).all() for p in found):
-        raise BadTensor("predictions: got NaN or infinity, expected finite numbers; look at the model")
+def _finish_here(bundle: Bundle, staged: StagedHead, picture: Pixels, watch: Stopwatch) -> Body | Hopeless:
+    ended = _compute(bundle, staged, picture, watch)
+    if ended.exit is not None:
+        return _left(ended, watch)
+    found = _checked(predictions(bundle, ended.values, staged.outputs))
     watch.lap("encode")
     return Finished(found)
 
 
-def _compute(bundle: Bundle, part: Part, picture: Pixels, watch: Stopwatch) -> tuple[np.ndarray, ...]:
+def _left(ended: Staged, watch: Stopwatch) -> Finished | Hopeless:
+    """Return the body of a frame that goes no further than an exit."""
+    found = None if ended.is_hopeless else _checked(ended.predictions)
+    watch.lap("encode")
+    return Hopeless(str(ended.exit)) if found is None else Finished(found, ended.exit)
+
+
+def _checked(found: list[models.bundle.Prediction]) -> list[Prediction]:
+    """Return predictions as they travel. Raises: BadTensor for numbers that are none."""
+    out = [Prediction(**asdict(prediction)) for prediction in found]
+    if not all(np.isfinite([p.value or 0.0, p.confidence or 0.0, *p.scores]).all() for p in out):
+        raise BadTensor("predictions: got NaN or infinity, expected finite numbers; look at the model")
+    return out
+
+
+def _compute(bundle: Bundle, staged: StagedHead, picture: Pixels, watch: Stopwatch) -> Staged:
     small = _crop(bundle, picture, watch)
     wanted = bundle.input
-    outputs = part.run(to_input(small, part.inputs[0], wanted.low, wanted.high, wanted.colour))
+    ended = staged.run(to_input(small, staged.inputs[0], wanted.low, wanted.high, wanted.colour))
     watch.lap("head")
-    return outputs
+    return ended
 
 
 def _crop(bundle: Bundle, picture: Pixels, watch: Stopwatch) -> Pixels:
     small = fit(picture, bundle.input.width, bundle.input.height)
     watch.lap("crop")
     return small
+
+
+def exit_of(body: Body) -> str | None:
+    """Return the exit at which a frame was finished; None: not at one."""
+    return body.exit if isinstance(body, Finished) else None
 
 
 def is_positive(bundle: Bundle, body: Body) -> bool:

@@ -29,6 +29,8 @@ class Counts:
     captured: int = 0
     recovered: int = 0
     finished: dict[Finisher, int] = field(default_factory=lambda: {"device": 0, "worker": 0})
+    exits: dict[str, int] = field(default_factory=dict)
+    """Of those finished on the device: at an early exit, by its name."""
     unreported: int = 0
     dropped: dict[str, int] = field(default_factory=dict)
 
@@ -65,11 +67,13 @@ class Ledger:
             self._counts.dropped[reason] = self._counts.dropped.get(reason, 0) + n
             return self._counts.dropped[reason]
 
-    def finished(self, by: Finisher, *, reported: bool = True) -> None:
-        """Count one frame that has its answer."""
+    def finished(self, by: Finisher, at_exit: str | None = None, *, reported: bool = True) -> None:
+        """Count one frame that has its answer, from the whole model or at an early exit."""
         with self._lock:
             self._last_s = self._now_s()
             self._counts.finished[by] += 1
+            if at_exit is not None:
+                self._counts.exits[at_exit] = self._counts.exits.get(at_exit, 0) + 1
             self._counts.unreported += not reported
 
     def sent(self, message_bytes: int, now_s: float) -> None:
@@ -93,7 +97,7 @@ class Ledger:
         """Return a copy of the counts."""
         with self._lock:
             c = self._counts
-            return Counts(c.captured, c.recovered, dict(c.finished), c.unreported, dict(c.dropped))
+            return Counts(c.captured, c.recovered, dict(c.finished), dict(c.exits), c.unreported, dict(c.dropped))
 
     def rates(self, now_s: float) -> tuple[float, float]:
         """Return (frames captured a second, bytes of a frame sent) of the last half minute."""
@@ -115,6 +119,7 @@ class Ledger:
             "captured": counts.captured,
             "recovered": counts.recovered,
             "finished": counts.finished,
+            "exits": counts.exits,
             "unreported": counts.unreported,
             "dropped": counts.dropped,
             "in_flight": counts.in_flight,

@@ -50,6 +50,8 @@ class Status(Struct, frozen=True, forbid_unknown_fields=True):
     recovered: Count = 0
     """Frames that an earlier run left in the spool; captured + recovered = finished + dropped + in flight, always."""
     finished: FinishedCounts = FinishedCounts()
+    exits: Annotated[dict[Label, Count], Meta(max_length=32)] = {}
+    """Of those finished on the device: at an early exit, by its name."""
     unreported: Count = 0
     """Of those finished on the device: not sent, because of `--report positive`."""
     dropped: Annotated[dict[Label, Count], Meta(max_length=32)] = {}

@@ -79,6 +79,11 @@ class Bundle:
         return replace(bundle, input=replace(bundle.input, low=low, high=high))
 
     @property
+    def finals(self) -> tuple[str, ...] | None:
+        """The outputs towards which the model is cut; None: all of its file, where it has no exits."""
+        return self.outputs if self.exits else None
+
+    @property
     def folder(self) -> Path:
         """The folder that holds the model file."""
         return self.model_path.parent

@@ -77,6 +77,25 @@ licence = "none"
     return folder
 
 
+def exit_bundle(folder: Path, threshold: float, drop: float | None = None) -> Bundle:
+    """Return a bundle with an exit behind its first convolution, by entropy: 99 lets every frame leave, 0 none."""
+    folder = bundle_folder(folder, tflite_files.early_exit())
+    text = (folder / "bundle.toml").read_text().replace('"scores"', '"kind"').replace('"add", "conv_c"', '"conv_b"')
+    text = text.replace("[[tasks]]", '[[tasks]]\nscores = "logits"')
+    given_up = "" if drop is None else f"drop = {{ litter = {drop} }}"
+    text += f"""
+[[exits]]
+name = "exit1"
+after = "conv_a"
+outputs = {{ litter = "exit1/kind" }}
+rule = "entropy"
+thresholds = {{ litter = {threshold} }}
+{given_up}
+"""
+    (folder / "bundle.toml").write_text(text)
+    return Bundle.load(folder)
+
+
 def tiny_bundle(folder: Path, model: bytes | None = None) -> Bundle:
     """Return that bundle, loaded."""
     return Bundle.load(bundle_folder(folder, model))

@@ -138,10 +138,10 @@ def test_an_empty_message_asks_for_nothing(idle: Device) -> None:
 def test_a_part_that_cannot_be_made_is_refused(idle: Device, monkeypatch: pytest.MonkeyPatch) -> None:
     """What LiteRT or the graph refuses is an answer, not the end of the device."""
 
-    def refuse(_split: str) -> None:
+    def refuse(_first: object, _last: object) -> None:
         raise RunError("the part", "no memory", "pick another split")
 
-    monkeypatch.setattr(idle._engine, "head", refuse)
+    monkeypatch.setattr(idle._engine, "part", refuse)
     answer = applied(idle, b'{"version":1,"split":"conv_c"}')
     assert answer.refused is not None
     assert "no memory" in answer.refused

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge.head import Head, is_positive, prepare_head
+from edge.head import Head, Hopeless, is_positive, prepare_head
 from headwater.clock import Stopwatch
 from headwater.codec import decode_tensor
 from headwater.errors import SettingsError
@@ -17,7 +17,7 @@ from models.bundle import Bundle
 from models.engine import Engine
 from models.pictures import decode_picture, fit, to_input
 from models.tasks import predictions
-from tests.edge.samples import tiny_bundle
+from tests.edge.samples import exit_bundle, tiny_bundle
 from tests.models import tflite_files
 from tests.models.tflite_files import Maker
 
@@ -148,3 +148,39 @@ def test_unfinished_frames_and_models_without_a_positive_label_are_always_sent(b
     assert is_positive(bundle, head.run(PICTURE, Stopwatch()))
     tasks = tuple(replace(task, positive=None) for task in bundle.tasks)
     assert is_positive(replace(bundle, tasks=tasks), Finished([Prediction("litter", "clean")]))
+
+
+@pytest.mark.parametrize("split", ["conv_a", "conv_b", "device"])
+def test_a_frame_that_is_sure_leaves_at_the_exit(tmp_path: Path, split: str) -> None:
+    """Whatever the split behind it: the answer is the exit's own, and says so."""
+    bundle = exit_bundle(tmp_path / "sure", 99.0)
+    engine = Engine(bundle.model_path, outputs=bundle.finals)
+    head = prepare_head(bundle, engine, split, "auto")
+    body = head.run(PICTURE, Stopwatch())
+    assert head.exits == ("exit1",)
+    assert isinstance(body, Finished)
+    assert (body.exit, len(body.predictions)) == ("exit1", 1)
+    assert body.predictions[0].label in {"clean", "dirty", "unsure"}
+
+
+def test_a_frame_that_is_not_sure_goes_on_as_without_exits(tmp_path: Path) -> None:
+    """Staged to the end, and staged then tail, it is the whole model's answer bit for bit."""
+    bundle = exit_bundle(tmp_path / "torn", 0.0)
+    engine = Engine(bundle.model_path, outputs=bundle.finals)
+    body = prepare_head(bundle, engine, "device", "auto").run(PICTURE, Stopwatch())
+    expected = scores(bundle, engine, fit(PICTURE, 8, 8))
+    assert isinstance(body, Finished)
+    assert (body.exit, body.predictions[0].scores) == (None, expected)
+    for split in ("conv_a", "conv_b"):
+        sent = prepare_head(bundle, engine, split, "auto").run(PICTURE, Stopwatch())
+        assert isinstance(sent, Activation)
+        outputs = engine.tail(split).run(decode_tensor(sent.tensor, 10**6))
+        assert predictions(bundle, outputs, engine.tail(split).outputs)[0].scores == expected
+
+
+def test_a_hopeless_frame_is_given_up_at_the_exit(tmp_path: Path) -> None:
+    """Only where the bundle has a drop threshold."""
+    bundle = exit_bundle(tmp_path / "hopeless", 0.0, drop=0.0)
+    engine = Engine(bundle.model_path, outputs=bundle.finals)
+    assert prepare_head(bundle, engine, "conv_b", "auto").run(PICTURE, Stopwatch()) == Hopeless("exit1")
+    assert prepare_head(bundle, engine, "image", "auto").exits == ()

@@ -85,7 +85,7 @@ def test_the_summary_has_what_the_contract_names() -> None:
     """The keys of `--json`, also for a run without a frame."""
     summary = Ledger().summary()
     assert set(summary) == {
-        *("captured", "recovered", "finished", "unreported", "dropped", "in_flight", "resent"),
+        *("captured", "recovered", "finished", "exits", "unreported", "dropped", "in_flight", "resent"),
         *("frames_per_s", "bytes_per_frame", "stages_ms"),
     }
     assert summary["stages_ms"] == {}

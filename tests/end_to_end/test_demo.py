@@ -14,6 +14,7 @@ from headwater.children import start
 from models.bundle import Bundle, predictions
 from models.engine import Engine
 from models.pictures import decode_to_fit, to_input
+from tests.edge.samples import exit_bundle
 from tests.end_to_end.stream import SHARED, demo, figures, headwater, records
 from tests.servers import StoreUnderTest, eventually, need
 
@@ -78,6 +79,19 @@ def test_every_split_predicts_the_same(valkey: StoreUnderTest, source: str) -> N
         answers.append({r.sequence: (r.name, r.predictions) for r in records(valkey.url, fleet)})
     assert len(answers[0]) == FRAMES
     assert all(answer == answers[0] for answer in answers[1:])
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize(("threshold", "by"), [(99.0, "device"), (0.0, "worker")])
+def test_frames_leave_at_an_exit_or_go_on(valkey: StoreUnderTest, tmp_path: Path, threshold: float, by: str) -> None:
+    """With an exit before the split every frame leaves there, or none does, by its threshold; the counts say where."""
+    bundle = exit_bundle(tmp_path / "early", threshold)
+    common = ["--frames", "12", "--rate", "20", "--store", valkey.url]
+    summary = demo("--bundle", str(bundle.folder), "--split", "conv_b", *common)
+    assert summary["finished"][by] == 12
+    assert summary["exits"] == ({"exit1": 12} if by == "device" else {})
+    found = records(valkey.url)
+    assert {(record.finished_by, record.exit) for record in found} == {(by, "exit1" if by == "device" else None)}
 
 
 @pytest.mark.timeout(180)
