@@ -125,8 +125,9 @@ def edge(*, settings: Annotated[EdgeSettings, Parameter(name="*")], json: bool =
 
 def build_device(settings: EdgeSettings) -> Device:
     """Return the device that the settings describe, with its spool open and its source checked."""
-    from edge.device import Device, Limits, Plan
+    from edge.device import Device
     from edge.location import open_location
+    from edge.plan import Limits, Plan
     from edge.sources import open_source
     from edge.spool import Spool
     from headwater.topics import Topics, checked_name

@@ -8,20 +8,19 @@ import random
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Final, Literal
+from dataclasses import dataclass, replace
+from typing import Any, Final
 
 from edge.delivery import Delivery
 from edge.head import Body, Head, Hopeless, exit_of, is_positive, prepare_head
 from edge.ledger import Ledger
 from edge.location import Location, place
 from edge.outbox import Outbox
+from edge.plan import Limits, Plan, changed_plan
 from edge.sender import Sender
 from edge.sources import Capture, CaptureQueue, Source, WhenFull, feed
-from edge.splits import checked_split, codec_fits
 from edge.spool import Spool
 from headwater.clock import Stage, StageClock, Stopwatch
-from headwater.codec import LOSSLESS
 from headwater.errors import SettingsError, WireError
 from headwater.logs import event
 from headwater.messages import (
@@ -42,23 +41,14 @@ from headwater.topics import Topics
 from models.bundle import Bundle
 from models.engine import Engine
 from models.errors import ModelError
+from models.stages import rules_of
 
 log = logging.getLogger(__name__)
 
-Report = Literal["all", "positive"]
 SETTINGS_LIMIT_BYTES: Final = 10_000
 LONGEST_TIMEOUT_S: Final = 120.0
 TAKE_S: Final = 0.2
 SOURCE_CLOSE_S: Final = 2.0
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What an operator wants of every frame."""
-
-    split: str
-    codec: str
-    report: Report
 
 
 @dataclass(frozen=True)
@@ -67,18 +57,6 @@ class Running:
 
     plan: Plan
     head: Head
-
-
-@dataclass(frozen=True)
-class Limits:
-    """The bounds of one device."""
-
-    frames: int | None
-    window: int
-    timeout_s: float
-    expire_s: float | None
-    frame_bytes: int
-    drain_s: float
 
 
 class Device:
@@ -99,7 +77,8 @@ class Device:
         self._name, self._topics, self._bundle, self._engine = name, topics, bundle, engine
         self._source, self._location, self._limits = source, location, limits
         self._spool, self._boot = spool, os.urandom(4).hex()
-        self._now = Running(plan, prepare_head(bundle, engine, plan.split, plan.codec))
+        plan = replace(plan, rules=rules_of(bundle))
+        self._now = Running(plan, prepare_head(bundle, engine, plan.split, plan.codec, plan.rules))
         self._clock = StageClock()
         self._since_ns = self._clock.now_ns()
         self.ledger = Ledger(recovered=len(spool))
@@ -284,16 +263,13 @@ class Device:
             refused = str(error)[:1024]
             log.warning(event("settings refused", reason=refused))
         plan = self._now.plan
-        return SettingsApplied(VERSION, self._name, plan.split, plan.codec, plan.report, refused)
+        thresholds = {name: dict(rule.thresholds) for name, rule in plan.rules.items()}
+        return SettingsApplied(VERSION, self._name, plan.split, plan.codec, plan.report, thresholds, refused)
 
     def _changed(self, change: SettingsChange) -> Running:
-        """Return the plan with the change; a codec that does not fit a new split gives way to the lossless one."""
-        now, graph = self._now.plan, self._engine.graph
-        split = checked_split(graph, change.split) if change.split is not None else now.split
-        codec = change.codec or now.codec
-        if change.codec is None and not codec_fits(graph, split, codec):
-            codec = LOSSLESS
-        plan = Plan(split, codec, change.report or now.report)
-        if (plan.split, plan.codec) == (now.split, now.codec):
+        """Return the plan with the change, and its head made ready where it is another one."""
+        now = self._now.plan
+        plan = changed_plan(now, change, self._engine.graph)
+        if replace(plan, report=now.report) == now:
             return Running(plan, self._now.head)
-        return Running(plan, prepare_head(self._bundle, self._engine, plan.split, plan.codec))
+        return Running(plan, prepare_head(self._bundle, self._engine, plan.split, plan.codec, plan.rules))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -15,6 +15,7 @@ from headwater.errors import BadTensor
 from headwater.messages import Activation, Finished, Picture, Prediction
 from models.bundle import Bundle, predictions
 from models.engine import Engine
+from models.exits import ExitRule
 from models.pictures import encode_jpeg, encode_png, fit, to_input
 from models.stages import Staged, StagedHead, rules_of
 
@@ -44,8 +45,10 @@ class Head:
     """The early exits that are asked on the way, in order."""
 
 
-def prepare_head(bundle: Bundle, engine: Engine, split: str, codec_name: str) -> Head:
-    """Return the head for a split, its stages extracted, the exits before the split asked by the bundle's rules.
+def prepare_head(
+    bundle: Bundle, engine: Engine, split: str, codec_name: str, rules: Mapping[str, ExitRule] | None = None
+) -> Head:
+    """Return the head for a split, its stages extracted, the exits before it asked by these rules or the bundle's own.
 
     Raises: SettingsError for a split or codec that does not fit.
     """
@@ -54,7 +57,7 @@ def prepare_head(bundle: Bundle, engine: Engine, split: str, codec_name: str) ->
     if isinstance(codec, PictureCodec) or split == IMAGE:
         quality = codec.jpeg_quality if isinstance(codec, PictureCodec) else None
         return Head(split, str(codec), lambda picture, watch: _send_picture(bundle, quality, picture, watch))
-    staged = StagedHead(engine, bundle, split, rules_of(bundle))
+    staged = StagedHead(engine, bundle, split, rules_of(bundle) if rules is None else rules)
     if codec is None:
         return Head(
             split, "none", lambda picture, watch: _finish_here(bundle, staged, picture, watch), staged.exits

@@ -64,6 +64,9 @@ class Status(Struct, frozen=True, forbid_unknown_fields=True):
     last_captured_ns: Nanoseconds | None = None
 
 
+Thresholds = Annotated[dict[Label, Annotated[dict[Label, float], Meta(max_length=32)]], Meta(max_length=32)]
+
+
 class SettingsChange(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """What an operator wants of a device from now on; what is left out stays as it is."""
 
@@ -74,6 +77,8 @@ class SettingsChange(Struct, frozen=True, forbid_unknown_fields=True, omit_defau
     """`auto`, an encoding (float32, float16, uint8, native) alone or with `+zstd`; of pictures `png` or `jpeg:90`."""
     report: Literal["all", "positive"] | None = None
     """Whether frames finished on the device are all sent, or only those with a positive prediction."""
+    thresholds: Thresholds | None = None
+    """By exit, then by task: how sure it must be for a frame to leave there; what is not named stays as it is."""
 
 
 class SettingsApplied(Struct, frozen=True, forbid_unknown_fields=True):
@@ -84,6 +89,8 @@ class SettingsApplied(Struct, frozen=True, forbid_unknown_fields=True):
     split: Label
     codec: Label
     report: Literal["all", "positive"]
+    thresholds: Thresholds = {}
+    """Of every exit of the model, by its tasks."""
     refused: Reason | None = None
 
 

@@ -11,17 +11,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge.device import Device, Limits, Plan, Running
-from edge.head import Head
+from edge.device import Device, Running
+from edge.head import Head, exit_of
 from edge.location import open_location
+from edge.plan import Limits, Plan
 from edge.sources import Capture, Source, WhenFull
 from edge.spool import Spool
+from headwater.clock import Stopwatch
 from headwater.errors import HeadwaterError, SourceError
 from headwater.messages import Finished, Prediction, SettingsApplied
 from headwater.session import Address
 from models.engine import Engine
 from models.errors import RunError
-from tests.edge.samples import DEVICE, TOPICS, tiny_bundle
+from tests.edge.samples import DEVICE, TOPICS, exit_bundle, tiny_bundle
 from tests.servers import eventually
 
 NOWHERE = Address.parse("mqtt://127.0.0.1:9")
@@ -133,6 +135,44 @@ def test_an_empty_message_asks_for_nothing(idle: Device) -> None:
     """Clearing the retained settings changes nothing and is not answered."""
     assert idle.apply(b"") is None
     assert now(idle) == ("add", "native+zstd", "all")
+
+
+def test_thresholds_of_exits_change_while_it_runs(tmp_path: Path) -> None:
+    """A new threshold holds from the next frame on; an exit or task that there is not changes nothing."""
+    bundle, picture = exit_bundle(tmp_path / "early", 0.0), np.zeros((8, 8, 3), np.uint8)
+    engine = Engine(bundle.model_path, outputs=bundle.finals)
+    spool = Spool(tmp_path / "cam1.sqlite", 10**7)
+    plan = Plan("conv_b", "auto", "all")
+    one = Device(DEVICE, TOPICS, bundle, engine, plan, Pictures(0), open_location("1,2"), spool, LIMITS)
+    assert exit_of(one._now.head.run(picture, Stopwatch())) is None
+    answer = applied(one, b'{"version":1,"thresholds":{"exit1":{"litter":99}}}')
+    assert (answer.thresholds, answer.refused) == ({"exit1": {"litter": 99.0}}, None)
+    assert exit_of(one._now.head.run(picture, Stopwatch())) == "exit1"
+    assert applied(one, b'{"version":1,"split":"device"}').thresholds == {"exit1": {"litter": 99.0}}
+    for wrong, words in (
+        (b'{"exit2":{"litter":0}}', "got exit 'exit2', expected one of exit1"),
+        (b'{"exit1":{"age":0}}', "got task at exit exit1 'age', expected one of litter"),
+    ):
+        answer = applied(one, b'{"version":1,"split":"conv_a","thresholds":' + wrong + b"}")
+        assert words in str(answer.refused)
+        assert (answer.split, answer.thresholds) == ("device", {"exit1": {"litter": 99.0}})
+    spool.close()
+
+
+def test_a_model_without_exits_has_no_thresholds(idle: Device) -> None:
+    """The refusal says so."""
+    answer = applied(idle, b'{"version":1,"thresholds":{"exit1":{"litter":0.5}}}')
+    assert "expected none, the model has no exits" in str(answer.refused)
+
+
+def test_hopeless_frames_are_dropped_and_counted(tmp_path: Path) -> None:
+    """What an exit gives up is captured, dropped as hopeless, and not sent."""
+    bundle = exit_bundle(tmp_path / "early", 0.0, drop=0.0)
+    engine, spool = Engine(bundle.model_path, outputs=bundle.finals), Spool(tmp_path / "cam1.sqlite", 10**7)
+    plan = Plan("device", "auto", "all")
+    one = Device(DEVICE, TOPICS, bundle, engine, plan, Pictures(4), open_location("1,2"), spool, LIMITS)
+    summary = one.run(NOWHERE, threading.Event(), lambda: None)
+    assert (summary["captured"], summary["dropped"], summary["in_flight"]) == (4, {"hopeless": 4}, 0)
 
 
 def test_a_part_that_cannot_be_made_is_refused(idle: Device, monkeypatch: pytest.MonkeyPatch) -> None:

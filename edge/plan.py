@@ -1,0 +1,73 @@
+"""What an operator wants of a device, and how a change of it is taken: all or nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from edge.splits import checked_split, codec_fits
+from headwater.codec import LOSSLESS
+from headwater.errors import SettingsError
+from headwater.messages import SettingsChange
+from models.exits import ExitRule
+from models.graph import Graph
+
+Report = Literal["all", "positive"]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What an operator wants of every frame."""
+
+    split: str
+    codec: str
+    report: Report
+    rules: Mapping[str, ExitRule] = field(default_factory=dict)
+    """Of every exit of the model, by its name; the bundle's own at first."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The bounds of one device."""
+
+    frames: int | None
+    window: int
+    timeout_s: float
+    expire_s: float | None
+    frame_bytes: int
+    drain_s: float
+
+
+def changed_plan(now: Plan, change: SettingsChange, graph: Graph) -> Plan:
+    """Return the plan with the change; a codec that does not fit a new split gives way to the lossless one.
+
+    Raises: SettingsError for what the model has not, or a codec that does not fit.
+    """
+    split = checked_split(graph, change.split) if change.split is not None else now.split
+    codec = change.codec or now.codec
+    if change.codec is None and not codec_fits(graph, split, codec):
+        codec = LOSSLESS
+    return Plan(split, codec, change.report or now.report, with_thresholds(now.rules, change.thresholds or {}))
+
+
+def with_thresholds(rules: Mapping[str, ExitRule], wanted: Mapping[str, Mapping[str, float]]) -> Mapping[str, ExitRule]:
+    """Return the rules with other thresholds; exits and tasks that are not named stay as they are.
+
+    Raises: SettingsError for an exit that there is not, or a task without a threshold at it.
+    """
+    changed = dict(rules)
+    for name, thresholds in wanted.items():
+        rule = rules.get(name)
+        if rule is None:
+            raise _unknown("exit", name, rules)
+        for task in thresholds:
+            if task not in rule.thresholds:
+                raise _unknown(f"task at exit {name}", task, rule.thresholds)
+        changed[name] = replace(rule, thresholds={**rule.thresholds, **thresholds})
+    return changed
+
+
+def _unknown(what: str, got: str, known: Mapping[str, object]) -> SettingsError:
+    expected = f"one of {', '.join(known)}" if known else "none, the model has no exits"
+    return SettingsError(f"thresholds: got {what} {got!r}, expected {expected}; correct the name")
