@@ -91,11 +91,15 @@ def test_device_cards_show_state_spool_and_counters() -> None:
     """A stale device is called stale; counts are those of its status."""
     device = FakeDevice("cam1", sequence=28)
     status = msgspec.structs.replace(
-        device.status(NOW_NS, captured_ago_s=500), finished=FinishedCounts(3, 25), spool_bytes=200_000_000
+        device.status(NOW_NS, captured_ago_s=500),
+        finished=FinishedCounts(21, 7),
+        exits={"exit1": 14, "exit2": 7},
+        spool_bytes=200_000_000,
     )
     text = text_of(devices_page.cards(device_rows([Heard(status, NOW_NS, False)], [], NOW_NS), "demo"))
-    for word in ("cam1", "stale", "frames/s", "200 MB of 268 MB", "51 Mbit/s", "28", "overflow 3", "25 by workers"):
+    for word in ("cam1", "stale", "frames/s", "200 MB of 268 MB", "51 Mbit/s", "28", "overflow 3"):
         assert word in text
+    assert "21 on the device (exit1 50%, exit2 25%), 7 by workers" in text
 
 
 def test_an_empty_installation_says_what_to_do() -> None:

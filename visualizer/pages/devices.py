@@ -131,13 +131,21 @@ def _spool(status: Status) -> Component:
     )
 
 
+def _where(status: Status) -> str:
+    """Return where frames were finished, with the shares of early exits."""
+    finished = status.finished
+    total = max(finished.device + finished.worker, 1)
+    exits = ", ".join(f"{name} {count / total:.0%}" for name, count in sorted(status.exits.items()))
+    return f"{finished.device:,} on the device{f' ({exits})' if exits else ''}, {finished.worker:,} by workers"
+
+
 def _counters(status: Status) -> Component:
     finished = status.finished.device + status.finished.worker
     dropped = sum(status.dropped.values())
     why = ", ".join(f"{name} {count:,}" for name, count in status.dropped.items() if count)
     counters = [
         ("captured", status.captured, ""),
-        ("finished", finished, f"{status.finished.device:,} on the device, {status.finished.worker:,} by workers"),
+        ("finished", finished, _where(status)),
         ("dropped", dropped, why),
         ("in flight", status.in_flight, ""),
     ]
