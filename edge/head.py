@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 
 import numpy as np
 
-import models.bundle
 from edge.splits import IMAGE, PictureCodec, checked_split, resolve_codec
 from headwater.clock import Stopwatch
 from headwater.codec import Codec, encode_tensor
 from headwater.errors import BadTensor
 from headwater.messages import Activation, Finished, Picture, Prediction
 from models.bundle import Bundle, predictions
+from models.bundle import Prediction as Predicted
 from models.engine import Engine
 from models.exits import ExitRule
 from models.pictures import encode_jpeg, encode_png, fit, to_input
@@ -56,15 +57,11 @@ def prepare_head(
     codec = resolve_codec(engine.graph, split, codec_name)
     if isinstance(codec, PictureCodec) or split == IMAGE:
         quality = codec.jpeg_quality if isinstance(codec, PictureCodec) else None
-        return Head(split, str(codec), lambda picture, watch: _send_picture(bundle, quality, picture, watch))
+        return Head(split, str(codec), partial(_send_picture, bundle, quality))
     staged = StagedHead(engine, bundle, split, rules_of(bundle) if rules is None else rules)
     if codec is None:
-        return Head(
-            split, "none", lambda picture, watch: _finish_here(bundle, staged, picture, watch), staged.exits
-        )  # fmt: skip
-    return Head(
-        split, str(codec), lambda picture, watch: _send_activation(bundle, staged, codec, picture, watch), staged.exits
-    )  # fmt: skip
+        return Head(split, "none", partial(_finish_here, bundle, staged), staged.exits)
+    return Head(split, str(codec), partial(_send_activation, bundle, staged, codec), staged.exits)
 
 
 def _send_picture(bundle: Bundle, quality: int | None, picture: Pixels, watch: Stopwatch) -> Picture:
@@ -102,7 +99,7 @@ def _left(ended: Staged, watch: Stopwatch) -> Finished | Hopeless:
     return Hopeless(str(ended.exit)) if found is None else Finished(found, ended.exit)
 
 
-def _checked(found: list[models.bundle.Prediction]) -> list[Prediction]:
+def _checked(found: list[Predicted]) -> list[Prediction]:
     """Return predictions as they travel. Raises: BadTensor for numbers that are none."""
     out = [Prediction(**asdict(prediction)) for prediction in found]
     if not all(np.isfinite([p.value or 0.0, p.confidence or 0.0, *p.scores]).all() for p in out):
