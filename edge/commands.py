@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 LARGEST: Final = 1e15
 """Keeps infinity out, and numbers that clocks and counters cannot hold."""
-LEAST_SPOOL_BYTES: Final = 65_536
+LEAST_SPOOL_BYTES: Final = 4096
 LARGEST_WINDOW: Final = 32_767
 """Twice that many results may come at once. Source: MQTT 5.0, section 3.1.2.11.3 (Receive Maximum)."""
 LARGEST_EXPIRY_S: Final = 4_294_967_295
