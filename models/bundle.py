@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from models.errors import ModelError, NoCutPoint
-from models.manifest import Accuracy, BundleError, Exit, InputSpec, Manifest, read_manifest
+from models.manifest import Accuracy, Exit, InputSpec, Manifest, read_manifest
 from models.tasks import Prediction, Task, predictions
+from models.toml_table import BundleError
 
 if TYPE_CHECKING:
     from models.graph import Graph

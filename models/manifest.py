@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 import tomllib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import cast
 
-from models.errors import ModelError
 from models.exits import MEASURES, Rule
 from models.pictures import Colour
 from models.tasks import Kind, Scores, Task
+from models.toml_table import BundleError, Table
 
 FORMAT = 1
 MAX_MANIFEST_BYTES = 262_144
 MAX_SIDE = 8192
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
-_Value = TypeVar("_Value")
-
-
-class BundleError(ModelError):
-    """A bundle, its bundle.toml or its model file cannot be used."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +44,8 @@ class Exit:
     """How sure a task must be for its frame to leave here; a task without one never is."""
     drop: Mapping[str, float]
     """How unsure a task must be for its frame to be given up as hopeless; none by default."""
+    temperatures: Mapping[str, float] = field(default_factory=dict)
+    """What the logits of a task are divided by before the rule looks at them; 1 where none is given."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +92,7 @@ def read_manifest(path: Path) -> Manifest:
 def parse_manifest(text: str, source: str = "bundle.toml") -> Manifest:
     """Return what the text of a bundle.toml says. Raises: BundleError."""
     try:
-        top = _Table(tomllib.loads(text), "", source)
+        top = Table(tomllib.loads(text), "", source)
     except (ValueError, RecursionError) as error:
         raise BundleError(f"{source} is not TOML: {error}; correct that line") from error
     if (version := top.integer("format", 1, 1_000_000)) != FORMAT:
@@ -121,7 +117,7 @@ def parse_manifest(text: str, source: str = "bundle.toml") -> Manifest:
     return manifest
 
 
-def _input(table: _Table) -> InputSpec:
+def _input(table: Table) -> InputSpec:
     low, high = table.number("low"), table.number("high")
     if low >= high:
         raise table.wrong("high", high, f"a number over low = {low}")
@@ -131,7 +127,7 @@ def _input(table: _Table) -> InputSpec:
     return InputSpec(width, height, low, high, colour)
 
 
-def _task(table: _Table, outputs: tuple[str, ...]) -> Task:
+def _task(table: Table, outputs: tuple[str, ...]) -> Task:
     kind = cast(Kind, table.choice("kind", ("classification", "regression")))
     labels = table.texts("labels", required=kind == "classification")
     if kind == "classification" and len(set(labels)) < max(2, len(labels)):
@@ -146,14 +142,16 @@ def _task(table: _Table, outputs: tuple[str, ...]) -> Task:
         unit=table.text("unit", "") or None,
         positive=table.choice("positive", labels, "") or None,
         scores=cast(Scores, table.choice("scores", ("probabilities", "logits"), "probabilities")),
+        temperature=table.positive("temperature", 1.0),
     )
     table.no_more()
     return task
 
 
-def _exit(table: _Table, tasks: tuple[Task, ...]) -> Exit:
+def _exit(table: Table, tasks: tuple[Task, ...]) -> Exit:
     names = tuple(task.name for task in tasks)
     outputs, thresholds, drop = table.table("outputs"), table.table("thresholds", {}), table.table("drop", {})
+    temperatures = table.table("temperatures", {})
     found = Exit(
         name=table.matching("name", _NAME, "lower-case letters, digits, dots, dashes, at most 64"),
         after=table.text("after"),
@@ -161,15 +159,15 @@ def _exit(table: _Table, tasks: tuple[Task, ...]) -> Exit:
         rule=cast(Rule, table.choice("rule", tuple(MEASURES))),
         thresholds={name: thresholds.number(name) for name in names if name in thresholds.rest},
         drop={name: drop.number(name) for name in names if name in drop.rest},
+        temperatures={name: temperatures.positive(name) for name in names if name in temperatures.rest},
     )
-    drop.no_more(known=names)
-    outputs.no_more(known=names)
-    thresholds.no_more(known=names)
+    for inner in (drop, outputs, thresholds, temperatures):
+        inner.no_more(known=names)
     table.no_more()
     return found
 
 
-def _accuracy(table: _Table, tasks: tuple[Task, ...]) -> Accuracy:
+def _accuracy(table: Table, tasks: tuple[Task, ...]) -> Accuracy:
     found = Accuracy(
         task=table.choice("task", tuple(task.name for task in tasks)),
         metric=table.text("metric"),
@@ -197,80 +195,3 @@ def _check_distinct(manifest: Manifest, source: str) -> None:
         twice = next((name for name in names if names.count(name) > 1), None)
         if twice is not None:
             raise BundleError(f"{source}: {key} names {twice!r} twice, expected different names; rename one")
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e30
-
-
-def _is_list_of(kind: type, value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(entry, kind) for entry in value)
-
-
-class _Table:
-    """A TOML table that is taken apart key by key; what is left at the end is a misspelling."""
-
-    def __init__(self, values: Mapping[str, Any], prefix: str, source: str) -> None:
-        self.rest, self._prefix, self._source = dict(values), prefix, source
-        self._asked: set[str] = set()
-
-    def wrong(self, key: str, got: object, expected: str) -> BundleError:
-        """Return the error for a key whose value cannot be used."""
-        return BundleError(f"{self._source}: {self._prefix}{key} is {got!r}, expected {expected}; correct it")
-
-    def _take(self, key: str, good: Callable[[Any], bool], expected: str, default: _Value | None) -> Any:
-        self._asked.add(key)
-        if key not in self.rest:
-            if default is None:
-                raise BundleError(f"{self._source}: {self._prefix}{key} is missing, expected {expected}; add it")
-            return default
-        value = self.rest.pop(key)
-        if not good(value):
-            raise self.wrong(key, value, expected)
-        return value
-
-    def text(self, key: str, default: str | None = None) -> str:
-        return str(self._take(key, lambda v: isinstance(v, str) and (v != "" or default == ""), "text", default))
-
-    def matching(self, key: str, pattern: re.Pattern[str], expected: str) -> str:
-        return str(self._take(key, lambda v: isinstance(v, str) and bool(pattern.fullmatch(v)), expected, None))
-
-    def choice(self, key: str, allowed: tuple[str, ...], default: str | None = None) -> str:
-        expected = "one of " + ", ".join(allowed) if allowed else "nothing here"
-        return str(self._take(key, lambda v: isinstance(v, str) and v in allowed, expected, default))
-
-    def integer(self, key: str, low: int, high: int) -> int:
-        def good(value: Any) -> bool:
-            return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
-
-        return int(self._take(key, good, f"a whole number of {low} to {high}", None))
-
-    def number(self, key: str) -> float:
-        return float(self._take(key, _is_number, "a number", None))
-
-    def texts(self, key: str, *, required: bool = False) -> tuple[str, ...]:
-        def good(value: Any) -> bool:
-            return _is_list_of(str, value) and all(value) and bool(value or not required)
-
-        return tuple(self._take(key, good, "a list of texts", None if required else ()))
-
-    def table(self, key: str, default: Mapping[str, Any] | None = None) -> _Table:
-        values = self._take(key, lambda v: isinstance(v, dict), f"a table [{self._prefix}{key}]", default)
-        return _Table(values, f"{self._prefix}{key}.", self._source)
-
-    def tables(self, key: str, *, required: bool = False) -> list[_Table]:
-        default = None if required else ()
-        values = self._take(key, lambda v: _is_list_of(dict, v), f"tables [[{self._prefix}{key}]]", default)
-        return [_Table(value, f"{self._prefix}{key}[{place}].", self._source) for place, value in enumerate(values)]
-
-    def all_texts(self) -> dict[str, str]:
-        """Return every key of a table of free notes."""
-        return {key: self.text(key) for key in list(self.rest)}
-
-    def no_more(self, known: tuple[str, ...] = ()) -> None:
-        """Refuse what nobody asked for, naming the nearest known key."""
-        names = sorted(self._asked | set(known))
-        for key in self.rest:
-            near = difflib.get_close_matches(key, names, n=1)
-            advice = f"did you mean {near[0]}?" if near else f"known here: {', '.join(names)}"
-            raise BundleError(f"{self._source}: {self._prefix}{key} is not known; {advice}")

@@ -63,7 +63,11 @@ def rules_of(bundle: Bundle) -> dict[str, ExitRule]:
 
 def exit_predictions(bundle: Bundle, found: Exit, outputs: Sequence[np.ndarray], part: Part) -> list[Prediction]:
     """Return what an exit predicts for each of its tasks."""
-    tasks = tuple(replace(task, output=found.outputs[task.name]) for task in bundle.tasks if task.name in found.outputs)
+    tasks = tuple(
+        replace(task, output=found.outputs[task.name], temperature=found.temperatures.get(task.name, 1.0))
+        for task in bundle.tasks
+        if task.name in found.outputs
+    )
     names = tuple(task.output for task in tasks)
     return predictions(replace(bundle, tasks=tasks, outputs=names), outputs, part.outputs[: len(outputs)])
 

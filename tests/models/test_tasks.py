@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from models.errors import ModelError
-from models.tasks import MAX_RAW_SCORES, Prediction, Task, dequantise, predictions
+from models.tasks import MAX_RAW_SCORES, Prediction, Task, dequantise, predictions, tempered
 
 LITTER = Task("litter", "classification", "litter", ("clean", "dirty"), positive="dirty")
 AGE = Task("age", "regression", "age", unit="years")
@@ -107,3 +107,18 @@ def test_without_tasks_the_scores_are_raw() -> None:
 def test_floats_are_left_as_they_are() -> None:
     """A scale of 0.0 means not quantised."""
     assert dequantise(np.array([[0.5]], np.float32), Spec("x")).tolist() == [0.5]
+
+
+def test_a_temperature_softens_and_1_changes_nothing() -> None:
+    """Logits are divided by the temperature: 2 takes the root of the odds, 1 leaves the very same numbers."""
+    task = Task("litter", "classification", "litter", ("clean", "dirty"), temperature=2.0)
+    found = predictions(Answers((task,)), [np.array([[0.1, 0.9]], np.float32)], [Spec("litter")])[0]
+    assert found.label == "dirty"
+    assert found.scores[1] / found.scores[0] == pytest.approx(3.0, rel=1e-5)
+    row = np.array([0.1, 0.9], np.float32)
+    assert tempered(row, 1.0) is row
+
+
+def test_a_probability_of_zero_can_be_tempered() -> None:
+    """An int8 softmax that says 0 stays a finite answer that sums to 1."""
+    assert tempered(np.array([0.0, 1.0], np.float32), 3.0).sum() == pytest.approx(1.0)

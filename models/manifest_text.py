@@ -1,0 +1,108 @@
+"""bundle.toml written: a new one from a Manifest, or an existing one with other values where its comments stay."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import tomlkit
+from tomlkit.items import Array
+
+from models.manifest import FORMAT, Accuracy, Exit, Manifest, parse_manifest
+from models.tasks import Task
+from models.toml_table import BundleError
+
+
+def manifest_text(manifest: Manifest) -> str:
+    """Return the text of a bundle.toml that reads back as this manifest."""
+    top = {
+        "format": FORMAT,
+        "name": manifest.name,
+        "description": manifest.description or None,
+        "digest": manifest.digest,
+        "outputs": list(manifest.outputs),
+        "cut_points": _lines(manifest.cut_points) if manifest.cut_points else None,
+        "input": _filled(vars(manifest.input)),
+        "tasks": [_task(task) for task in manifest.tasks],
+        "exits": [exit_table(found) for found in manifest.exits] or None,
+        "training": dict(manifest.training) or None,
+        "accuracy": [_accuracy(found) for found in manifest.accuracy] or None,
+    }
+    text = tomlkit.dumps(_filled(top))
+    parse_manifest(text, "the bundle.toml to be written")
+    return text
+
+
+def rewrite_exits(path: Path, exits: Iterable[Exit], temperatures: Mapping[str, float]) -> None:
+    """Put other exits and temperatures of tasks into a bundle.toml; all else stays, comments too.
+
+    Raises: BundleError when the file cannot be read or written, or would not be read back.
+    """
+    try:
+        document: dict[str, Any] = tomlkit.parse(path.read_text(encoding="utf-8"))
+        for task in document["tasks"]:
+            if task["name"] in temperatures:
+                task["temperature"] = temperatures[task["name"]]
+        old = {table["name"]: table for table in document["exits"]}
+        for found in exits:
+            table = exit_table(found)
+            for key in ("drop", "thresholds", "temperatures"):
+                old[found.name].pop(key, None)
+            old[found.name].update(table)
+        text = tomlkit.dumps(document)
+        parse_manifest(text, str(path))
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise BundleError(f"{path} cannot be changed: {error.strerror or error}; check its rights") from error
+
+
+def exit_table(found: Exit) -> dict[str, Any]:
+    """Return an exit as its table of a bundle.toml; its maps of tasks are inline tables."""
+    table = {
+        "name": found.name,
+        "after": found.after,
+        "rule": found.rule,
+        "outputs": _inline(found.outputs),
+        "thresholds": _inline(found.thresholds),
+        "drop": _inline(found.drop),
+        "temperatures": _inline(found.temperatures),
+    }
+    return _filled(table)
+
+
+def _task(task: Task) -> dict[str, Any]:
+    return _filled(
+        {
+            "name": task.name,
+            "kind": task.kind,
+            "output": task.output,
+            "labels": list(task.labels) or None,
+            "unit": task.unit,
+            "positive": task.positive,
+            "scores": task.scores if task.scores != "probabilities" else None,
+            "temperature": task.temperature if task.temperature != 1.0 else None,
+        }
+    )
+
+
+def _accuracy(found: Accuracy) -> dict[str, Any]:
+    return _filled(vars(found))
+
+
+def _filled(table: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in table.items() if value is not None}
+
+
+def _lines(texts: Sequence[str]) -> Array:
+    array = tomlkit.array()
+    array.extend(texts)
+    return array.multiline(True)
+
+
+def _inline(values: Mapping[str, Any]) -> Any:
+    if not values:
+        return None
+    table = tomlkit.inline_table()
+    table.update(values)
+    return table

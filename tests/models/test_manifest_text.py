@@ -1,0 +1,65 @@
+"""bundle.toml written: it reads back, and a change leaves the rest of the file alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from models.bundle import SHIPPED
+from models.manifest import Accuracy, Exit, InputSpec, Manifest, parse_manifest, read_manifest
+from models.manifest_text import manifest_text, rewrite_exits
+from models.tasks import Task
+from models.toml_table import BundleError
+
+FULL = Manifest(
+    name="faces",
+    description='Says "how old", über alles.',
+    digest="ab" * 32,
+    input=InputSpec(128, 96, -1.0, 127 / 128, "BGR"),
+    outputs=("gender", "age"),
+    tasks=(
+        Task("gender", "classification", "gender", ("male", "female"), scores="logits", temperature=1.7),
+        Task("age", "regression", "age", unit="years"),
+    ),
+    exits=(
+        Exit("exit1", "block_5_add", {"gender": "exit1/gender"}, "entropy", {"gender": 0.6}, {"gender": 0.69}),
+        Exit("exit2", "block_9_add", {"gender": "exit2/gender"}, "margin", {}, {}, {"gender": 0.8}),
+    ),
+    cut_points=("block_5_add", "block_9_add"),
+    training={"seed": "0", "licence": "none\nstated"},
+    accuracy=(Accuracy("age", "mean absolute error", 5.25, None, None, 100, "held out"),),
+)
+
+
+def test_a_written_manifest_reads_back() -> None:
+    """Everything that a manifest says survives being written, quotes and line breaks too."""
+    assert parse_manifest(manifest_text(FULL)) == FULL
+
+
+def test_shipped_manifests_read_back() -> None:
+    """The bundles that ship say the same after being written again."""
+    for path in sorted(SHIPPED.glob("*/bundle.toml")):
+        manifest = read_manifest(path)
+        assert parse_manifest(manifest_text(manifest)) == manifest
+
+
+def test_a_manifest_that_would_not_be_read_is_not_written() -> None:
+    """The writer refuses what the reader would refuse."""
+    wrong = Exit("exit1", "block_5_add", {"gender": "g"}, "entropy", {}, {}, {"gender": -1.0})
+    with pytest.raises(BundleError, match=r"temperatures\.gender is -1"):
+        manifest_text(Manifest(**{**vars(FULL), "exits": (wrong,)}))
+
+
+def test_thresholds_change_and_comments_stay(tmp_path: Path) -> None:
+    """A new rule replaces the old one of its exit; comments and other keys stay as they were."""
+    path = tmp_path / "bundle.toml"
+    path.write_text("# chosen with care\n" + manifest_text(FULL), encoding="utf-8")
+    first = Exit("exit1", "block_5_add", {"gender": "exit1/gender"}, "margin", {"gender": 0.9}, {}, {"gender": 2.0})
+    rewrite_exits(path, [first], {"gender": 1.25})
+    found = read_manifest(path)
+    assert path.read_text(encoding="utf-8").startswith("# chosen with care\n")
+    assert found.exits[0] == first
+    assert found.exits[1] == FULL.exits[1]
+    assert found.tasks[0].temperature == 1.25
+    assert found.tasks[1] == FULL.tasks[1]
