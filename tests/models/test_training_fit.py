@@ -75,7 +75,7 @@ def test_exits_learn_on_a_frozen_network(data: Labelled, mode: Mode) -> None:
     gap = {name: np.abs(before[name] - after[name]).max() for name in before}
     assert gap["exit1/square"] > 0.01
     if mode == "separate":
-        assert _right(model, data, "exit1/square") > 0.9
+        assert _right(model, data, "exit1/square") > 0.8
 
 
 def test_a_distilled_exit_follows_the_final_answer(data: Labelled) -> None:
