@@ -46,7 +46,8 @@ class EdgeSettings:
     split: str = "device"
     """How far the device computes: image (send the picture), a cut point, or device (finish here)."""
     codec: str = "auto"
-    """How it travels: auto (nothing is lost), float32, float16, uint8, native, each also with +zstd; png, jpeg:90."""
+    """How it travels: auto (what the bundle measured, else lossless), float32, float16, uint8, native or one of these
+    with +zstd; png, jpeg:90."""
     report: Literal["all", "positive"] = "all"
     """Frames to send when the device finishes: all, or only those that show what the model looks for."""
     rate: float | None = None

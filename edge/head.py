@@ -8,15 +8,16 @@ from functools import partial
 
 import numpy as np
 
-from edge.splits import IMAGE, PictureCodec, checked_split, resolve_codec
+from edge.splits import IMAGE, PictureCodec, checked_split, codec_fits, resolve_codec
 from headwater.clock import Stopwatch
-from headwater.codec import Codec, encode_tensor
+from headwater.codec import LOSSLESS, Codec, encode_tensor
 from headwater.errors import BadTensor
 from headwater.messages import Activation, Finished, Picture, Prediction
 from models.bundle import Bundle, predictions
 from models.bundle import Prediction as Predicted
 from models.engine import Engine
 from models.exits import ExitRule
+from models.graph import Graph
 from models.pictures import encode_jpeg, encode_png, fit, to_input
 from models.stages import Staged, StagedHead, rules_of
 
@@ -54,7 +55,7 @@ def prepare_head(
     Raises: SettingsError for a split or codec that does not fit.
     """
     split = checked_split(engine.graph, split)
-    codec = resolve_codec(engine.graph, split, codec_name)
+    codec = resolve_codec(engine.graph, split, measured_codec(bundle, engine.graph, split, codec_name))
     if isinstance(codec, PictureCodec) or split == IMAGE:
         quality = codec.jpeg_quality if isinstance(codec, PictureCodec) else None
         return Head(split, str(codec), partial(_send_picture, bundle, quality))
@@ -62,6 +63,12 @@ def prepare_head(
     if codec is None:
         return Head(split, "none", partial(_finish_here, bundle, staged), staged.exits)
     return Head(split, str(codec), partial(_send_activation, bundle, staged, codec), staged.exits)
+
+
+def measured_codec(bundle: Bundle, graph: Graph, split: str, codec_name: str) -> str:
+    """Return what `auto` stands for at a split: the bundle's measured codec, where it has one that fits."""
+    wanted = bundle.codecs.get(split) if codec_name == LOSSLESS else None
+    return wanted if wanted and codec_fits(graph, split, wanted) else codec_name
 
 
 def _send_picture(bundle: Bundle, quality: int | None, picture: Pixels, watch: Stopwatch) -> Picture:

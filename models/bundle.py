@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from models.errors import ModelError, NoCutPoint
+from models.evidence import Leak, Wire
 from models.manifest import Accuracy, Exit, InputSpec, Manifest, read_manifest
 from models.tasks import Prediction, Task, predictions
 from models.toml_table import BundleError
@@ -56,6 +57,8 @@ class Bundle:
     exits: tuple[Exit, ...] = ()
     accuracy: tuple[Accuracy, ...] = ()
     description: str = ""
+    wire: Wire | None = None
+    leaks: tuple[Leak, ...] = ()
 
     @classmethod
     def load(
@@ -83,6 +86,11 @@ class Bundle:
     def finals(self) -> tuple[str, ...] | None:
         """The outputs towards which the model is cut; None: all of its file, where it has no exits."""
         return self.outputs if self.exits else None
+
+    @property
+    def codecs(self) -> Mapping[str, str]:
+        """The codec that was measured to be the cheapest for each split; none where nothing was measured."""
+        return self.wire.codec if self.wire else {}
 
     @property
     def folder(self) -> Path:
@@ -175,6 +183,8 @@ def _with_model(manifest: Manifest, model: Path) -> Bundle:
         exits=manifest.exits,
         accuracy=manifest.accuracy,
         description=manifest.description,
+        wire=manifest.wire,
+        leaks=manifest.leaks,
     )
 
 

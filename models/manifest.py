@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
 
+from models.crop import CROPS, CropName
+from models.evidence import Leak, Wire, read_leak, read_wire
 from models.exits import MEASURES, Rule
 from models.pictures import Colour
 from models.tasks import Kind, Scores, Task
@@ -30,6 +32,8 @@ class InputSpec:
     low: float
     high: float
     colour: Colour = "RGB"
+    crop: CropName = "none"
+    """What of a picture the network was trained on."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +79,8 @@ class Manifest:
     cut_points: tuple[str, ...]
     training: Mapping[str, str]
     accuracy: tuple[Accuracy, ...]
+    wire: Wire | None = None
+    leaks: tuple[Leak, ...] = ()
 
 
 def read_manifest(path: Path) -> Manifest:
@@ -111,6 +117,8 @@ def parse_manifest(text: str, source: str = "bundle.toml") -> Manifest:
         cut_points=cut_points,
         training=top.table("training", {}).all_texts(),
         accuracy=tuple(_accuracy(table, tasks) for table in top.tables("accuracy")),
+        wire=read_wire(top.table("wire")) if "wire" in top.rest else None,
+        leaks=tuple(read_leak(table) for table in top.tables("leak")),
     )
     top.no_more()
     _check_distinct(manifest, source)
@@ -123,8 +131,9 @@ def _input(table: Table) -> InputSpec:
         raise table.wrong("high", high, f"a number over low = {low}")
     width, height = table.integer("width", 1, MAX_SIDE), table.integer("height", 1, MAX_SIDE)
     colour = cast(Colour, table.choice("colour", ("RGB", "BGR", "grey"), "RGB"))
+    crop = cast(CropName, table.choice("crop", CROPS, "none"))
     table.no_more()
-    return InputSpec(width, height, low, high, colour)
+    return InputSpec(width, height, low, high, colour, crop)
 
 
 def _task(table: Table, outputs: tuple[str, ...]) -> Task:
@@ -190,6 +199,7 @@ def _check_distinct(manifest: Manifest, source: str) -> None:
         "cut_points": list(manifest.cut_points),
         "exits": [found.name for found in manifest.exits],
         "exits[].after": [found.after for found in manifest.exits],
+        "leak[].cut": [leak.cut for leak in manifest.leaks],
     }
     for key, names in lists.items():
         twice = next((name for name in names if names.count(name) > 1), None)

@@ -9,6 +9,7 @@ from typing import Any
 import tomlkit
 from tomlkit.items import Array
 
+from models.evidence import Leak, Wire
 from models.manifest import FORMAT, Accuracy, Exit, Manifest, parse_manifest
 from models.tasks import Task
 from models.toml_table import BundleError
@@ -28,10 +29,35 @@ def manifest_text(manifest: Manifest) -> str:
         "exits": [exit_table(found) for found in manifest.exits] or None,
         "training": dict(manifest.training) or None,
         "accuracy": [_accuracy(found) for found in manifest.accuracy] or None,
+        "wire": wire_table(manifest.wire) if manifest.wire else None,
+        "leak": [vars(leak) for leak in manifest.leaks] or None,
     }
     text = tomlkit.dumps(_filled(top))
     parse_manifest(text, "the bundle.toml to be written")
     return text
+
+
+def rewrite_measured(path: Path, *, wire: Wire | None = None, leaks: Sequence[Leak] | None = None) -> None:
+    """Put other codecs or other leaks into a bundle.toml; all else stays, comments too.
+
+    Raises: BundleError when the file cannot be read or written, or would not be read back.
+    """
+    try:
+        document: dict[str, Any] = tomlkit.parse(path.read_text(encoding="utf-8"))
+        if wire is not None:
+            document["wire"] = wire_table(wire)
+        if leaks is not None:
+            document["leak"] = [vars(leak) for leak in leaks]
+        text = tomlkit.dumps(document)
+        parse_manifest(text, str(path))
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise BundleError(f"{path} cannot be changed: {error.strerror or error}; check its rights") from error
+
+
+def wire_table(wire: Wire) -> dict[str, Any]:
+    """Return codecs as their table of a bundle.toml."""
+    return {"max_loss": wire.max_loss, "pictures": wire.pictures, "codec": dict(wire.codec)}
 
 
 def rewrite_exits(path: Path, exits: Iterable[Exit], temperatures: Mapping[str, float]) -> None:

@@ -15,6 +15,7 @@ from headwater.errors import SettingsError
 from headwater.messages import Activation, Finished, Picture, Prediction
 from models.bundle import Bundle
 from models.engine import Engine
+from models.evidence import Wire
 from models.pictures import decode_picture, fit, to_input
 from models.tasks import predictions
 from tests.edge.samples import exit_bundle, tiny_bundle
@@ -184,3 +185,13 @@ def test_a_hopeless_frame_is_given_up_at_the_exit(tmp_path: Path) -> None:
     engine = Engine(bundle.model_path, outputs=bundle.finals)
     assert prepare_head(bundle, engine, "conv_b", "auto").run(PICTURE, Stopwatch()) == Hopeless("exit1")
     assert prepare_head(bundle, engine, "image", "auto").exits == ()
+
+
+def test_auto_is_what_the_bundle_measured(bundle: Bundle, engine: Engine) -> None:
+    """A measured codec is taken at its own split, a named codec wins, and one that does not fit is passed over."""
+    measured = replace(bundle, wire=Wire({"image": "jpeg:30", "add": "uint8+zstd", "conv_c": "jpeg:30"}, 0.5, 100))
+    taken = {
+        split: prepare_head(measured, engine, split, "auto").codec for split in ("image", "add", "conv_a", "conv_c")
+    }
+    assert taken == {"image": "jpeg:30", "add": "uint8+zstd", "conv_a": "native+zstd", "conv_c": "native+zstd"}
+    assert prepare_head(measured, engine, "add", "float16").codec == "float16"

@@ -1,0 +1,59 @@
+"""What was measured of a bundle's cut points and is kept in its bundle.toml: how to send them, and what they leak."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from models.toml_table import Table
+
+_CODEC = re.compile(r"(float32|float16|uint8|native)(\+zstd)?|png|jpeg:([1-9][0-9]?|100)")
+_PLACE = re.compile(r"[A-Za-z0-9_.]{1,64}")
+MAX_PICTURES = 10**12
+
+
+@dataclass(frozen=True)
+class Wire:
+    """The codec of each split that lost at most `max_loss` points on so many pictures; "image" is the picture's."""
+
+    codec: Mapping[str, str]
+    max_loss: float
+    pictures: int
+
+
+@dataclass(frozen=True)
+class Leak:
+    """How well pictures were rebuilt from what travels at a cut point: 1.0 and many dB are the picture itself.
+
+    `agreement` is the share of rebuilt pictures of which the model says the same as of the original.
+    """
+
+    cut: str
+    ssim: float
+    psnr_db: float
+    agreement: float
+    pictures: int
+
+
+def read_wire(table: Table) -> Wire:
+    """Return what a [wire] table says. Raises: BundleError."""
+    codecs = table.table("codec")
+    expected = "a codec such as native+zstd, uint8+zstd or jpeg:50"
+    found = {name: codecs.matching(name, _CODEC, expected) for name in list(codecs.rest)}
+    wire = Wire(found, table.number("max_loss"), table.integer("pictures", 1, MAX_PICTURES))
+    table.no_more()
+    return wire
+
+
+def read_leak(table: Table) -> Leak:
+    """Return what a [[leak]] table says. Raises: BundleError."""
+    leak = Leak(
+        cut=table.matching("cut", _PLACE, "the name of a cut point"),
+        ssim=table.number("ssim"),
+        psnr_db=table.number("psnr_db"),
+        agreement=table.number("agreement"),
+        pictures=table.integer("pictures", 1, MAX_PICTURES),
+    )
+    table.no_more()
+    return leak
