@@ -2,22 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from models.errors import ModelError
 from models.training.recipe import Recipe, Request
+from models.training.terminal import TrainingMissing, shown_progress, training_imports
 
-if TYPE_CHECKING:
-    from rich.progress import Progress
-
-
-class TrainingMissing(ModelError):
-    """TensorFlow is not installed."""
+__all__ = ["TrainingMissing", "litter"]
 
 
 def litter(
@@ -61,14 +52,10 @@ def litter(
 
 
 def _run(request: Request) -> list[Path]:
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    try:
-        with _quiet_output():
-            from models.training.litter import train_litter
-    except ModuleNotFoundError as error:
-        raise TrainingMissing(f"{error.name} is missing, needed to train; pip install 'headwater[training]'") from error
-    with _progress() as bar, _quiet_output():
-        return train_litter(request, _Bar(bar))
+    with training_imports():
+        from models.training.litter import train_litter
+    with shown_progress() as progress:
+        return train_litter(request, progress)
 
 
 def _check_numbers(size: int, epochs_head: int, epochs_fine: int, folds: int) -> None:
@@ -81,61 +68,3 @@ def _check_numbers(size: int, epochs_head: int, epochs_fine: int, folds: int) ->
     for flag, (got, good, expected) in allowed.items():
         if not good:
             raise ModelError(f"{flag} is {got}, expected {expected}")
-
-
-class _Bar:
-    """Shows the training's steps as one progress bar."""
-
-    def __init__(self, progress: Progress) -> None:
-        self._progress, self._bar = progress, progress.add_task("starting", total=None)
-
-    def expect(self, steps: float) -> None:
-        self._progress.update(self._bar, total=steps)
-        self._progress.start()
-
-    def say(self, text: str) -> None:
-        self._progress.update(self._bar, description=text)
-
-    def step(self, count: float) -> None:
-        self._progress.advance(self._bar, count)
-
-
-@contextmanager
-def _quiet_output() -> Iterator[None]:
-    """Keep what TensorFlow's C++ prints past Python's logging away from the progress bar."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    kept = [os.dup(number) for number in (1, 2)]
-    with Path(os.devnull).open("w") as nowhere:
-        for number in (1, 2):
-            os.dup2(nowhere.fileno(), number)
-    try:
-        yield
-    finally:
-        for number, old in zip((1, 2), kept, strict=True):
-            os.dup2(old, number)
-            os.close(old)
-
-
-@contextmanager
-def _progress() -> Iterator[Progress]:
-    """Yield a progress bar on the terminal, not started yet, that shows while standard error is kept quiet."""
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        Progress,
-        TaskProgressColumn,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-
-    text = TextColumn("{task.description}")
-    shown = (text, BarColumn(), TaskProgressColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    with os.fdopen(os.dup(2), "w", buffering=1) as terminal:
-        bar = Progress(*shown, console=Console(file=terminal))
-        try:
-            yield bar
-        finally:
-            if bar.live.is_started:
-                bar.stop()
