@@ -74,4 +74,5 @@ $(INSTALLED): $(PINNED) | $(BIN)/python
 $(INSTALLED_TEST): $(PINNED) | $(BIN)/python
 	@echo "installing the test tools and TensorFlow into .venv, a few minutes the first time" >&2
 	@$(PIP) --editable '.[dev,training]'
+	@$(PIP) --force-reinstall --no-deps opencv-python-headless # over the desktop's OpenCV that mediapipe brings
 	@touch $@ $(INSTALLED)

