@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from models.bundle import Bundle, Exit, Prediction, predictions
-from models.engine import DEVICE, IMAGE, Engine, Part
+from models.engine import DEVICE, IMAGE, Engine, Part, TensorSpec
 from models.errors import ModelError
 from models.exits import ExitRule
 
@@ -49,7 +49,7 @@ class StagedHead:
             if stage.found is None:
                 return Staged(None, False, [], outputs)
             values = outputs[-1:]
-            found = exit_predictions(self._bundle, stage.found, outputs[:-1], stage.part)
+            found = exit_predictions(self._bundle, stage.found, outputs[:-1], stage.part.outputs[:-1])
             decision = self._rules[stage.found.name].decide(found)
             if decision != "go on":
                 return Staged(stage.found.name, decision == "drop", found, ())
@@ -61,7 +61,9 @@ def rules_of(bundle: Bundle) -> dict[str, ExitRule]:
     return {found.name: ExitRule(found.rule, found.thresholds, found.drop) for found in bundle.exits}
 
 
-def exit_predictions(bundle: Bundle, found: Exit, outputs: Sequence[np.ndarray], part: Part) -> list[Prediction]:
+def exit_predictions(
+    bundle: Bundle, found: Exit, outputs: Sequence[np.ndarray], specs: Sequence[TensorSpec]
+) -> list[Prediction]:
     """Return what an exit predicts for each of its tasks."""
     tasks = tuple(
         replace(task, output=found.outputs[task.name], temperature=found.temperatures.get(task.name, 1.0))
@@ -69,7 +71,7 @@ def exit_predictions(bundle: Bundle, found: Exit, outputs: Sequence[np.ndarray],
         if task.name in found.outputs
     )
     names = tuple(task.output for task in tasks)
-    return predictions(replace(bundle, tasks=tasks, outputs=names), outputs, part.outputs[: len(outputs)])
+    return predictions(replace(bundle, tasks=tasks, outputs=names), outputs, specs)
 
 
 def exits_before(engine: Engine, bundle: Bundle, split: str) -> list[Exit]:
