@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,13 +28,14 @@ def to_float(model: keras.Model, pictures: np.ndarray, tolerance: float = 1e-3) 
     Raises: ConversionError when an output differs by more than `tolerance`, or the file lacks the weights.
     """
     content = _export(model)
-    weights_bytes = 4 * model.count_params()
+    weights_bytes = 4 * sum(int(np.prod(weight.shape)) for weight in model.weights if len(weight.shape) > 1)
     if len(content) < weights_bytes:
         raise ConversionError(
             f"the file has {len(content)} B, expected over {weights_bytes} B of weights; do not use it"
         )
-    expected = keras.ops.convert_to_numpy(next(iter(model(pictures[:8], training=False).values())))
-    worst = float(np.abs(run(content, pictures[:8]) - expected).max())
+    got = run_all(content, pictures[:8])
+    expected = {name: keras.ops.convert_to_numpy(y) for name, y in model(pictures[:8], training=False).items()}
+    worst = max(float(np.abs(got[name] - expected[name]).max()) for name in expected)
     if worst > tolerance:
         raise ConversionError(f"an output differs by {worst:.3g}, expected at most {tolerance:g}; do not use the file")
     return content
@@ -74,10 +75,20 @@ def _export(model: keras.Model, **options: Any) -> bytes:
 
 def run(content: bytes, pictures: np.ndarray) -> np.ndarray:
     """Return the first output of a .tflite file for (n, height, width, 3) float32 inputs, as real numbers."""
+    return next(iter(run_all(content, pictures).values()))
+
+
+def run_all(
+    content: bytes, pictures: np.ndarray, tick: Callable[[float], None] = lambda n: None
+) -> dict[str, np.ndarray]:
+    """Return every output of a .tflite file by name, as real numbers, one row per float32 input picture."""
     part = Engine(content).whole()
-    source, target = part.inputs[0], part.outputs[0]
-    answers = [part.run(_quantise(picture[None], source))[0] for picture in pictures]
-    return np.stack([dequantise(answer, target) for answer in answers])
+    rows: dict[str, list[np.ndarray]] = {spec.name: [] for spec in part.outputs}
+    for picture in pictures:
+        for spec, answer in zip(part.outputs, part.run(_quantise(picture[None], part.inputs[0])), strict=True):
+            rows[spec.name].append(dequantise(answer, spec))
+        tick(1)
+    return {name: np.stack(answers) for name, answers in rows.items()}
 
 
 def _quantise(values: np.ndarray, spec: TensorSpec) -> np.ndarray:
