@@ -22,6 +22,7 @@ Stages = Annotated[dict[Stage, Duration], Meta(max_length=16)]
 MAX_DIMENSIONS: Final = 8
 MAX_DIMENSION: Final = 65536
 Dimension = Annotated[int, Meta(ge=1, le=MAX_DIMENSION)]
+Offset = Annotated[int, Meta(ge=0, lt=MAX_DIMENSION)]
 TensorType = Literal["float32", "int8", "uint8", "int16", "int32"]
 Encoding = Literal["float32", "float16", "uint8", "native"]
 Compression = Literal["none", "zstd"]

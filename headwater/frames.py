@@ -6,7 +6,7 @@ import re
 from typing import Annotated, Final, Literal
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from headwater.errors import Malformed
 from headwater.fields import (
@@ -20,6 +20,7 @@ from headwater.fields import (
     Label,
     Name,
     Nanoseconds,
+    Offset,
     Reason,
     Sequence,
     Stages,
@@ -63,6 +64,21 @@ class Position(Struct, frozen=True, forbid_unknown_fields=True):
     accuracy_m: Annotated[float, Meta(ge=0)] | None = None
 
 
+class Box(Struct, frozen=True, forbid_unknown_fields=True):
+    """Where in the captured picture something was found, such as a face; in its pixels."""
+
+    x: Offset
+    """Of the left edge."""
+    y: Offset
+    """Of the upper edge."""
+    width: Dimension
+    height: Dimension
+
+
+MAX_BOXES: Final = 64
+Boxes = Annotated[tuple[Box, ...], Meta(min_length=1, max_length=MAX_BOXES)]
+
+
 class Tensor(Struct, frozen=True, forbid_unknown_fields=True):
     """An activation on the wire: `data` holds `shape` values of `dtype` in `encoding`, then `compression`.
 
@@ -88,6 +104,8 @@ class Activation(Struct, frozen=True, forbid_unknown_fields=True, tag="activatio
     """The body of a frame whose head ran on the device."""
 
     tensor: Tensor
+    boxes: Boxes | UnsetType = UNSET
+    """Of what was cut out of the picture, such as faces: as many as the batch has rows, in their order."""
 
 
 class Picture(Struct, frozen=True, forbid_unknown_fields=True, tag="picture"):
@@ -97,8 +115,11 @@ class Picture(Struct, frozen=True, forbid_unknown_fields=True, tag="picture"):
     width: Dimension
     """As in the picture itself, checked before it is decoded."""
     height: Dimension
+    """With boxes, that of all their pictures, one below the other."""
     data: memoryview
     """The JPEG or PNG file, RGB."""
+    boxes: Boxes | UnsetType = UNSET
+    """Of what was cut out of the picture, such as faces, in the order of their pictures."""
 
 
 class Prediction(Struct, frozen=True, forbid_unknown_fields=True):
@@ -112,9 +133,13 @@ class Prediction(Struct, frozen=True, forbid_unknown_fields=True):
     confidence: float | None = None
     """Of a classification: the best class's score, 0 to 1. All numbers are finite."""
     scores: Annotated[list[float], Meta(max_length=4096)] = []
+    box: Box | UnsetType = UNSET
+    """Of what it speaks: a part of the picture; the whole picture when left out."""
 
 
-Predictions = Annotated[list[Prediction], Meta(max_length=64)]
+MAX_PREDICTIONS: Final = 64
+Predictions = Annotated[list[Prediction], Meta(max_length=MAX_PREDICTIONS)]
+"""Of all tasks of the first box, then of the next, the largest box first."""
 
 
 class Finished(Struct, frozen=True, forbid_unknown_fields=True, tag="finished"):

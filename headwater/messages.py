@@ -33,7 +33,11 @@ from headwater.fields import (
     TensorType,
 )
 from headwater.frames import (
+    MAX_BOXES,
+    MAX_PREDICTIONS,
     Activation,
+    Box,
+    Boxes,
     Finished,
     Frame,
     FrameId,
@@ -51,11 +55,15 @@ from headwater.reports import Dead, FinishedCounts, Link, Record, SettingsApplie
 VERSION: Final = 1
 
 __all__ = [
+    "MAX_BOXES",
     "MAX_DIMENSION",
     "MAX_DIMENSIONS",
+    "MAX_PREDICTIONS",
     "VERSION",
     "Activation",
     "Boot",
+    "Box",
+    "Boxes",
     "Compression",
     "Count",
     "Dead",

@@ -6,6 +6,7 @@ import msgspec
 
 from headwater.messages import (
     Activation,
+    Box,
     Dead,
     Finished,
     FinishedCounts,
@@ -56,6 +57,14 @@ PICTURE_FRAME = msgspec.structs.replace(
 FINISHED_FRAME = msgspec.structs.replace(
     PICTURE_FRAME, split="device", codec="none", body=Finished([DIRTY]), stages_ns={"capture": 1_200_000}
 )
+BOXES = (Box(230, 57, 174, 174), Box(784, 88, 170, 170))
+FACES_FRAME = msgspec.structs.replace(
+    ACTIVATION_FRAME,
+    bundle="faces",
+    body=Activation(Tensor("int8", (2, 1, 1, 2), "native", "none", memoryview(b"\x00\x7f\x80\xff"), 0.5, 4), BOXES),
+    position=None,
+    name="two_people.jpg",
+)
 RESULT = Result(
     version=1,
     id=ID,
@@ -65,6 +74,15 @@ RESULT = Result(
     replied_ns=1_789_990_000_008_000_000,
     stages_ns={"inbox": 100_000, "decode": 50_000, "batch": 10_000, "tail": 2_000_000, "store": 300_000},
     predictions=[DIRTY],
+)
+FACES_RESULT = msgspec.structs.replace(
+    RESULT,
+    predictions=[
+        Prediction("gender", "female", None, 0.9, [0.1, 0.9], BOXES[0]),
+        Prediction("age", None, 31.0, None, [], BOXES[0]),
+        Prediction("gender", "male", None, 0.8, [0.8, 0.2], BOXES[1]),
+        Prediction("age", None, 44.5, None, [], BOXES[1]),
+    ],
 )
 REFUSAL = msgspec.structs.replace(
     RESULT, stages_ns={}, predictions=[], refused="no bundle has digest abababab; copy it to the workers"
@@ -129,7 +147,9 @@ STREAM = {
     "activation": ACTIVATION_FRAME,
     "picture": PICTURE_FRAME,
     "finished": FINISHED_FRAME,
+    "faces": FACES_FRAME,
     "result": RESULT,
+    "faces_result": FACES_RESULT,
     "refusal": REFUSAL,
     "journeys": JOURNEYS,
 }

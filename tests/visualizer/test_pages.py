@@ -11,7 +11,7 @@ import pytest
 from dash.development.base_component import Component
 
 from headwater.errors import SettingsError
-from headwater.messages import FinishedCounts, Position, Prediction, Record
+from headwater.messages import Box, FinishedCounts, Position, Prediction, Record
 from tests.visualizer.fake_fleet import FakeDevice
 from tests.visualizer.listed_store import ListedStore
 from visualizer import ids
@@ -59,6 +59,22 @@ def test_a_value_is_told_without_scores() -> None:
     text = text_of(details(record(predictions=[Prediction("age", None, 31.25, None, [31.25])]), None, Palette()))
     assert "age:  31.25" in text
     assert "class 0" not in text
+
+
+def test_what_is_said_of_a_box_stands_below_it() -> None:
+    """Each face of a picture has a line with its place, and its predictions; a whole picture has no such line."""
+    first, second = Box(230, 57, 174, 174), Box(784, 88, 170, 171)
+    said = [
+        Prediction("gender", "female", None, 0.9, [0.1, 0.9], first),
+        Prediction("age", None, 31.0, None, [], first),
+        Prediction("age", None, 44.5, None, [], second),
+    ]
+    text = text_of(details(record(predictions=said), None, Palette()))
+    words = ["Box 1", "174 × 174 pixels at 230, 57", "female", "31", "Box 2", "170 × 171 pixels at 784, 88", "44.5"]
+    places = [text.index(word) for word in words]
+    assert places == sorted(places)
+    assert text.count("Box 1") == 1
+    assert "Box" not in text_of(details(record(), None, Palette()))
 
 
 def test_details_before_the_journey_say_so() -> None:

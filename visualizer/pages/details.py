@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
 
 from dash import dcc, html
 from dash.development.base_component import Component
 
-from headwater.messages import Prediction, Record, StoredJourney
+from headwater.messages import Box, Prediction, Record, StoredJourney
 from visualizer.figures import STAGE_COLOURS, frame_timeline, stages_ms
 from visualizer.pages import aria, words
 from visualizer.palette import Palette
@@ -28,7 +29,7 @@ def details(record: Record, journey: StoredJourney | None, palette: Palette) -> 
         ),
         html.P([html.Code(frame_id), html.Br(), words.moment(record.captured_ns)], className="note"),
         _place(record),
-        *(_prediction(p, palette.names(p.task)) for p in record.predictions),
+        *_predictions(record.predictions, palette),
         _facts(record),
         html.H3("Stages"),
         dcc.Graph(
@@ -54,6 +55,14 @@ def _place(record: Record) -> Component:
         text = "made-up position, nobody measured it" if words.is_made_up(position) else f"from {position.source}"
         parts.append(html.Span(text, className=kind))
     return html.P(parts, className="place")
+
+
+def _predictions(predictions: Sequence[Prediction], palette: Palette) -> Iterator[Component]:
+    """Yield what is said of the picture, under a line for each box of it that something is said of."""
+    for number, (box, said) in enumerate(groupby(predictions, lambda prediction: prediction.box), 1):
+        if isinstance(box, Box):
+            yield html.H3([f"Box {number} ", html.Span(words.box(box), className="note")])
+        yield from (_prediction(prediction, palette.names(prediction.task)) for prediction in said)
 
 
 def _prediction(prediction: Prediction, names: Mapping[int, str]) -> Component:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Final
 
-from headwater.messages import Position, Prediction
+from headwater.messages import Box, Position, Prediction
 from visualizer.fleet_map import MADE_UP
 
 UNKNOWN: Final = "–"
@@ -61,3 +61,8 @@ def outcome(prediction: Prediction) -> str:
     if prediction.label is not None:
         return prediction.label
     return UNKNOWN if prediction.value is None else f"{prediction.value:.4g}"
+
+
+def box(found: Box) -> str:
+    """Return where in the picture something is, and how large, in its pixels."""
+    return f"{found.width} × {found.height} pixels at {found.x}, {found.y}"
