@@ -48,6 +48,12 @@ class EdgeSettings:
     codec: str = "auto"
     """How it travels: auto (what the bundle measured, else lossless), float32, float16, uint8, native or one of these
     with +zstd; png, jpeg:90."""
+    crop: Literal["none", "centre", "region", "face"] | None = None
+    """What of a picture the model sees; what it was trained with when left out."""
+    region: str | None = None
+    """LEFT,TOP,WIDTH,HEIGHT in shares of the picture: what is seen, or where faces are sought."""
+    max_faces: int = 8
+    """The most faces of one picture that are looked at, the largest."""
     report: Literal["all", "positive"] = "all"
     """Frames to send when the device finishes: all, or only those that show what the model looks for."""
     rate: float | None = None
@@ -126,6 +132,7 @@ def edge(*, settings: Annotated[EdgeSettings, Parameter(name="*")], json: bool =
 
 def build_device(settings: EdgeSettings) -> Device:
     """Return the device that the settings describe, with its spool open and its source checked."""
+    from edge.crop import crop_of
     from edge.device import Device
     from edge.location import open_location
     from edge.plan import Limits, Plan
@@ -134,12 +141,12 @@ def build_device(settings: EdgeSettings) -> Device:
     from headwater.topics import Topics, checked_name
     from models.bundle import Bundle
     from models.engine import Engine
-    from models.pictures import size_to_decode
 
     name, fleet = checked_name("name", settings.name), checked_name("fleet", settings.fleet)
     bundle = Bundle.load(settings.bundle)
     engine = Engine(bundle.model_path, threads=settings.threads, outputs=bundle.finals)
-    size = size_to_decode(bundle.input.width, bundle.input.height)
+    crop = crop_of(bundle, settings.crop, settings.region, settings.max_faces)
+    size = crop.size_to_decode(bundle.input.width, bundle.input.height)
     source = open_source(settings.source, rate=settings.rate, loop=settings.loop, at_least=size)
     limits = Limits(
         settings.frames, settings.window, settings.timeout, settings.expire, settings.max_frame_bytes, settings.drain
@@ -154,6 +161,7 @@ def build_device(settings: EdgeSettings) -> Device:
         open_location(settings.location),
         Spool(settings.spool.expanduser() / fleet / f"{name}.sqlite", settings.spool_bytes),
         limits,
+        crop,
     )
 
 

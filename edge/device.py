@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from edge.delivery import Delivery
-from edge.head import Body, Head, Hopeless, exit_of, is_positive, prepare_head
+from edge.head import Body, Faceless, Head, Hopeless, exit_of, is_positive, prepare_head
 from edge.ledger import Ledger
 from edge.location import Location, place
 from edge.outbox import Outbox
@@ -39,6 +39,7 @@ from headwater.messages import (
 from headwater.session import Address, Session, Will
 from headwater.topics import Topics
 from models.bundle import Bundle
+from models.crop import Crop
 from models.engine import Engine
 from models.errors import ModelError
 from models.stages import rules_of
@@ -73,12 +74,14 @@ class Device:
         location: Location,
         spool: Spool,
         limits: Limits,
+        crop: Crop | None = None,
     ) -> None:
+        self._crop = crop
         self._name, self._topics, self._bundle, self._engine = name, topics, bundle, engine
         self._source, self._location, self._limits = source, location, limits
         self._spool, self._boot = spool, os.urandom(4).hex()
         plan = replace(plan, rules=rules_of(bundle))
-        self._now = Running(plan, prepare_head(bundle, engine, plan.split, plan.codec, plan.rules))
+        self._now = Running(plan, prepare_head(bundle, engine, plan.split, plan.codec, plan.rules, crop))
         self._clock = StageClock()
         self._since_ns = self._clock.now_ns()
         self.ledger = Ledger(recovered=len(spool))
@@ -186,8 +189,8 @@ class Device:
         self._sequence += 1
         try:
             body = now.head.run(capture.picture, watch)
-            if isinstance(body, Hopeless):
-                self.ledger.dropped("hopeless")
+            if isinstance(body, Hopeless | Faceless):
+                self.ledger.dropped("hopeless" if isinstance(body, Hopeless) else "no_face")
                 return
             if now.plan.report == "positive" and not is_positive(self._bundle, body):
                 self.ledger.finished("device", exit_of(body), reported=False)
@@ -272,4 +275,4 @@ class Device:
         plan = changed_plan(now, change, self._engine.graph)
         if replace(plan, report=now.report) == now:
             return Running(plan, self._now.head)
-        return Running(plan, prepare_head(self._bundle, self._engine, plan.split, plan.codec, plan.rules))
+        return Running(plan, prepare_head(self._bundle, self._engine, plan.split, plan.codec, plan.rules, self._crop))

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
+from typing import Literal
 
 import numpy as np
+from msgspec import UNSET, UnsetType
 
+from edge.crop import as_column, as_rows, boxes_of
 from edge.splits import IMAGE, PictureCodec, checked_split, codec_fits, resolve_codec
 from headwater.clock import Stopwatch
 from headwater.codec import LOSSLESS, Codec, encode_tensor
-from headwater.errors import BadTensor
-from headwater.messages import Activation, Finished, Picture, Prediction
+from headwater.errors import BadTensor, SettingsError
+from headwater.messages import Activation, Box, Finished, Picture, Prediction
 from models.bundle import Bundle, predictions
 from models.bundle import Prediction as Predicted
+from models.crop import Crop, Cut, Whole
 from models.engine import Engine
 from models.exits import ExitRule
 from models.graph import Graph
-from models.pictures import encode_jpeg, encode_png, fit, to_input
+from models.pictures import encode_jpeg, encode_png
 from models.stages import Staged, StagedHead, rules_of
 
 Body = Activation | Picture | Finished
@@ -31,6 +35,12 @@ class Hopeless:
     exit: str
 
 
+@dataclass(frozen=True)
+class Faceless:
+    """What becomes of a picture in which the crop finds no face."""
+
+
+Dropped = Hopeless | Faceless
 Pixels = np.ndarray
 """(H, W, 3) uint8 RGB."""
 
@@ -41,28 +51,37 @@ class Head:
 
     split: str
     codec: str
-    run: Callable[[Pixels, Stopwatch], Body | Hopeless]
+    run: Callable[[Pixels, Stopwatch], Body | Dropped]
     """Takes a picture of any size and laps crop, head and encode. Raises: BadTensor for what cannot travel."""
     exits: tuple[str, ...] = ()
     """The early exits that are asked on the way, in order."""
 
 
 def prepare_head(
-    bundle: Bundle, engine: Engine, split: str, codec_name: str, rules: Mapping[str, ExitRule] | None = None
+    bundle: Bundle,
+    engine: Engine,
+    split: str,
+    codec_name: str,
+    rules: Mapping[str, ExitRule] | None = None,
+    crop: Crop | None = None,
 ) -> Head:
     """Return the head for a split, its stages extracted, the exits before it asked by these rules or the bundle's own.
 
-    Raises: SettingsError for a split or codec that does not fit.
+    Without a crop the network sees the whole picture. Raises: SettingsError for a split, codec or crop that does not
+    fit.
     """
     split = checked_split(engine.graph, split)
+    view = _View(bundle, crop or Whole())
     codec = resolve_codec(engine.graph, split, measured_codec(bundle, engine.graph, split, codec_name))
     if isinstance(codec, PictureCodec) or split == IMAGE:
         quality = codec.jpeg_quality if isinstance(codec, PictureCodec) else None
-        return Head(split, str(codec), partial(_send_picture, bundle, quality))
+        return Head(split, str(codec), partial(_send_picture, view, quality))
     staged = StagedHead(engine, bundle, split, rules_of(bundle) if rules is None else rules)
+    if view.crop.most > 1 and not staged.takes_rows:
+        raise SettingsError(f"max-faces: {bundle.name} takes one picture at a time up to {split}; add --max-faces 1")
     if codec is None:
-        return Head(split, "none", partial(_finish_here, bundle, staged), staged.exits)
-    return Head(split, str(codec), partial(_send_activation, bundle, staged, codec), staged.exits)
+        return Head(split, "none", partial(_finish_here, view, staged), staged.exits)
+    return Head(split, str(codec), partial(_send_activation, view, staged, codec), staged.exits)
 
 
 def measured_codec(bundle: Bundle, graph: Graph, split: str, codec_name: str) -> str:
@@ -71,61 +90,78 @@ def measured_codec(bundle: Bundle, graph: Graph, split: str, codec_name: str) ->
     return wanted if wanted and codec_fits(graph, split, wanted) else codec_name
 
 
-def _send_picture(bundle: Bundle, quality: int | None, picture: Pixels, watch: Stopwatch) -> Picture:
-    small = _crop(bundle, picture, watch)
-    data = encode_png(small) if quality is None else encode_jpeg(small, quality)
+@dataclass(frozen=True)
+class _View:
+    """What a bundle's network sees of a picture."""
+
+    bundle: Bundle
+    crop: Crop
+
+    def cuts(self, picture: Pixels, watch: Stopwatch) -> list[Cut]:
+        found = self.crop.cut(picture, self.bundle.input.width, self.bundle.input.height)
+        watch.lap("crop")
+        return found
+
+    def compute(self, cuts: Sequence[Cut], staged: StagedHead, watch: Stopwatch) -> Staged:
+        ended = staged.run(as_rows(cuts, staged.inputs[0], self.bundle))
+        watch.lap("head")
+        return ended
+
+
+def _send_picture(view: _View, quality: int | None, picture: Pixels, watch: Stopwatch) -> Picture | Dropped:
+    cuts = view.cuts(picture, watch)
+    if not cuts:
+        return Faceless()
+    column = as_column(cuts)
+    data = encode_png(column) if quality is None else encode_jpeg(column, quality)
     watch.lap("encode")
-    return Picture("png" if quality is None else "jpeg", small.shape[1], small.shape[0], memoryview(data))
+    kind: Literal["png", "jpeg"] = "png" if quality is None else "jpeg"
+    return Picture(kind, column.shape[1], column.shape[0], memoryview(data), boxes_of(cuts) or UNSET)
 
 
 def _send_activation(
-    bundle: Bundle, staged: StagedHead, codec: Codec, picture: Pixels, watch: Stopwatch
-) -> Body | Hopeless:
-    ended = _compute(bundle, staged, picture, watch)
+    view: _View, staged: StagedHead, codec: Codec, picture: Pixels, watch: Stopwatch
+) -> Body | Dropped:
+    cuts = view.cuts(picture, watch)
+    if not cuts:
+        return Faceless()
+    ended = view.compute(cuts, staged, watch)
     if ended.exit is not None:
-        return _left(ended, watch)
+        return _left(ended, cuts, watch)
     spec = staged.outputs[-1]
     tensor = encode_tensor(ended.values[0], codec, spec.scale, spec.zero_point)
     watch.lap("encode")
-    return Activation(tensor)
+    return Activation(tensor, boxes_of(cuts) or UNSET)
 
 
-def _finish_here(bundle: Bundle, staged: StagedHead, picture: Pixels, watch: Stopwatch) -> Body | Hopeless:
-    ended = _compute(bundle, staged, picture, watch)
+def _finish_here(view: _View, staged: StagedHead, picture: Pixels, watch: Stopwatch) -> Body | Dropped:
+    cuts = view.cuts(picture, watch)
+    if not cuts:
+        return Faceless()
+    ended = view.compute(cuts, staged, watch)
     if ended.exit is not None:
-        return _left(ended, watch)
-    found = _checked(predictions(bundle, ended.values, staged.outputs))
+        return _left(ended, cuts, watch)
+    rows = range(len(cuts))
+    found = [p for row in rows for p in predictions(view.bundle, ended.values, staged.outputs, row)]
     watch.lap("encode")
-    return Finished(found)
+    return Finished(_as_travelling(found, cuts))
 
 
-def _left(ended: Staged, watch: Stopwatch) -> Finished | Hopeless:
+def _left(ended: Staged, cuts: Sequence[Cut], watch: Stopwatch) -> Finished | Hopeless:
     """Return the body of a frame that goes no further than an exit."""
-    found = None if ended.is_hopeless else _checked(ended.predictions)
+    found = None if ended.is_hopeless else _as_travelling(ended.predictions, cuts)
     watch.lap("encode")
     return Hopeless(str(ended.exit)) if found is None else Finished(found, ended.exit)
 
 
-def _checked(found: list[Predicted]) -> list[Prediction]:
-    """Return predictions as they travel. Raises: BadTensor for numbers that are none."""
-    out = [Prediction(**asdict(prediction)) for prediction in found]
+def _as_travelling(found: list[Predicted], cuts: Sequence[Cut]) -> list[Prediction]:
+    """Return predictions as they travel, each with its cut's box. Raises: BadTensor for numbers that are none."""
+    of_each = len(found) // len(cuts)
+    boxes: list[Box | UnsetType] = [box for box in boxes_of(cuts) for _ in range(of_each)] or [UNSET] * len(found)
+    out = [Prediction(**asdict(prediction), box=box) for prediction, box in zip(found, boxes, strict=True)]
     if not all(np.isfinite([p.value or 0.0, p.confidence or 0.0, *p.scores]).all() for p in out):
         raise BadTensor("predictions: got NaN or infinity, expected finite numbers; look at the model")
     return out
-
-
-def _compute(bundle: Bundle, staged: StagedHead, picture: Pixels, watch: Stopwatch) -> Staged:
-    small = _crop(bundle, picture, watch)
-    wanted = bundle.input
-    ended = staged.run(to_input(small, staged.inputs[0], wanted.low, wanted.high, wanted.colour))
-    watch.lap("head")
-    return ended
-
-
-def _crop(bundle: Bundle, picture: Pixels, watch: Stopwatch) -> Pixels:
-    small = fit(picture, bundle.input.width, bundle.input.height)
-    watch.lap("crop")
-    return small
 
 
 def exit_of(body: Body) -> str | None:

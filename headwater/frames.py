@@ -75,7 +75,7 @@ class Box(Struct, frozen=True, forbid_unknown_fields=True):
     height: Dimension
 
 
-MAX_BOXES: Final = 64
+MAX_BOXES: Final = 16
 Boxes = Annotated[tuple[Box, ...], Meta(min_length=1, max_length=MAX_BOXES)]
 
 

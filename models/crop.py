@@ -47,6 +47,10 @@ class Crop(Protocol):
     def name(self) -> CropName:
         """As written in a bundle.toml."""
 
+    @property
+    def most(self) -> int:
+        """How many cuts a picture may have; with 1 it has one, or none where nothing is found."""
+
     def cut(self, picture: Pixels, width: int, height: int) -> list[Cut]:
         """Return what is seen of an (H, W, 3) uint8 RGB picture, each (height, width, 3); nothing where no face is."""
 
@@ -58,6 +62,7 @@ class Whole:
     """The whole picture, squeezed to the network's shape."""
 
     name: Final = "none"
+    most: Final = 1
 
     def cut(self, picture: Pixels, width: int, height: int) -> list[Cut]:
         """Return the picture itself."""
@@ -72,6 +77,7 @@ class Centre:
     """The largest rectangle of the network's shape in the middle of the picture: nothing is squeezed."""
 
     name: Final = "centre"
+    most: Final = 1
 
     def cut(self, picture: Pixels, width: int, height: int) -> list[Cut]:
         """Return the middle; the longer sides lose as much at both ends."""
@@ -90,6 +96,7 @@ class Region:
     """A fixed rectangle, as shares of the picture, squeezed to the network's shape."""
 
     name: Final = "region"
+    most: Final = 1
 
     def __init__(self, left: float, top: float, width: float, height: float) -> None:
         """Take the left and upper edge and the size, each a share of 1. Raises: CropError when outside the picture."""

@@ -41,18 +41,31 @@ class StagedHead:
         self.inputs, self.outputs = self._stages[0].part.inputs, self._stages[-1].part.outputs
         self.exits = tuple(stage.found.name for stage in self._stages if stage.found)
 
-    def run(self, picture: np.ndarray) -> Staged:
-        """Return where a picture ends; what lies behind that is not computed."""
-        values: tuple[np.ndarray, ...] = (picture,)
+    @property
+    def takes_rows(self) -> bool:
+        """Tell whether several pictures can pass at once: each tensor between the stages begins with their number."""
+        specs = [spec for stage in self._stages for spec in (*stage.part.inputs, *stage.part.outputs)]
+        return all(spec.shape[:1] == (1,) for spec in specs)
+
+    def run(self, pictures: np.ndarray) -> Staged:
+        """Return where a frame ends; what lies behind that is not computed.
+
+        `pictures` is the model's input, of one row or of several that belong to one frame, as faces of one picture: it
+        ends at an exit when each row may, and its predictions are those of the first row, then of the next.
+        """
+        values: tuple[np.ndarray, ...] = (pictures,)
         for stage in self._stages:
             outputs = stage.part.run(*values)
             if stage.found is None:
                 return Staged(None, False, [], outputs)
             values = outputs[-1:]
-            found = exit_predictions(self._bundle, stage.found, outputs[:-1], stage.part.outputs[:-1])
-            decision = self._rules[stage.found.name].decide(found)
-            if decision != "go on":
-                return Staged(stage.found.name, decision == "drop", found, ())
+            specs, rule = stage.part.outputs[:-1], self._rules[stage.found.name]
+            found = [
+                exit_predictions(self._bundle, stage.found, outputs[:-1], specs, row) for row in range(len(pictures))
+            ]
+            decisions = {rule.decide(one) for one in found}
+            if len(decisions) == 1 and decisions != {"go on"}:
+                return Staged(stage.found.name, decisions == {"drop"}, [p for one in found for p in one], ())
         return Staged(None, False, [], values)
 
 
@@ -62,16 +75,16 @@ def rules_of(bundle: Bundle) -> dict[str, ExitRule]:
 
 
 def exit_predictions(
-    bundle: Bundle, found: Exit, outputs: Sequence[np.ndarray], specs: Sequence[TensorSpec]
+    bundle: Bundle, found: Exit, outputs: Sequence[np.ndarray], specs: Sequence[TensorSpec], row: int = 0
 ) -> list[Prediction]:
-    """Return what an exit predicts for each of its tasks."""
+    """Return what an exit predicts for each of its tasks, for one row of a batch."""
     tasks = tuple(
         replace(task, output=found.outputs[task.name], temperature=found.temperatures.get(task.name, 1.0))
         for task in bundle.tasks
         if task.name in found.outputs
     )
     names = tuple(task.output for task in tasks)
-    return predictions(replace(bundle, tasks=tasks, outputs=names), outputs, specs)
+    return predictions(replace(bundle, tasks=tasks, outputs=names), outputs, specs, row)
 
 
 def exits_before(engine: Engine, bundle: Bundle, split: str) -> list[Exit]:

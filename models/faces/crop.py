@@ -46,7 +46,7 @@ class FaceCrop:
         Raises:
             CropError: mediapipe or a model file is missing.
         """
-        self._max_faces, self._region, self._margin = max_faces, region, margin
+        self.most, self._region, self._margin = max_faces, region, margin
         self._detector, self._mesh = FaceDetector(folder), FaceMesh(folder)
 
     def cut(self, picture: Pixels, width: int, height: int) -> list[Cut]:
@@ -56,7 +56,7 @@ class FaceCrop:
         cuts: list[Cut] = []
         for face in self._detector.find(part):
             outlined = self._outline(part, face)
-            if outlined is None or len(cuts) == self._max_faces:
+            if outlined is None or len(cuts) == self.most:
                 continue
             seen = shaped(outlined, width, height, self._margin)
             box = _box(seen, part)
