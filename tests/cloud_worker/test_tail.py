@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from msgspec.structs import replace
 from cloud_worker.refusals import UnfitFrame, UnknownModel
 from headwater.codec import Codec, encode_tensor
 from headwater.errors import BadTensor, Malformed, TooLarge, UnknownVersion
-from headwater.messages import Activation, Finished, FrameId, Picture, Prediction, encode
+from headwater.messages import Activation, Box, Finished, FrameId, Picture, Prediction, encode
 from models.bundle import Bundle
 from models.pictures import DataError, encode_jpeg, encode_png
 from tests.cloud_worker.fleet import SIDE, Bench, Camera, Delivery, deliver, make_bundle
@@ -40,6 +41,53 @@ def test_every_split_gives_the_same_answer(bench: Bench, camera: Camera, split: 
     """Picture, activation and finished frame end in the predictions of the whole model."""
     split = {"first cut": camera.cuts[0], "last cut": camera.cuts[-1]}.get(split, split)
     assert finished(bench, camera.delivery(3, split)) == camera.expected(3)
+
+
+def faces(camera: Camera, split: str, rows: int = 2, boxes: int = 2) -> Delivery:
+    """Return a frame of several faces: the camera's pictures of the first numbers, with boxes."""
+    found = tuple(Box(10 * n, 5, 20, 30) for n in range(boxes))
+    if split == "image":
+        column = np.concatenate([camera.picture(n) for n in range(rows)])
+        body: Activation | Picture = Picture("png", SIDE, SIDE * rows, memoryview(encode_png(column)), found)
+    else:
+        (values,) = camera.engine.head(split).run(np.concatenate([camera.input(n) for n in range(rows)]))
+        body = Activation(encode_tensor(values, Codec.named("auto", values.dtype.name)), found)
+    return camera.delivery(1, split, body=body)
+
+
+@pytest.mark.parametrize("split", ["image", "first cut", "last cut"])
+def test_every_face_of_a_frame_is_answered_with_its_box(bench: Bench, camera: Camera, split: str) -> None:
+    """Each gives what its picture gives alone, bit for bit, in the order of the boxes."""
+    split = {"first cut": camera.cuts[0], "last cut": camera.cuts[-1]}.get(split, split)
+    expected = [replace(p, box=Box(10 * n, 5, 20, 30)) for n in range(2) for p in camera.expected(n)]
+    assert finished(bench, faces(camera, split)) == expected
+
+
+@pytest.mark.parametrize("split", ["image", "cut"])
+@pytest.mark.parametrize(("rows", "boxes"), [(2, 3), (3, 2), (2, 1), (1, 2)])
+def test_rows_and_boxes_must_agree(bench: Bench, camera: Camera, split: str, rows: int, boxes: int) -> None:
+    """A frame with more or fewer pictures than boxes is refused."""
+    with pytest.raises(UnfitFrame, match="expected"):
+        finished(bench, faces(camera, split if split == "image" else camera.cuts[0], rows, boxes))
+
+
+def test_rows_without_boxes_are_refused(bench: Bench, camera: Camera) -> None:
+    """An activation of several pictures says where they were."""
+    (values,) = camera.engine.head(camera.cuts[0]).run(np.concatenate([camera.input(0), camera.input(1)]))
+    body = Activation(encode_tensor(values, Codec.named("auto", values.dtype.name)))
+    with pytest.raises(UnfitFrame, match="expected float32"):
+        finished(bench, camera.delivery(1, camera.cuts[0], body=body))
+
+
+def test_more_predictions_than_a_message_holds_are_refused(tmp_path: Path) -> None:
+    """Sixteen faces of a model with five outputs would be eighty predictions."""
+    camera, bench = Camera(make_bundle(tmp_path)), Bench(tmp_path)
+    task = camera.bundle.tasks[0]
+    many = dataclasses.replace(camera.bundle, tasks=tuple(dataclasses.replace(task, name=f"t{n}") for n in range(5)))
+    known = bench.library.model(camera.bundle.digest, "tiny")
+    bench.library._models[camera.bundle.digest] = dataclasses.replace(known, bundle=many)
+    with pytest.raises(UnfitFrame, match="got 16, expected 12 at most, with 5 predictions each"):
+        finished(bench, faces(camera, camera.cuts[0], 16, 16))
 
 
 def test_a_quantised_tail_gives_the_same_answer(tmp_path: Path) -> None:
