@@ -47,8 +47,19 @@ COMMANDS: Final[dict[str, dict[str, tuple[str, str]]]] = {
     "models": {
         "cuts": ("models.commands:cuts", "List the cut points of a model and what each costs."),
         "extract": ("models.commands:extract", "Write the part of a model between two tensors."),
+        "list": ("models.shelf_commands:list_models", "List the models of the shelf, and which of them are here."),
+        "build": ("models.shelf_commands:build", "Write the bundle of a network that is built for timing."),
+        "layers": ("models.shelf_commands:layers", "Show how a document's layer numbers map to cut points."),
     },
-    "models train": {"litter": ("models.training.commands:litter", "Train the litter model and write its bundle.")},
+    "models train": {
+        "litter": ("models.training.commands:litter", "Train the litter model and write its bundle."),
+        "mnist": ("models.training.shelf_commands:mnist", "Train the network for handwritten digits."),
+        "cifar-mem": ("models.training.shelf_commands:cifar_mem", "Train the CIFAR-10 network with eight exits."),
+        **{
+            f"cifar-sem{n}": (f"models.training.shelf_commands:cifar_sem{n}", f"Train it with one exit, at place {n}.")
+            for n in range(1, 9)
+        },
+    },
     "models fetch": {"face": ("models.faces.commands:face", "Fetch the two networks that find and outline faces.")},
     "broker": {"run": ("broker.commands:run", "Run a broker here, until stopped.")},
     "store": {"run": ("cloud_worker.store_commands:run", "Run a store here, until stopped.")},

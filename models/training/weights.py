@@ -44,16 +44,26 @@ def read_weights(path: Path, expected: Mapping[str, int]) -> dict[str, np.ndarra
 
     Raises: DataError when the file is of another network, or is damaged.
     """
+    return read_arrays(path, expected, "torchvision's MobileNetV2", _ADVICE)
+
+
+def read_arrays(path: Path, expected: Mapping[str, int], network: str, advice: str) -> dict[str, np.ndarray]:
+    """Return the arrays of an .npz or of a file of torch.save by name; those `expected` have so many axes.
+
+    Raises: DataError when the file is not of that network, or is damaged; its last words are the advice.
+    """
+    if not path.is_file():
+        raise DataError(f"{path} is no file, expected weights of {network}; {advice}")
     if path.stat().st_size > MAX_BYTES:
-        raise DataError(f"{path} has {path.stat().st_size} B, expected at most {MAX_BYTES}; {_ADVICE}")
+        raise DataError(f"{path} has {path.stat().st_size} B, expected at most {MAX_BYTES}; {advice}")
     try:
         with path.open("rb") as file:
             arrays = _read_npz(file) if path.suffix == ".npz" else read_torch(file)
     except (*_DAMAGE, zipfile.BadZipFile) as error:
-        raise DataError(f"{path} cannot be read as weights: {error}; {_ADVICE}") from error
+        raise DataError(f"{path} cannot be read as weights: {error}; {advice}") from error
     for name, axes in expected.items():
         if name not in arrays or arrays[name].ndim != axes:
-            raise DataError(f"{path} has no {name} of {axes} axes, expected torchvision's MobileNetV2; {_ADVICE}")
+            raise DataError(f"{path} has no {name} of {axes} axes, expected {network}; {advice}")
     return arrays
 
 

@@ -1,0 +1,104 @@
+"""Train a classifier of the shelf: read, train, convert, judge, write its bundles."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from models.pictures import DataError, decode_to_fit
+from models.samples import Sample, SamplePart, read_all
+from models.training.batches import Batches, Labelled, labelled
+from models.training.convert import run_all, to_float, to_int8
+from models.training.fit import Aim, fit
+from models.training.measure import Confusion, confusion
+from models.training.plan import HIGH, LOW, Plan, prepared
+from models.training.progress import Progress
+from models.training.shelf_bundle import Outcome, write_outcome
+
+CALIBRATION = 256
+
+
+@dataclass(frozen=True)
+class Order:
+    """What to train on, and where to put it."""
+
+    data: tuple[Path, ...]
+    output: Path
+    source: str = "not stated"
+    licence: str = "not stated"
+
+
+def train_classifier(plan: Plan, order: Order, progress: Progress) -> list[Path]:
+    """Return the folders of the bundles written: full integer under the plan's name, and float32.
+
+    An interrupted training goes on where it stopped when the same command is given again.
+    Raises: DataError for data that cannot be used; ConversionError.
+    """
+    tf.config.experimental.enable_op_determinism()
+    keras.utils.set_random_seed(plan.schedule.seed)
+    progress.say("reading pictures")
+    samples = read_all(order.data, (plan.task,))
+    parts = {part: _pixels(plan, found) for part, found in samples.items() if found}
+    train, test = _needed(parts, "train"), _needed(parts, "test")
+    progress.expect(plan.schedule.epochs * len(train.pictures) + 2 * len(test.pictures))
+    progress.say(f"training {plan.name}")
+    model = plan.build()
+    batches = Batches(
+        train,
+        plan.schedule.batch,
+        seed=plan.schedule.seed,
+        change=plan.change,
+        prepare=lambda pictures: prepared(pictures, plan.input.colour),
+    )
+    losses = fit(model, (plan.task,), batches, plan.schedule, Aim(), resume=_kept(plan, order), progress=progress)
+    progress.say("converting and judging")
+    shown = _calibration(prepared(train.pictures[_drawn(plan, len(train.pictures))], plan.input.colour))
+    files = {"fp32": to_float(model, shown), "int8": to_int8(model, shown)}
+    judged = {kind: _judge(plan, content, test, progress) for kind, content in files.items()}
+    counts = {str(part): len(found.pictures) for part, found in parts.items()}
+    outcome = Outcome(plan, files, judged, counts, order.source, order.licence, tuple(losses["loss"]), _versions())
+    return write_outcome(order.output, outcome)
+
+
+def _pixels(plan: Plan, samples: Sequence[Sample]) -> Labelled:
+    width, height = plan.input.width, plan.input.height
+    return labelled([decode_to_fit(sample.read(), width, height) for sample in samples], samples, (plan.task,))
+
+
+def _needed(parts: dict[SamplePart, Labelled], part: SamplePart) -> Labelled:
+    if part not in parts:
+        raise DataError(f"the data has no picture of the part {part}, expected some; see --data")
+    return parts[part]
+
+
+def _kept(plan: Plan, order: Order) -> Path:
+    """Return the folder in which an unfinished training is kept; another seed or length is another training."""
+    order.output.mkdir(parents=True, exist_ok=True)
+    return order.output / f".unfinished-{plan.name}-{plan.schedule.seed}-{plan.schedule.epochs}"
+
+
+def _drawn(plan: Plan, pictures: int) -> np.ndarray:
+    return np.random.default_rng(plan.schedule.seed).permutation(pictures)[:CALIBRATION]
+
+
+def _calibration(inputs: np.ndarray) -> np.ndarray:
+    """Return inputs that show the ranges of activations; the first holds black and white, the input's limits."""
+    chosen = inputs.copy()
+    chosen[0, 0, 0], chosen[0, 0, 1] = LOW, HIGH
+    return chosen
+
+
+def _judge(plan: Plan, content: bytes, test: Labelled, progress: Progress) -> dict[str, Confusion]:
+    """Return the confusion of every exit and of the final answer on pictures that the training never saw."""
+    answers = run_all(content, prepared(test.pictures, plan.input.colour), progress.step)
+    truth = test.targets[plan.task.name].astype(int).tolist()
+    return {name: confusion(truth, answers[output]) for name, output in plan.outputs.items()}
+
+
+def _versions() -> str:
+    return f"Keras {keras.__version__}, TensorFlow {tf.__version__}"

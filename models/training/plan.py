@@ -1,0 +1,71 @@
+"""What the shelf's classifiers of small pictures are trained by: the network, its tasks and exits, the schedule."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import keras
+import numpy as np
+
+from models.manifest import Exit, InputSpec
+from models.tasks import Task
+from models.training.batches import Change
+from models.training.fit import Schedule
+
+LOW, HIGH = -1.0, 127 / 128  # pixel v becomes (v - 128) / 128: exact in int8, with one step per pixel value
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One classifier of the shelf before it is trained."""
+
+    name: str
+    description: str
+    network: str
+    """The network in words, for the card and the manifest."""
+    build: Callable[[], keras.Model]
+    task: Task
+    input: InputSpec
+    schedule: Schedule
+    exits: tuple[Exit, ...] = ()
+    cut_points: tuple[str, ...] = ()
+    change: Change | None = None
+    changes: str = "none"
+    """The changed copies in words."""
+    document: str = ""
+    """Whose network it is, and what that document reached."""
+    limits: tuple[str, ...] = field(default=())
+
+    @property
+    def outputs(self) -> Mapping[str, str]:
+        """The outputs by what gives them: each exit's name, and `final`."""
+        return {**{found.name: found.outputs[self.task.name] for found in self.exits}, "final": self.task.output}
+
+
+def prepared(pictures: np.ndarray, colour: str) -> np.ndarray:
+    """Return (n, H, W, 3) uint8 pictures as float32 from LOW to HIGH; for a network of grey pictures, one channel."""
+    kept = pictures[..., :1] if colour == "grey" else pictures
+    return (kept.astype(np.float32) - 128) / 128
+
+
+def mirrored_and_shifted(pictures: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Return each picture shifted by up to 4 pixels each way, its border mirrored, and every second one mirrored."""
+    return _shifted(pictures, rng, 4, mirror=True)
+
+
+def shifted(pictures: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Return each picture shifted by up to 2 pixels each way: digits may not be mirrored."""
+    return _shifted(pictures, rng, 2, mirror=False)
+
+
+def _shifted(pictures: np.ndarray, rng: np.random.Generator, most: int, *, mirror: bool) -> np.ndarray:
+    height, width = pictures.shape[1:3]
+    wide = np.pad(pictures, ((0, 0), (most, most), (most, most), (0, 0)), mode="reflect")
+    places = rng.integers(0, 2 * most + 1, (len(pictures), 2))
+    flips = rng.random(len(pictures)) < (0.5 if mirror else 0.0)
+    changed = np.empty_like(pictures)
+    for number, ((top, left), flip) in enumerate(zip(places, flips, strict=True)):
+        part = wide[number, top : top + height, left : left + width]
+        changed[number] = part[:, ::-1] if flip else part
+    return changed

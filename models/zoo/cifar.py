@@ -1,0 +1,67 @@
+"""The network of convolution blocks with exits for CIFAR-10. Source: Lee et al. 2021, figures 1 to 3.
+
+A block is twice a convolution, a normalisation and a ReLU; some blocks end in an average pooling. Behind each of the
+first eight blocks an exit may stand: mean of the features, one dense layer. SEM-n has exit n alone, the MEM all eight.
+The document names no channels: these are chosen so that one net trains on a processor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final, NamedTuple
+
+import keras
+
+SIDE: Final = 32
+TASK: Final = "object"
+LABELS: Final = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+
+
+class Block(NamedTuple):
+    """The channels of a block's two convolutions, and whether its end halves the sides."""
+
+    channels: int
+    pools: bool
+
+
+BLOCKS: Final = (
+    Block(32, True),
+    Block(64, False),
+    Block(64, False),
+    Block(64, True),
+    *(Block(96, False) for _ in range(5)),
+)
+FIRST_STRIDE: Final = 2
+EXITS: Final = tuple(range(1, len(BLOCKS)))
+
+
+def cifar(exits: Iterable[int], blocks: tuple[Block, ...] = BLOCKS) -> keras.Model:
+    """Return the network from a (32, 32, 3) picture to {"exitN/object": …, "object": …}, its weights random.
+
+    What a block gives is called after it: `block3` is the tensor behind which exit 3 stands.
+    """
+    image = x = keras.Input((SIDE, SIDE, 3), name="image")
+    chosen, outputs = set(exits), {}
+    for number, block in enumerate(blocks, 1):
+        x = _block(x, f"block{number}", block, FIRST_STRIDE if number == 1 else 1)
+        if number in chosen:
+            outputs[f"exit{number}/{TASK}"] = _answer(x, f"exit{number}")
+    outputs[TASK] = _answer(x, "final")
+    return keras.Model(image, outputs, name="cifar")
+
+
+def _block(x: keras.KerasTensor, name: str, block: Block, stride: int) -> keras.KerasTensor:
+    x = _convolve(x, f"{name}_conv1", block.channels, stride, f"{name}_relu1")
+    x = _convolve(x, f"{name}_conv2", block.channels, 1, f"{name}_relu2" if block.pools else name)
+    return keras.layers.AveragePooling2D(2, name=name)(x) if block.pools else x
+
+
+def _convolve(x: keras.KerasTensor, name: str, channels: int, stride: int, relu: str) -> keras.KerasTensor:
+    x = keras.layers.Conv2D(channels, 3, stride, "same", use_bias=False, kernel_initializer="he_normal", name=name)(x)
+    x = keras.layers.BatchNormalization(momentum=0.95, epsilon=1e-5, name=f"{name}_norm")(x)
+    return keras.layers.ReLU(name=relu)(x)
+
+
+def _answer(x: keras.KerasTensor, name: str) -> keras.KerasTensor:
+    x = keras.layers.GlobalAveragePooling2D(name=f"{name}_features")(x)
+    return keras.layers.Dense(len(LABELS), activation="softmax", name=f"{name}_scores")(x)

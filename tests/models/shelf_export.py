@@ -1,0 +1,126 @@
+"""Write small versions of the shelf's networks as .tflite files and bundles, and print what only Keras can tell.
+
+Run as a program, so that the tests' own process stays free of TensorFlow:
+    python tests/models/shelf_export.py FOLDER
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
+
+import numpy as np
+
+from models.layers import CHAINS
+from models.training import timing
+from models.training.classifier import Order, train_classifier
+from models.training.convert import to_float, to_int8
+from models.training.plan import HIGH, LOW, mirrored_and_shifted, shifted
+from models.training.plans import plan_of
+from models.zoo import vgg16
+from models.zoo.chain import Chain, Layer, build
+from models.zoo.cifar import Block, cifar
+
+THIN = 32
+TINY = (Block(8, True), *(Block(8, False) for _ in range(8)))
+
+
+class Silent:
+    """A progress that nobody sees."""
+
+    def expect(self, steps: float) -> None: ...
+    def say(self, text: str) -> None: ...
+    def step(self, count: float) -> None: ...
+
+
+def noise(*shape: int) -> np.ndarray:
+    """Return float32 numbers between LOW and HIGH."""
+    return np.random.default_rng(5).uniform(LOW, HIGH, shape).astype(np.float32)
+
+
+def chains(folder: Path) -> None:
+    """Write every chain with a fraction of its channels: its operators and their names are those of the whole."""
+    for chain in CHAINS.values():
+        small = chain if chain.name == "mnist" else chain.thin(THIN)
+        model = build(small, "class", seed=3)
+        content = to_float(model, noise(2, chain.side, chain.side, chain.channels), tolerance=0.05)
+        (folder / f"{chain.name}.tflite").write_bytes(content)
+
+
+def digits(folder: Path) -> None:
+    """Train the network for digits on a few bright squares, each label at a place of its own."""
+    random = np.random.default_rng(1)
+    labels = np.tile(np.arange(10), 30).astype(np.uint8)
+    pictures = random.integers(0, 60, (300, 28, 28), dtype=np.uint8)
+    for picture, label in zip(pictures, labels, strict=True):
+        top, left = 5 * (int(label) // 5) + 7, 5 * (int(label) % 5) + 1
+        picture[top : top + 5, left : left + 5] = 255
+    np.savez(
+        folder / "digits.npz", x_train=pictures[:200], y_train=labels[:200], x_test=pictures[200:], y_test=labels[200:]
+    )
+    train_classifier(plan_of("mnist", epochs=3), Order((folder / "digits.npz",), folder, "squares", "CC0"), Silent())
+
+
+def exits(folder: Path) -> None:
+    """Write the CIFAR network with all exits, thin and untrained, as float32 and full integer."""
+    model, pictures = cifar(range(1, 9), TINY), noise(8, 32, 32, 3)
+    (folder / "cifar-mem-fp32.tflite").write_bytes(to_float(model, pictures))
+    (folder / "cifar-mem.tflite").write_bytes(to_int8(model, pictures))
+
+
+def timed(folder: Path) -> None:
+    """Build a bundle for timing, with few channels."""
+    timing.CHAINS = {"alexnet": CHAINS["alexnet"].thin(THIN)}
+    timing.build_timing(timing.Order("alexnet", folder, seed=1), Silent())
+
+
+def colours() -> float:
+    """Return by how much VGG16's first layer on RGB in [LOW, HIGH] differs from Caffe's on BGR less the mean."""
+    layers = tuple(layer for layer in vgg16.VGG16.layers if layer.kind == "conv")
+    small = Chain("vgg16", 8, 3, tuple(Layer("conv", 4, 3, padding=1) for _ in layers))
+    random = np.random.default_rng(2)
+    arrays = {}
+    for place, name in enumerate(vgg16.convolution_names()):
+        arrays[f"{name}/kernel"] = random.normal(0, 0.05, (3, 3, 4 if place else 3, 4)).astype(np.float16)
+        arrays[f"{name}/bias"] = random.normal(0, 0.05, 4).astype(np.float16)
+    model = build(small, "class")
+    vgg16.load_imagenet(model, arrays)
+    pixels = random.integers(0, 256, (8, 8, 3)).astype(np.float64)
+    first = model.layers[1]
+    got = np.asarray(first(((pixels - 128) / 128).astype(np.float32)[None]))[0, 1:-1, 1:-1]
+    caffe = pixels[:, :, ::-1] - [103.939, 116.779, 123.68]
+    kernel = arrays["block1_conv1/kernel"].astype(np.float64)
+    windows = np.lib.stride_tricks.sliding_window_view(caffe, (3, 3), axis=(0, 1))
+    expected = np.einsum("yxihw,hwio->yxo", windows, kernel) + arrays["block1_conv1/bias"]
+    return float(np.abs(got - expected).max())
+
+
+def changes() -> dict[str, bool]:
+    """Return whether changed copies are what they should be."""
+    ramp = np.arange(32 * 32 * 3, dtype=np.uint16).reshape(1, 32, 32, 3).repeat(64, 0).astype(np.uint8)
+    first, again = (mirrored_and_shifted(ramp, np.random.default_rng(1)) for _ in range(2))
+    digits = shifted(ramp[:, :28, :28], np.random.default_rng(1))
+    return {
+        "repeatable": bool(np.array_equal(first, again)),
+        "different": len({copy.tobytes() for copy in first}) > 32,
+        "same size": first.shape == ramp.shape and digits.shape == (64, 28, 28, 3),
+    }
+
+
+def main() -> None:
+    """Write everything into the folder that was named."""
+    folder = Path(sys.argv[1])
+    chains(folder)
+    digits(folder)
+    exits(folder)
+    timed(folder)
+    print("told:" + json.dumps({"colours": colours(), "changes": changes()}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,234 @@
+"""The shelf: its list, its layer tables, its networks as files that the stream can cut, its trainings."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from headwater.cli import COMMANDS, main
+from models.bundle import SHIPPED, Bundle, Exit
+from models.engine import Engine
+from models.errors import ModelError
+from models.exits import ExitRule
+from models.graph import Graph
+from models.layers import CHAINS, rows_of, tables
+from models.pictures import to_input
+from models.shelf import SHELF, entry, standings
+from models.stages import StagedHead
+from models.zoo.chain import cut_points, rows
+from tests.servers import need
+
+ROOT = Path(__file__).parents[2]
+EXPORT = Path(__file__).with_name("shelf_export.py")
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict]:
+    """Small versions of the shelf's networks, and what Keras told about them."""
+    need(package="tensorflow")
+    folder = tmp_path_factory.mktemp("shelf")
+    done = subprocess.run(
+        [sys.executable, EXPORT, folder],
+        capture_output=True, text=True, timeout=300, check=False, env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    told = next(line for line in done.stdout.splitlines() if line.startswith("told:"))
+    return folder, json.loads(told.removeprefix("told:"))
+
+
+@pytest.mark.parametrize(("name", "count", "cuts"), [("alexnet", 19, 10), ("vgg16", 37, 21), ("mnist", 9, 6)])
+def test_networks_have_the_documents_layers(name: str, count: int, cuts: int) -> None:
+    """AlexNet has 19 layers, VGG16 37, the network for digits 9, numbered without gaps."""
+    found = rows_of(name)
+    assert [row.number for row in found] == list(range(1, count + 1))
+    assert len(cut_points(CHAINS[name])) == cuts
+    assert found[-1].cut_point == "device"
+
+
+def test_layers_read_as_the_documents_tables() -> None:
+    """The lines that papers/001 prints stand in ours, with the sizes that follow from them."""
+    lines = {name: {row.number: row.text for row in rows_of(name)} for name in CHAINS}
+    assert lines["alexnet"][1] == "Conv2d(3, 64, kernel_size=11, stride=4, padding=2)"
+    assert lines["alexnet"][4] == "Conv2d(64, 192, kernel_size=5, padding=2)"
+    assert lines["alexnet"][17] == "Linear(4096, 4096)"
+    assert lines["vgg16"][32] == "AdaptiveAvgPool2d((7, 7))"
+    assert lines["vgg16"][33] == "Linear(25088, 4096)"
+    assert lines["mnist"] == {
+        1: "Conv2d(1, 10, kernel_size=5)",
+        2: "MaxPool2d(kernel_size=2, stride=2)",
+        3: "ReLU()",
+        4: "Conv2d(10, 20, kernel_size=5)",
+        5: "MaxPool2d(kernel_size=2, stride=2)",
+        6: "Linear(320, 50)",
+        7: "ReLU()",
+        8: "Linear(50, 10)",
+        9: "Softmax(dim=1)",
+    }
+
+
+def test_the_page_about_layers_is_the_table_of_the_code() -> None:
+    """docs/layers.md ends with what the code says."""
+    assert (ROOT / "docs/layers.md").read_text().endswith(tables() + "\n")
+
+
+@pytest.mark.parametrize("name", list(CHAINS))
+def test_layers_map_to_the_cut_points_of_the_file(made: tuple[Path, dict], name: str) -> None:
+    """Every cut point of the table is one of LiteRT's file, in that order, and lies behind its layer."""
+    folder, _ = made
+    chain = CHAINS[name] if name == "mnist" else CHAINS[name].thin(32)
+    points = {point.name: point for point in Graph.read(folder / f"{name}.tflite").cut_points()}
+    assert [point for point in points if point in cut_points(chain)] == list(cut_points(chain))
+    for row in rows(chain):
+        if row.cut_point in points:
+            assert tuple(points[row.cut_point].shape[1:]) == row.shape, row
+    others = set(points) - set(cut_points(chain))
+    assert others <= {"pad_1", "flatten.Reshape"}
+
+
+def test_a_trained_network_answers_alike_at_every_split(made: tuple[Path, dict]) -> None:
+    """A bundle of a training gives the same bits when the device computes nothing, a part, or everything."""
+    folder, _ = made
+    for name in ("mnist", "mnist-fp32"):
+        bundle = Bundle.load(folder / name)
+        engine = Engine(bundle.model_path)
+        spec = engine.whole().inputs[0]
+        picture = np.random.default_rng(0).integers(0, 256, (28, 28, 3), dtype=np.uint8)
+        given = to_input(picture, spec, bundle.input.low, bundle.input.high, bundle.input.colour)
+        (expected,) = engine.tail("image").run(given)
+        assert bundle.cut_points == cut_points(CHAINS["mnist"])
+        for split in (*bundle.cut_points, "device"):
+            staged = StagedHead(engine, bundle, split, {}).run(given)
+            answer = staged.values if split == "device" else engine.tail(split).run(*staged.values)
+            assert answer[0].tobytes() == expected.tobytes(), (name, split)
+
+
+def test_a_training_says_what_it_measured(made: tuple[Path, dict]) -> None:
+    """Manifest and card give the accuracy on the pictures never seen, the source and the licence."""
+    folder, _ = made
+    bundle = Bundle.load(folder / "mnist")
+    card = (bundle.folder / "MODEL_CARD.md").read_text()
+    assert bundle.accuracy[0].pictures == 100
+    assert bundle.accuracy[0].value > 0.5
+    for text in ("squares", "CC0", "Luger 2023", "| final | 100 |", "seed 0"):
+        assert text in card
+    assert not list(folder.glob(".unfinished*"))
+
+
+def test_a_network_for_timing_says_so(made: tuple[Path, dict]) -> None:
+    """Its card and description promise no accuracy; its scores are taken as logits."""
+    folder, _ = made
+    bundle = Bundle.load(folder / "alexnet")
+    assert "its answers mean nothing" in bundle.description
+    assert "**For timing, no accuracy**" in " ".join((bundle.folder / "MODEL_CARD.md").read_text().split())
+    assert bundle.tasks[0].scores == "logits"
+    assert bundle.accuracy == ()
+
+
+@pytest.mark.parametrize("name", ["cifar-mem", "cifar-mem-fp32"])
+def test_exits_stand_where_the_document_has_them(made: tuple[Path, dict], name: str) -> None:
+    """Eight exits branch off behind eight blocks; norms are folded; whole and staged runs agree bit for bit."""
+    folder, _ = made
+    path = folder / f"{name}.tflite"
+    assert {operator.kind for operator in Graph.read(path).operators} == {
+        "CONV_2D", "AVERAGE_POOL_2D", "MEAN", "FULLY_CONNECTED", "SOFTMAX"
+    }  # fmt: skip
+    engine = Engine(path, outputs=["object"])
+    assert {f"block{number}" for number in range(1, 10)} <= {point.name for point in engine.graph.cut_points()}
+    bare = Bundle.load(path)
+    bundle = Bundle(
+        **{**vars(bare), "tasks": (_object(),), "outputs": ("object",), "exits": tuple(map(_exit, range(1, 9)))}
+    )
+    given = np.zeros((1, 32, 32, 3), engine.whole().inputs[0].dtype)
+    (expected,) = engine.whole().run(given)
+    never = {f"exit{n}": ExitRule("normalised-entropy", {"object": -1.0}) for n in range(1, 9)}
+    assert StagedHead(engine, bundle, "device", never).run(given).values[0].tobytes() == expected.tobytes()
+    always = never | {"exit5": ExitRule("normalised-entropy", {"object": 2.0})}
+    assert StagedHead(engine, bundle, "device", always).run(given).exit == "exit5"
+
+
+def _object():
+    from models.bundle import Task
+
+    return Task("object", "classification", "object", tuple("abcdefghij"))
+
+
+def _exit(number: int) -> Exit:
+    name = f"exit{number}"
+    return Exit(name, f"block{number}", {"object": f"{name}/object"}, "normalised-entropy", {"object": 0.3}, {})
+
+
+def test_colours_and_means_are_folded_into_the_first_layer(made: tuple[Path, dict]) -> None:
+    """VGG16 on RGB in the shelf's range answers as Caffe's on BGR less the mean, but for its border."""
+    assert made[1]["colours"] < 1e-2
+
+
+def test_changed_copies_are_repeatable(made: tuple[Path, dict]) -> None:
+    """The same seed gives the same copies, which differ among themselves and keep their size."""
+    assert all(made[1]["changes"].values()), made[1]["changes"]
+
+
+def test_every_model_of_the_shelf_has_a_command() -> None:
+    """What `list` advises is a command that there is."""
+    for one in SHELF:
+        words = one.command.split()
+        group, name = ("models train", words[3]) if words[2] == "train" else ("models", words[2])
+        if not one.name.startswith("faces"):
+            assert name in COMMANDS[group], one.command
+        assert one.name in words
+
+
+def test_what_is_here_is_listed(made: tuple[Path, dict], capsys: pytest.CaptureFixture[str]) -> None:
+    """The list knows shipped, built and trained bundles, their size and accuracy."""
+    folder, _ = made
+    with pytest.raises(SystemExit) as ended:
+        main(["models", "list", "--json", "--bundles", str(folder)])
+    assert ended.value.code == 0
+    listed = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
+    assert set(listed) == {one.name for one in SHELF}
+    assert listed["litter"]["state"] == "shipped"
+    assert listed["alexnet"]["state"] == "built"
+    assert [one["name"] for one in listed["mnist"]["bundles"] if one["state"] == "trained"] == ["mnist", "mnist-fp32"]
+    assert listed["cifar-sem1"]["state"] == "not here"
+    assert listed["cifar-mem"]["exits"] == [f"exit{number}" for number in range(1, 9)]
+    with pytest.raises(SystemExit):
+        main(["models", "list", "--bundles", str(folder)])
+    shown = capsys.readouterr().out
+    assert "headwater models train cifar-sem1 --data" in shown
+    assert "headwater models build alexnet" not in shown
+
+
+def test_the_shipped_ones_are_on_the_shelf() -> None:
+    """Every bundle that ships is an entry of the shelf, with the tasks and exits that it says."""
+    for path in sorted(SHIPPED.iterdir()):
+        bundle = Bundle.load(path)
+        assert bundle.digest in {one.bundle.digest for one in standings(entry(path.name), ())}
+        assert set(entry(path.name).tasks) == {task.name for task in bundle.tasks}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["build", "mnist"], "mnist is trained, not built: headwater models train mnist"),
+        (["build", "alexnet", "--weights", "x.npz"], "--weights is given for alexnet"),
+        (["build", "alexnett"], "no model of the shelf is called 'alexnett'; there are: litter"),
+        (["layers", "litter"], "'litter' has no table of layers, expected one of alexnet, vgg16, mnist"),
+    ],
+)
+def test_wrong_calls_are_one_line(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """An unknown or unfitting name ends with status 2 and says what to do."""
+    with pytest.raises(SystemExit) as ended:
+        main(["models", *arguments])
+    assert ended.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+def test_unknown_models_are_named() -> None:
+    """The registry names what it has."""
+    with pytest.raises(ModelError, match="there are: litter, faces"):
+        entry("nothing")
