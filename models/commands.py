@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,9 +11,7 @@ from cyclopts.validators import Number
 
 if TYPE_CHECKING:
     from models.graph import Graph
-    from models.profile import CutCost, Profile, Progress
-
-SLOW_S = 1.0
+    from models.profile import CutCost, Profile
 
 
 def cuts(
@@ -43,6 +38,7 @@ def cuts(
         output: a final output, when not all of them are (early exits); may be given several times
         json: print a JSON list instead of the table
     """
+    from models.bars import progress_bar
     from models.errors import NoCutPoint
     from models.graph import Graph
     from models.profile import costs, profile
@@ -53,7 +49,7 @@ def cuts(
     if not found:
         raise NoCutPoint(graph.origin)
     if measure:
-        with _progress_bar(f"measuring {path.name}") as progress:
+        with progress_bar(f"measuring {path.name}") as progress:
             measured = profile(
                 path, threads=threads, signature=signature, outputs=output, fresh=fresh, progress=progress
             )
@@ -147,24 +143,3 @@ def _shape(shape: tuple[int, ...]) -> str:
 
 def _millions(madds: int) -> str:
     return f"{madds / 1e6:,.2f} M"
-
-
-@contextmanager
-def _progress_bar(title: str) -> Iterator[Progress]:
-    """Yield a function to call with (done, total); after a second it draws a bar on a terminal's stderr."""
-    from rich.console import Console
-    from rich.progress import Progress as Bar
-
-    console, began_s = Console(stderr=True), time.monotonic()
-    bar = Bar(console=console, transient=True, disable=not console.is_terminal)
-    task = bar.add_task(title, total=None)
-
-    def show(done: int, total: int) -> None:
-        if time.monotonic() - began_s > SLOW_S and not bar.live.is_started:
-            bar.start()
-        bar.update(task, completed=done, total=total)
-
-    try:
-        yield show
-    finally:
-        bar.stop()

@@ -1,0 +1,149 @@
+"""The command `headwater models calibrate`."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from cyclopts import Parameter
+from cyclopts.validators import Number
+
+from models.errors import ModelError
+from models.exits import Rule
+
+if TYPE_CHECKING:
+    from models.answers import Answers, Thresholds
+    from models.bundle import Bundle
+    from models.calibration import Calibration
+    from models.judge import Judged
+
+Share = Literal["validation", "test", "train", "all"]
+
+
+def calibrate(
+    bundle: str,
+    /,
+    *,
+    data: Annotated[list[Path], Parameter(negative="")],
+    max_loss: Annotated[float, Parameter(validator=Number(gt=0, lte=100))] = 0.5,
+    confidence: Annotated[float, Parameter(validator=Number(gte=0, lt=100))] = 95.0,
+    rule: Rule | None = None,
+    part: Share = "validation",
+    thresholds: Annotated[list[str] | None, Parameter(name="--set", negative="")] = None,
+    write: bool = False,
+    output: Path | None = None,
+    seed: int = 0,
+    json: bool = False,
+) -> None:
+    """Choose when frames leave at the early exits of a bundle, for an allowed loss of accuracy.
+
+    Example: headwater models calibrate my-bundles/faces --data faces --max-loss 0.5 --write
+
+    From labelled pictures that no training saw, the thresholds with the fewest expected multiply-adds are chosen for
+    which every classification loses at most `--max-loss` points against the network's end, with `--confidence`; and
+    a temperature for each answer, so that its confidence is what it says. Regressions ride along.
+
+    Args:
+        bundle: the name or the folder of a bundle with exits
+        data: folder, .tar or .npz of labelled pictures; may be given several times
+        max_loss: allowed loss of accuracy of each task, in points
+        confidence: of that statement, in percent; 0 trusts the sample mean
+        rule: by which exits decide; by default the bundle's own
+        part: which of the pictures, by folder (train, validation, test) or by content
+        thresholds: look at a threshold set by hand instead, as exit1/gender=0.6; one for every exit and task to open
+        write: put thresholds, rule and temperatures into the bundle.toml
+        output: folder for curve.csv, classes.csv and curve.svg
+        seed: of which pictures order the candidates and which test them
+        json: print one JSON object instead of tables
+    """
+    from models.bundle import Bundle
+    from models.calibration_report import CalibrationReport
+
+    found = Bundle.load(bundle)
+    _check_exits(found)
+    judged = _judge(found, data, part)
+    chosen_rule = rule or found.exits[0].rule
+    result = _calibrate(judged.answers, chosen_rule, max_loss, confidence, seed, _set_by_hand(found, thresholds))
+    report = CalibrationReport(found, judged, result, max_loss, confidence)
+    if output is not None:
+        report.save(output)
+        print(f"written: {output}/curve.csv, classes.csv, curve.svg", file=sys.stderr)
+    print(report.json() if json else report.text())
+    if write:
+        _write(found, result)
+
+
+def _check_exits(bundle: Bundle) -> None:
+    if not bundle.exits:
+        raise ModelError(
+            f"{bundle.name} has no exits to calibrate; give it some: headwater models import FILE --add-exits auto"
+        )
+    if not (bundle.folder / "bundle.toml").is_file():
+        raise ModelError(f"{bundle.name} has no bundle.toml; expected a bundle's folder")
+
+
+def _judge(bundle: Bundle, data: Sequence[Path], part: Share) -> Judged:
+    from models.bars import counting_bar
+    from models.judge import judge
+    from models.samples import PARTS, read_all
+
+    parts = read_all(data, bundle.tasks)
+    samples = [sample for name in PARTS if part in {name, "all"} for sample in parts[name]]
+    if not samples:
+        raise ModelError(f"{', '.join(map(str, data))} has no pictures of part {part}; try --part all")
+    with counting_bar(f"asking {bundle.name}", len(samples)) as tick:
+        return judge(bundle, samples, tick=tick)
+
+
+def _calibrate(
+    answers: Answers, rule: Rule, max_loss: float, confidence: float, seed: int, by_hand: Thresholds | None
+) -> Calibration:
+    from models.answers import outcome
+    from models.calibration import Point, calibrate
+
+    result = calibrate(answers, rule, max_loss / 100, confidence / 100, seed)
+    if by_hand is None:
+        return result
+    as_set = Point(by_hand, outcome(answers.tempered(result.temperatures), by_hand, rule), 1.0)
+    return replace(result, chosen=as_set)
+
+
+def _set_by_hand(bundle: Bundle, given: Sequence[str] | None) -> Thresholds | None:
+    """Return the thresholds that --set gives. Raises: ModelError."""
+    if not given:
+        return None
+    known = {f"{e.name}/{t.name}" for e in bundle.exits for t in bundle.tasks if t.kind == "classification"}
+    found: dict[str, dict[str, float]] = {}
+    for text in given:
+        name, _, value = text.partition("=")
+        try:
+            number = float(value)
+        except ValueError:
+            number = math.nan
+        if name not in known or math.isnan(number):
+            raise ModelError(f"--set {text!r}: expected EXIT/TASK=NUMBER with one of {', '.join(sorted(known))}")
+        exit_, _, task = name.partition("/")
+        found.setdefault(exit_, {})[task] = number
+    return found
+
+
+def _write(bundle: Bundle, result: Calibration) -> None:
+    from models.manifest_text import rewrite_exits
+
+    temperatures = result.temperatures
+    exits = [
+        replace(
+            found,
+            rule=result.rule,
+            thresholds=result.chosen.thresholds.get(found.name, {}),
+            temperatures=temperatures[found.name],
+        )
+        for found in bundle.exits
+    ]
+    path = bundle.folder / "bundle.toml"
+    rewrite_exits(path, exits, temperatures["end"])
+    print(f"written: {path}", file=sys.stderr)

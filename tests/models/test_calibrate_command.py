@@ -1,0 +1,125 @@
+"""`headwater models calibrate`: a real bundle is asked about real files, and its bundle.toml is changed."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from headwater.cli import main
+from models.answers import outcome
+from models.bundle import Bundle
+from models.engine import Engine
+from models.judge import judge, place_madds
+from models.samples import read_samples
+from models.stages import StagedHead, rules_of
+from tests.edge.samples import bundle_folder, exit_bundle
+
+PICTURES = 120
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Bundle:
+    """A network with one exit that nobody leaves at."""
+    return exit_bundle(tmp_path / "early", 0.0)
+
+
+@pytest.fixture
+def pictures(tmp_path: Path, bundle: Bundle) -> Path:
+    """Noise, each picture in the folder of what the whole network says of it: the end is always right."""
+    rng = np.random.default_rng(0)
+    folder = tmp_path / "pictures"
+    for label in bundle.tasks[0].labels:
+        (folder / "all" / label).mkdir(parents=True)
+    for number in range(PICTURES):
+        path = folder / "all" / bundle.tasks[0].labels[0] / f"{number}.png"
+        Image.fromarray(rng.integers(0, 256, (8, 8, 3), np.uint8)).save(path)
+    for sample in judge(bundle, read_samples(folder, bundle.tasks)).samples:
+        said = judge(bundle, [sample]).answers.final.scores["litter"][0]
+        path = folder / sample.name
+        path.rename(folder / "all" / bundle.tasks[0].labels[int(said.argmax())] / path.name)
+    return folder
+
+
+def _run(*arguments: str | Path) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["models", "calibrate", *map(str, arguments)])
+    assert ended.value.code == 0
+
+
+def test_judging_says_what_the_staged_run_says(bundle: Bundle, pictures: Path) -> None:
+    """Scores of exit and end are those of the device's own staged run, picture by picture; costs grow."""
+    judged = judge(bundle, read_samples(pictures, bundle.tasks))
+    engine = Engine(bundle.model_path, outputs=bundle.finals)
+    never = StagedHead(engine, bundle, "device", rules_of(bundle))
+    scores = judged.answers.exits[0].scores["litter"]
+    middle = float(np.median(scores.max(axis=1)))
+    found = outcome(judged.answers, {bundle.exits[0].name: {"litter": middle}}, "top-probability")
+    assert 0.3 < found.early < 0.7
+    assert judged.answers.pictures == PICTURES
+    assert never.exits == (bundle.exits[0].name,)
+    first, last = place_madds(bundle, engine)
+    assert 0 < first < last
+
+
+def test_thresholds_are_written_and_kept_by_the_bundle(bundle: Bundle, pictures: Path, tmp_path: Path) -> None:
+    """With --write the bundle.toml has thresholds and temperatures that load; files tell the curve and the classes."""
+    out = tmp_path / "out"
+    options = ["--max-loss", "20", "--confidence", "0", "--part", "all", "--write", "--output", out]
+    _run(bundle.folder, "--data", pictures, *options)
+    found = Bundle.load(bundle.folder)
+    assert found.exits[0].thresholds.keys() == {"litter"}
+    assert found.exits[0].temperatures["litter"] > 0
+    rows = list(csv.DictReader((out / "curve.csv").read_text().splitlines()))
+    assert float(rows[0][f"share {found.exits[0].name}"]) == 0.0
+    assert float(rows[-1][f"share {found.exits[0].name}"]) == 1.0
+    classes = list(csv.DictReader((out / "classes.csv").read_text().splitlines()))
+    assert sum(int(row["left"]) for row in classes) == PICTURES
+    assert (out / "curve.svg").read_text().startswith("<?xml")
+
+
+def test_a_threshold_set_by_hand_is_shown(bundle: Bundle, pictures: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """--set says what a hand-chosen threshold does to these pictures, without testing it."""
+    name = bundle.exits[0].name
+    options = ["--rule", "top-probability", "--part", "all", "--json", "--set", f"{name}/litter=0.0"]
+    _run(bundle.folder, "--data", pictures, *options)
+    said = json.loads(capsys.readouterr().out)
+    assert said["shares"] == {name: 1.0, "end": 0.0}
+    assert said["thresholds"] == {name: {"litter": 0.0}}
+    assert said["accuracy_end"] == {"litter": 1.0}
+    assert said["madds"] < said["madds_end"]
+    assert sum(row["left"] for row in said["classes"]) == PICTURES
+
+
+def test_too_few_pictures_are_said(bundle: Bundle, pictures: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Where nothing can be stated with the confidence asked for, the tables come with what it would take."""
+    _run(bundle.folder, "--data", pictures, "--max-loss", "0.1", "--part", "all")
+    said = capsys.readouterr().out
+    assert "none: nobody leaves" in said
+    assert "that takes at least" in said
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (["--set", "exit9/litter=0.5"], "expected EXIT/TASK=NUMBER"),
+        (["--set", "exit1/litter=high"], "expected EXIT/TASK=NUMBER"),
+        ([], ""),
+    ],
+)
+def test_what_cannot_be_done_is_one_line(
+    bundle: Bundle, pictures: Path, options: list[str], expected: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A wrong --set is refused with what is expected."""
+    if not expected:
+        bundle, expected = Bundle.load(bundle_folder(pictures.parent / "plain")), "has no exits to calibrate"
+    with pytest.raises(SystemExit) as ended:
+        main(["models", "calibrate", str(bundle.folder), "--data", str(pictures), "--part", "all", *options])
+    assert ended.value.code == 2
+    said = capsys.readouterr().err
+    assert expected in said
+    assert said.count("\n") == 1
