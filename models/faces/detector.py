@@ -18,7 +18,9 @@ from models.pictures import fit
 
 LEAST_SCORE: Final = 0.5
 SEARCH_SIDE: Final = 512
-"""Longer pictures are looked at in this size; the network itself sees 128 pixels."""
+"""Longer pictures are looked at in this size, their tiles in it too; the network itself sees 128 pixels."""
+LEAST_TILE: Final = 192
+"""Tiles of fewer pixels would show the network nothing that it has not seen."""
 RIM: Final = 0.5
 """How much is put around a picture without a face, as a share of its longer side, before the second look."""
 _GREY: Final = 127
@@ -36,6 +38,31 @@ class Found(NamedTuple):
     height: float
     score: float
     points: Points
+
+    def moved(self, scale: float, x: float = 0.0, y: float = 0.0) -> Found:
+        """Return the same face where the picture is so much larger, after its origin was moved."""
+        return Found(
+            *((self.x + x) * scale, (self.y + y) * scale, self.width * scale, self.height * scale),
+            self.score,
+            (self.points + np.array((x, y))) * scale,
+        )
+
+    def is_part_of(self, other: Found) -> bool:
+        """Tell whether two boxes share a third of the smaller one: they show one face."""
+        wide = min(self.x + self.width, other.x + other.width) - max(self.x, other.x)
+        tall = min(self.y + self.height, other.y + other.height) - max(self.y, other.y)
+        return bool(max(0.0, wide) * max(0.0, tall) > min(self.area, other.area) / 3)
+
+    def is_cut_at(self, x: int, y: int, side: int, columns: int, rows: int) -> bool:
+        """Tell whether the box reaches over an edge of a tile that is no border of the picture."""
+        right, lower = x + side, y + side
+        across = (self.x < x and x > 0) or (self.x + self.width > right and right < columns)
+        return bool(across or (self.y < y and y > 0) or (self.y + self.height > lower and lower < rows))
+
+    def has_middle_in(self, picture: np.ndarray) -> bool:
+        """Tell whether the middle of a face is inside the picture, and not in a rim around it."""
+        x, y = self.x + self.width / 2, self.y + self.height / 2
+        return bool(0 <= x <= picture.shape[1] and 0 <= y <= picture.shape[0])
 
     @property
     def area(self) -> float:
@@ -60,44 +87,59 @@ class FaceDetector:
     def find(self, picture: np.ndarray) -> list[Found]:
         """Return the faces of an (H, W, 3) uint8 RGB picture, the largest first.
 
-        Where none is found it is looked at once more with a rim around it: a face that fills its picture, or is cut by
-        the border, looks to the network as it should only then.
+        It is looked at as a whole; then in tiles of half its longer side, for faces of less than an eighth of it, which
+        the network does not see; where none is found, once more with a rim around it: a face that fills its picture, or
+        is cut by the border, looks as it should only then.
         """
-        small, scale = _for_search(picture)
-        found = self._look(small, 0) or self._look(_with_rim(small), round(RIM * max(small.shape[:2])))
-        back = [Found(f.x * scale, f.y * scale, f.width * scale, f.height * scale, f.score, f.points * scale)
-                for f in found]  # fmt: skip
-        return sorted(back, key=lambda face: -face.area)
+        small, scale = _at_most(picture, SEARCH_SIDE)
+        found = [face.moved(scale) for face in self._look(small)]
+        for face in self._look_closer(picture):
+            if not any(face.is_part_of(other) for other in found):
+                found.append(face)
+        if not found:
+            rim = round(RIM * max(small.shape[:2]))
+            found = [face.moved(scale, -rim, -rim) for face in self._look(_with_rim(small, rim))]
+            found = [face for face in found if face.has_middle_in(picture)]
+        return sorted(found, key=lambda face: -face.area)
 
-    def _look(self, picture: np.ndarray, rim: int) -> list[Found]:
+    def _look_closer(self, picture: np.ndarray) -> Iterator[Found]:
+        """Yield what is found in tiles, but for faces that a tile cuts: another tile has them whole."""
+        medium, scale = _at_most(picture, 2 * SEARCH_SIDE)
+        rows, columns = medium.shape[:2]
+        side = max(rows, columns) // 2
+        for x, y in _tiles(columns, rows, side) if side >= LEAST_TILE else ():
+            for face in self._look(medium[y : y + side, x : x + side]):
+                at = face.moved(1.0, x, y)
+                if not at.is_cut_at(x, y, side, columns, rows):
+                    yield at.moved(scale)
+
+    def _look(self, picture: np.ndarray) -> list[Found]:
         image = self._image(image_format=self._format, data=np.ascontiguousarray(picture))
         size = (picture.shape[1], picture.shape[0])
         found = []
         for one in self._detector.detect(image).detections:
             box, score = one.bounding_box, float(one.categories[0].score)
-            points = np.array([(point.x, point.y) for point in one.keypoints]) * size - rim
-            face = Found(box.origin_x - rim, box.origin_y - rim, box.width, box.height, score, points)
-            if _shows_itself(face, size[0] - 2 * rim, size[1] - 2 * rim):
-                found.append(face)
+            points = np.array([(point.x, point.y) for point in one.keypoints]) * size
+            found.append(Found(box.origin_x, box.origin_y, box.width, box.height, score, points))
         return found
 
 
-def _shows_itself(face: Found, width: int, height: int) -> bool:
-    """Tell whether the middle of a face is inside the picture, and not in the rim."""
-    return 0 <= face.x + face.width / 2 <= width and 0 <= face.y + face.height / 2 <= height
-
-
-def _for_search(picture: np.ndarray) -> tuple[np.ndarray, float]:
-    """Return the picture no longer than needed, and by what its pixels are multiplied to get back."""
+def _at_most(picture: np.ndarray, side: int) -> tuple[np.ndarray, float]:
+    """Return the picture no longer than `side`, and by what its pixels are multiplied to get back."""
     rows, columns = picture.shape[:2]
-    scale = max(rows, columns) / SEARCH_SIDE
+    scale = max(rows, columns) / side
     if scale <= 1:
         return picture, 1.0
     return fit(picture, max(1, round(columns / scale)), max(1, round(rows / scale))), scale
 
 
-def _with_rim(picture: np.ndarray) -> np.ndarray:
-    rim = round(RIM * max(picture.shape[:2]))
+def _tiles(width: int, height: int, side: int) -> list[tuple[int, int]]:
+    """Return the left and upper edges of tiles that overlap by half or more and cover all."""
+    lefts, tops = ([*range(0, max(1, long - side), max(1, side // 2)), max(0, long - side)] for long in (width, height))
+    return [(x, y) for y in dict.fromkeys(tops) for x in dict.fromkeys(lefts)]
+
+
+def _with_rim(picture: np.ndarray, rim: int) -> np.ndarray:
     return np.pad(picture, ((rim, rim), (rim, rim), (0, 0)), constant_values=_GREY)
 
 
@@ -111,7 +153,7 @@ def _load(content: bytes) -> tuple[Any, Any, Any]:
             from mediapipe.tasks.python.vision import FaceDetectorOptions as Options
     except ImportError as error:
         raise CropError(
-            f"crop face: mediapipe cannot be imported ({error}), needed to find faces; pip install 'headwater[face]'"
+            f"crop face: mediapipe cannot be imported ({error}), needed to find faces; {_remedy(str(error))}"
         ) from error
     Detector.__del__ = _close
     options = Options(base_options=BaseOptions(model_asset_buffer=content), min_detection_confidence=LEAST_SCORE)
@@ -122,6 +164,13 @@ def _close(detector: Any, is_over: Callable[[], bool] = sys.is_finalizing) -> No
     """Close a detector, but not when the interpreter ends: its thread has ended before, and mediapipe's own fails."""
     if not is_over():
         detector.close()
+
+
+def _remedy(reason: str) -> str:
+    """Return what to install: mediapipe, or in place of the desktop's OpenCV that it brings the one without a screen."""
+    if ".so" in reason:
+        return "pip install --force-reinstall --no-deps opencv-python-headless"
+    return "pip install 'headwater[face]'"
 
 
 @contextmanager

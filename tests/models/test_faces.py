@@ -121,6 +121,18 @@ def test_several_faces_come_largest_first_and_no_more_than_asked_for(crop: FaceC
     assert largest.box == first.box
 
 
+@pytest.mark.parametrize(("x", "y"), [(0, 0), (600, 250), (1024, 464), (384, 128)])
+def test_a_small_face_in_a_large_picture_is_found(crop: FaceCrop, astronaut: np.ndarray, x: int, y: int) -> None:
+    """Of a fourteenth of the picture's width, anywhere: the tiles show it to the network large enough."""
+    picture = np.full((720, 1280, 3), 90, np.uint8)
+    picture[y : y + 256, x : x + 256] = astronaut[:256, 100:356]
+    (cut,) = crop.cut(picture, 96, 96)
+    (expected,) = crop.cut(astronaut, 96, 96)
+    assert cut.box is not None
+    assert expected.box is not None
+    assert np.abs(np.subtract(cut.box, expected.box) - (x - 100, y, 0, 0)).max() <= 4
+
+
 @pytest.mark.parametrize("kind", ["noise", "grey", "sliver", "pixel"])
 def test_where_no_face_is_none_is_cut(crop: FaceCrop, kind: str) -> None:
     """An empty list is the answer, whatever the picture's size."""
