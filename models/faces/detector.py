@@ -167,7 +167,7 @@ def _close(detector: Any, is_over: Callable[[], bool] = sys.is_finalizing) -> No
 
 
 def _remedy(reason: str) -> str:
-    """Return what to install: mediapipe, or in place of the desktop's OpenCV that it brings the one without a screen."""
+    """Return what to install: mediapipe, or over the desktop's OpenCV that it brings the one without a screen."""
     if ".so" in reason:
         return "pip install --force-reinstall --no-deps opencv-python-headless"
     return "pip install 'headwater[face]'"
