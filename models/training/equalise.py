@@ -8,7 +8,7 @@ measured ranges. On the litter model the noise of int8 on the logits falls by a 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import keras
 import numpy as np
@@ -18,8 +18,11 @@ from models.zoo.mobilenet_v2 import LAST, Block, blocks
 _SMALLEST = 1e-3
 
 
-def equalise(model: keras.Model, pictures: np.ndarray) -> None:
-    """Rescale the weights of a MobileNetV2 in place, by the ranges that (n, height, width, 3) inputs show."""
+def equalise(model: keras.Model, pictures: np.ndarray, branches: Mapping[str, str] | None = None) -> None:
+    """Rescale the weights of a MobileNetV2 in place, by the ranges that (n, height, width, 3) inputs show.
+
+    `branches` names, by the layer behind which an exit stands, the 1x1 convolution with which its branch begins.
+    """
     for stream in list(streams()):
         tops = np.maximum(_largest(model, [_last_layer(block) for block in stream], pictures), _SMALLEST)
         factors = float(np.exp(np.log(tops).mean())) / tops
@@ -27,7 +30,8 @@ def equalise(model: keras.Model, pictures: np.ndarray) -> None:
             layer = model.get_layer(block.units[-1].name)
             kernel, bias = layer.get_weights()
             layer.set_weights([kernel * factors, bias * factors])
-        for name in _readers(stream):
+        last = [_last_layer(block) for block in stream]
+        for name in [*_readers(stream), *(conv for after, conv in (branches or {}).items() if after in last)]:
             layer = model.get_layer(name)
             kernel, bias = layer.get_weights()
             layer.set_weights([kernel / factors[:, None], bias])

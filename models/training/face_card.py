@@ -1,0 +1,240 @@
+"""The model card and the accuracies of a faces bundle, written from what was measured."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from models.answers import NOBODY_LEAVES, Answers, Outcome, Place, outcome
+from models.bundle import MANIFEST_FILE
+from models.calibration_rows import calibration_errors, class_rows
+from models.manifest import Accuracy
+from models.manifest_text import manifest_text
+from models.training import card_text
+from models.training.face_training import FaceOutcome, bundle_name, calibrated_manifest, write_bundle
+from models.training.faces import FaceChanges
+from models.training.measure import wilson
+from models.zoo.faces import EXITS, TASKS
+
+CARD_FILE: Final = "MODEL_CARD.md"
+_LABELS: Final = {task.name: task.labels for task in TASKS}
+
+
+def write_outcome(found: FaceOutcome) -> Path:
+    """Return the folder of the bundle, with thresholds, measured accuracies and its card."""
+    manifest = replace(calibrated_manifest(found), accuracy=tuple(accuracies(found)))
+    folder = write_bundle(found.order, found.precision, found.content, manifest).folder
+    (folder / MANIFEST_FILE).write_text(manifest_text(manifest), encoding="utf-8")
+    (folder / CARD_FILE).write_text(card(found), encoding="utf-8")
+    return folder
+
+
+def together(found: FaceOutcome) -> Answers:
+    """Return what was said of the test pictures of all sources."""
+    parts = list(found.test.values())
+    places = [
+        Place(
+            place.name,
+            {task: np.concatenate([part.places[n].scores[task] for part in parts]) for task in place.scores},
+            place.madds,
+            {task: np.concatenate([part.places[n].values[task] for part in parts]) for task in place.values},
+        )
+        for n, place in enumerate(parts[0].places)
+    ]
+    truth = {task: np.concatenate([part.truth[task] for part in parts]) for task in parts[0].truth}
+    values = {task: np.concatenate([part.true_values[task] for part in parts]) for task in parts[0].true_values}
+    return Answers(tuple(places[:-1]), places[-1], truth, values)
+
+
+def accuracies(found: FaceOutcome) -> Iterator[Accuracy]:
+    """Yield the figures of the end, then those with the exits, of all sources and of each."""
+    sources = {"all": together(found), **found.test} if len(found.test) > 1 else dict(found.test)
+    for source, answers in sources.items():
+        data = "test part" if source == "all" else f"test part of {source}"
+        for where, thresholds in (("", NOBODY_LEAVES), (" with exits", found.calibration.chosen.thresholds)):
+            reached = outcome(answers, thresholds, found.calibration.rule)
+            yield from _accuracies(answers, reached, where, data)
+
+
+def _accuracies(answers: Answers, reached: Outcome, where: str, data: str) -> Iterator[Accuracy]:
+    for task, value in reached.accuracy.items():
+        count = int((answers.truth[task] >= 0).sum())
+        low, high = wilson(round(value * count), count)
+        bounds = (round(min(low, value), 4), round(max(high, value), 4))
+        yield Accuracy(task, f"accuracy{where}", round(value, 4), *bounds, count, data)
+    for task, error in reached.error.items():
+        count = int(np.isfinite(answers.true_values[task]).sum())
+        yield Accuracy(task, f"mean absolute error{where}", round(error, 3), None, None, count, data)
+
+
+def card(found: FaceOutcome) -> str:
+    """Return MODEL_CARD.md of one file."""
+    size = found.order.size
+    opening = (
+        "Says of each face in a picture: gender (as labelled: male or female), age in years, and age group. "
+        f"MobileNetV2 (width 1.0) for faces of {size}x{size}, with two early exits, {found.precision}, "
+        f"{len(found.content):,} B. "
+        "This card was written by the training, from what it measured."
+    )
+    return card_text.document(
+        bundle_name(found.order, found.precision),
+        opening,
+        {
+            "Use": [_use()],
+            "Input and output": [_ends(found)],
+            "Data": [_data(found)],
+            "Training": [card_text.paragraph(_training(found))],
+            "Accuracy": list(_figures(found)),
+            "Early exits": list(_exits(found)),
+            "Where the exits are too sure": list(_classes(found)),
+            "Limits": [_limits()],
+            "Licences": [card_text.paragraph(_licences(found))],
+        },
+    )
+
+
+def _use() -> str:
+    return card_text.bullets(
+        "Meant for: measuring split networks and early exits on three tasks at once, and counting visitors by age "
+        "group where that is allowed and announced.",
+        "Not meant for: identifying anybody, decisions about a person, proof of age, or any place where people have "
+        "not agreed to it. Gender is what a stranger noted down from a picture, not what a person says of themself.",
+    )
+
+
+def _ends(found: FaceOutcome) -> str:
+    return card_text.bullets(
+        'Input: the face crop (`[input] crop = "face"`; docs/crop.md), upright and tight around jaw and forehead; '
+        "pixel v as (v - 128) / 128, which is -1 to 0.992188.",
+        f"Output: gender ({', '.join(_LABELS['gender'])}), age in years, "
+        f"age group ({', '.join(_LABELS['age-group'])}).",
+        f"Exits: {', '.join(f'{name} behind {after}' for name, after in EXITS.items())}; each answers all tasks.",
+    )
+
+
+def _data(found: FaceOutcome) -> str:
+    counts = ", ".join(f"{count:,} {part}" for part, count in found.pictures.items())
+    return card_text.bullets(
+        found.order.source,
+        f"Licence of the pictures: {found.order.licence}",
+        f"{counts} pictures; the first digits of each file's SHA-256 decide its part (models/samples.py). Thresholds "
+        "and temperatures come from the validation part; the test part was looked at once, after everything. In "
+        f"{found.passed_over} test pictures no face was found; they are left out. No picture is shipped.",
+    )
+
+
+def _training(found: FaceOutcome) -> str:
+    schedule, changes = found.order.schedule, FaceChanges()
+    return (
+        "ImageNet weights of torchvision's MobileNetV2 with the batch normalisation folded in; network and exits "
+        f"together for {schedule.epochs} epochs (AdamW, {schedule.rate:g} after a warm-up, falling along a cosine, "
+        f"batch {schedule.batch}, decay {schedule.weight_decay:g}, running mean of the weights {schedule.average:g}, "
+        f"seed {schedule.seed}). Copies: shifted and scaled by up to 8%, mirrored, light, contrast, colour, "
+        f"{changes.coarse:.0%} with less detail. Rare age groups weigh more. Loss of the first epoch "
+        f"{found.losses[0]:.3f}, of the last {found.losses[-1]:.3f}. int8: full-integer post-training quantisation, "
+        "channels evened out beforehand. "
+        f"{found.versions}."
+    )
+
+
+def _figures(found: FaceOutcome) -> Iterator[str]:
+    yield card_text.paragraph(
+        "On the test part, each picture asked at every exit and at the end, faces cut out of the pictures by the code "
+        "that runs on a device. In use the sure ones leave early: see the next section."
+    )
+    rows = []
+    for source, answers in {"all": together(found), **found.test}.items():
+        for number, place in enumerate(answers.places):
+            right = [f"{answers.right(task)[number].mean():.1%}" for task in ("gender", "age-group")]
+            off = np.abs(place.values["age"] - answers.true_values["age"]).mean()
+            rows.append((source, place.name, str(answers.pictures), *right, f"{off:.2f}"))
+    yield card_text.table(("pictures of", "answer", "pictures", "gender", "age group", "years off"), rows)
+    yield "Age group at the end, all sources; a row is what people are, a column what was said:"
+    yield _matrix(together(found))
+
+
+def _matrix(answers: Answers) -> str:
+    labels = _LABELS["age-group"]
+    said, truth = answers.final.scores["age-group"].argmax(axis=1), answers.truth["age-group"]
+    counts = [[int(((truth == t) & (said == s)).sum()) for s in range(len(labels))] for t in range(len(labels))]
+    return card_text.table(("is \\ said", *labels), [(labels[t], *map(str, row)) for t, row in enumerate(counts)])
+
+
+def _exits(found: FaceOutcome) -> Iterator[str]:
+    result, order = found.calibration, found.order
+    limits = "; ".join(
+        f"{name}: " + ", ".join(f"{task} {value:.3g}" for task, value in tasks.items())
+        for name, tasks in result.chosen.thresholds.items()
+    )
+    yield card_text.paragraph(
+        f"Rule: {result.rule} of all classifications; thresholds {limits or 'none, nobody leaves'}. They were chosen "
+        f"on the validation part so that with {order.confidence:.0%} confidence no classification loses more than "
+        f"{order.max_loss:.1%} (`headwater models calibrate`). What that gives on the test part:"
+    )
+    rows = [_exit_row(source, answers, found) for source, answers in {"all": together(found), **found.test}.items()]
+    heads = ("pictures of", "leave at exit1", "at exit2", "at the end", "gender", "age group", "years off", "MAdds")
+    yield card_text.table(heads, rows)
+    errors = calibration_errors(found.validated, result)
+    rows = [
+        (task, place, f"{result.temperatures[place][task]:g}", f"{before:.3f}", f"{after:.3f}")
+        for place, tasks in errors.items()
+        for task, (before, after) in tasks.items()
+    ]
+    yield "Temperatures, and the expected calibration error on validation pictures that did not choose them:"
+    yield card_text.table(("task", "answer", "temperature", "before", "after"), rows)
+
+
+def _exit_row(source: str, answers: Answers, found: FaceOutcome) -> Sequence[str]:
+    rule = found.calibration.rule
+    reached = outcome(answers, found.calibration.chosen.thresholds, rule)
+    whole = outcome(answers, NOBODY_LEAVES, rule)
+    gains = {task: 100 * (reached.accuracy[task] - whole.accuracy[task]) for task in reached.accuracy}
+    changed = [f"{reached.accuracy[t]:.1%} ({gains[t]:+.2f})" for t in ("gender", "age-group")]
+    off = f"{reached.error['age']:.2f} ({reached.error['age'] - whole.error['age']:+.2f})"
+    return (source, *(f"{share:.1%}" for share in reached.shares), *changed, off, f"{reached.madds / whole.madds:.0%}")
+
+
+def _classes(found: FaceOutcome) -> Iterator[str]:
+    yield card_text.paragraph(
+        "Who leaves where on the test part, and by how many points the mean confidence there is above the share of "
+        "right answers. An exit that is sure and wrong about one group is worse for that group than its mean says."
+    )
+    answers = together(found)
+    reached = outcome(answers, found.calibration.chosen.thresholds, found.calibration.rule)
+    rows = [
+        (
+            f"{row.task}: {row.label}", row.place, f"{row.left} of {row.pictures}", _percent(row.accuracy),
+            _percent(row.accuracy_at_end), "" if row.overconfidence is None else f"{100 * row.overconfidence:+.1f}",
+        )
+        for row in class_rows(answers, reached, _LABELS)
+    ]  # fmt: skip
+    yield card_text.table(
+        ("who", "leaves at", "pictures", "right there", "right at the end", "over-confident by"), rows
+    )
+
+
+def _percent(share: float | None) -> str:
+    return "" if share is None else f"{share:.1%}"
+
+
+def _limits() -> str:
+    return card_text.bullets(
+        "The pictures come from the web and were labelled by an algorithm and strangers; ages are guesses, two "
+        "genders are all there are, and people from some parts of the world are rare. Check with pictures of the "
+        "people it shall see.",
+        "Small children and old people are few in the low-resolution part; their figures above rest on few pictures.",
+        "Faces seen from the side, behind masks, or below about 40 pixels were not tested.",
+        "A face that the crop does not find is not counted at all.",
+    )
+
+
+def _licences(found: FaceOutcome) -> str:
+    return (
+        "Code and this file: Apache-2.0. Starting weights: torchvision, BSD-3-Clause, trained on ImageNet, whose "
+        f"pictures are for non-commercial research. Training pictures: {found.order.licence}. They are not part of "
+        "this bundle. Treat the weights as for non-commercial research as well."
+    )
