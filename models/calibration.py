@@ -114,7 +114,7 @@ def _opened(levels: Levels) -> list[Levels]:
     """Return the levels with one task of an exit a step further, or all tasks of an exit."""
     opened: list[Levels] = []
     for number, tasks in enumerate(levels):
-        choices = [[task] for task in tasks] + ([list(tasks)] if len(tasks) > 1 else [])
+        choices = [list(tasks)] + ([[task] for task in tasks] if len(tasks) > 1 else [])
         for chosen in choices:
             if all(tasks[task] < STEPS for task in chosen):
                 further = {task: at + (task in chosen) for task, at in tasks.items()}
@@ -124,15 +124,24 @@ def _opened(levels: Levels) -> list[Levels]:
 
 def _thresholds(answers: Answers, measured: Unsure, levels: Levels, rule: Rule) -> dict[str, dict[str, float]]:
     return {
-        place.name: {task: round(sign(rule) * _limit(values[task], at), _DIGITS) for task, at in tasks.items()}
+        place.name: {task: sign(rule) * _limit(values[task], at) for task, at in tasks.items()}
         for place, values, tasks in zip(answers.exits, measured, levels, strict=True)
         if all(tasks.values())
     }
 
 
 def _limit(values: np.ndarray, level: int) -> float:
-    """Return what level/STEPS of the pictures are surer than; at the last level all are."""
-    return float(values.max()) + 1.0 if level == STEPS else float(np.quantile(values, level / STEPS))
+    """Return what level/STEPS of the pictures are surer than, half way to the next value; at the last level all are.
+
+    The sure answers of an int8 file share a few values, so that a limit at one of them would let nobody pass.
+    """
+    distinct = np.unique(values)
+    if level == STEPS:
+        return float(distinct[-1]) + 1.0
+    at = int(np.searchsorted(distinct, np.quantile(values, level / STEPS, method="lower")))
+    below, above = float(distinct[at]), float(distinct[at + 1]) if at + 1 < len(distinct) else float(distinct[at]) + 1.0
+    short = float(f"{(below + above) / 2:.{_DIGITS}g}")
+    return short if below < short < above else (below + above) / 2
 
 
 def _gain(now: Outcome, then: Outcome, pictures: int) -> float:

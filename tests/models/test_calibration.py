@@ -143,3 +143,15 @@ def test_the_calibration_error_is_the_gap_between_saying_and_being_right() -> No
     assert calibration_error(scores, np.array([0] * 90 + [1] * 10)) == pytest.approx(0.0, abs=1e-12)
     assert calibration_error(scores, np.full(100, -1)) == 0.0
     assert math.isfinite(calibration_error(np.tile([1.0, 0.0], (3, 1)), np.zeros(3, int)))
+
+
+def test_answers_that_share_a_value_leave_together() -> None:
+    """An int8 file is equally sure of most pictures: the first step lets all of these leave, not none."""
+    sure, torn = [1.0, 0.0], [0.6, 0.4]
+    first = Place("exit1", {"kind": np.array([sure] * 900 + [torn] * 300, np.float32)}, 1)
+    last = Place("end", {"kind": np.array([sure] * 1200, np.float32)}, 4)
+    answers = Answers((first,), last, {"kind": np.array([0] * 900 + [0, 1] * 150)})
+    for rule in RULES:
+        result = calibrate(answers, rule, max_loss=0.01, confidence=0.95)
+        assert result.is_found
+        assert result.chosen.outcome.shares[0] in {0.75, 1.0}
