@@ -1,0 +1,39 @@
+"""Figures as CSV, and as SVG files that are the same bytes for the same figures."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+
+def new_figure(panels: int, title: str) -> tuple[Any, list[Any]]:
+    """Return a figure of so many panels side by side, and its axes."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib import pyplot as plt
+
+    mpl.rcParams.update({"svg.hashsalt": "headwater", "svg.fonttype": "none", "font.size": 9})
+    figure, axes = plt.subplots(1, panels, figsize=(6.4 * panels, 4.8), squeeze=False, layout="constrained")
+    figure.suptitle(title)
+    return figure, list(axes[0])
+
+
+def save_svg(figure: Any, path: Path) -> None:
+    """Write a figure as SVG without its date, and forget it."""
+    from matplotlib import pyplot as plt
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, format="svg", metadata={"Date": None, "Creator": None})
+    plt.close(figure)
+
+
+def write_csv(path: Path, entries: Sequence[Mapping[str, Any]]) -> None:
+    """Write entries with the same keys as CSV."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, list(entries[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(entries)

@@ -1,0 +1,89 @@
+"""The labelled pictures of one part: by default the part that the model never saw, as the device would see them."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Final, Literal
+
+import numpy as np
+
+from models.bundle import Bundle
+from models.crop import Crop, open_crop, read_cuts
+from models.pictures import DataError, decode_to_fit
+from models.samples import Sample, read_samples
+
+Part = Literal["train", "validation", "test", "all"]
+HELD_OUT_FILE: Final = "held_out.txt"
+
+
+def chosen_samples(
+    bundle: Bundle,
+    data: Path,
+    part: Part,
+    limit: int | None = None,
+    seed: int = 0,
+    tick: Callable[[], None] = lambda: None,
+) -> list[Sample]:
+    """Return the pictures of one part in a fixed order, at most `limit` of them, drawn by the seed.
+
+    Where the bundle lists what was held out of its training, that list is the test part and the rest was trained on;
+    else the content of each file decides, as in the training. Raises: DataError when nothing is left.
+    """
+    samples = read_samples(data, bundle.tasks, tick)
+    held_out = held_out_digests(bundle)
+    chosen = [sample for sample in samples if part in ("all", _part(sample, held_out))]
+    if not chosen:
+        raise DataError(
+            f"{data} has no picture of the part {part} among its {len(samples)}; choose another with --part, or all"
+        )
+    if limit is not None and limit < len(chosen):
+        chosen = random.Random(seed).sample(chosen, limit)  # noqa: S311
+    return sorted(chosen, key=lambda sample: sample.digest)
+
+
+def held_out_digests(bundle: Bundle) -> frozenset[str]:
+    """Return the SHA-256 of the pictures that the bundle says its training never saw; empty where it says nothing."""
+    path = bundle.folder / HELD_OUT_FILE
+    if not path.is_file():
+        return frozenset()
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return frozenset(line.split()[0] for line in lines if line.strip() and not line.startswith("#"))
+
+
+def _part(sample: Sample, held_out: frozenset[str]) -> str:
+    if not held_out:
+        return sample.part
+    return "test" if sample.digest in held_out else "train"
+
+
+def seen(bundle: Bundle, sample: Sample) -> np.ndarray:
+    """Return the picture as (height, width, 3) uint8: what the device hands to the network.
+
+    That is the bundle's crop of it; where the crop finds nothing (no face), the whole picture.
+    """
+    data, wanted = sample.read(), bundle.input
+    cuts = read_cuts(data, _crop(wanted.crop), wanted.width, wanted.height)
+    return np.asarray(cuts[0].pixels) if cuts else decode_to_fit(data, wanted.width, wanted.height)
+
+
+@lru_cache(maxsize=4)
+def _crop(name: str) -> Crop:
+    return open_crop(name, max_faces=1)
+
+
+def truth(bundle: Bundle, sample: Sample) -> Mapping[str, str | float]:
+    """Return what is known of a picture by task: the text of a label, or a value."""
+    by_name = {task.name: task for task in bundle.tasks}
+    return {
+        name: by_name[name].labels[int(target)] if by_name[name].kind == "classification" else float(target)
+        for name, target in sample.targets.items()
+        if name in by_name
+    }
+
+
+def chunks(samples: Sequence[Sample], size: int) -> list[Sequence[Sample]]:
+    """Return the samples in pieces of at most `size`."""
+    return [samples[start : start + size] for start in range(0, len(samples), size)]

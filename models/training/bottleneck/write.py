@@ -1,0 +1,138 @@
+"""The bundle of a model with a bottleneck: what changed, judged on pictures that nothing was trained on."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import zstandard
+
+from models.bundle import MANIFEST_FILE, MODEL_FILE, Bundle
+from models.engine import Engine
+from models.errors import ModelError
+from models.graph import Graph
+from models.manifest import Accuracy, Manifest, read_manifest
+from models.manifest_text import manifest_text
+from models.parts import HELD_OUT_FILE, seen, truth
+from models.pictures import to_input
+from models.samples import Sample
+from models.tasks import predictions
+from models.training.bottleneck.splice import CODE
+from models.training.measure import wilson
+
+CARD_FILE: Final = "MODEL_CARD.md"
+ZSTD_LEVEL: Final = 1
+"""As on the wire."""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A model with a bottleneck beside the model without, on the same pictures; per classification task."""
+
+    pictures: int
+    code_bytes: float
+    right: dict[str, int]
+    right_before: dict[str, int]
+    agreed: dict[str, int]
+
+
+def judge(bundle: Bundle, content: bytes, samples: Sequence[Sample]) -> Judged:
+    """Return what the model with the bottleneck says of these pictures, and the mean bytes of its code after zstd."""
+    before, after = (Engine(model, outputs=bundle.finals) for model in (bundle.model_path, content))
+    head, tail, whole = after.head(CODE), after.tail(CODE), before.whole()
+    tasks = [task.name for task in bundle.tasks if task.kind == "classification"]
+    right, right_before, agreed = (dict.fromkeys(tasks, 0) for _ in range(3))
+    wanted, sizes = bundle.input, []
+    for sample in samples:
+        values = to_input(seen(bundle, sample), whole.inputs[0], wanted.low, wanted.high, wanted.colour)
+        code = head.run(values)[0]
+        sizes.append(len(zstandard.ZstdCompressor(ZSTD_LEVEL).compress(code.tobytes())))
+        new = {p.task: p.label for p in predictions(bundle, tail.run(code), tail.outputs)}
+        old = {p.task: p.label for p in predictions(bundle, whole.run(values), whole.outputs)}
+        targets = truth(bundle, sample)
+        for task in tasks:
+            right[task] += new[task] == targets.get(task)
+            right_before[task] += old[task] == targets.get(task)
+            agreed[task] += new[task] == old[task]
+    return Judged(len(samples), float(np.mean(sizes)), right, right_before, agreed)
+
+
+def write_bundle(folder: Path, bundle: Bundle, content: bytes, at: str, training: str, judged: Judged) -> Path:
+    """Return the bundle folder written below `folder`: NAME-bottleneck, read back, so that what is written loads."""
+    manifest = read_manifest(bundle.folder / MANIFEST_FILE)
+    target = folder / f"{bundle.name}-{CODE}"
+    if target.exists() and target.samefile(bundle.folder):
+        raise ModelError(f"{target} is the model itself; give another folder with --output")
+    target.mkdir(parents=True, exist_ok=True)
+    (target / MODEL_FILE).write_bytes(content)
+    changed = _manifest(manifest, target.name, content, at, training, judged)
+    (target / MANIFEST_FILE).write_text(manifest_text(changed), encoding="utf-8")
+    (target / CARD_FILE).write_text(_card(bundle, target.name, at, training, judged), encoding="utf-8")
+    if (bundle.folder / HELD_OUT_FILE).is_file():
+        shutil.copyfile(bundle.folder / HELD_OUT_FILE, target / HELD_OUT_FILE)
+    Bundle.load(target)
+    return target
+
+
+def _manifest(before: Manifest, name: str, content: bytes, at: str, training: str, judged: Judged) -> Manifest:
+    return replace(
+        before,
+        name=name,
+        description=f"{before.description} With a learned bottleneck behind {at}.".strip(),
+        digest=hashlib.sha256(content).hexdigest(),
+        cut_points=_with_code(content, before, at),
+        training={**before.training, CODE: training},
+        accuracy=tuple(_accuracy(task, right, judged.pictures) for task, right in judged.right.items()),
+        wire=None,
+        leaks=(),
+    )
+
+
+def _with_code(content: bytes, before: Manifest, at: str) -> tuple[str, ...]:
+    """Return the cut points offered before and the code between them, in the order of the file."""
+    finals = before.outputs if before.exits else None
+    order = [point.name for point in Graph.read(content, outputs=finals).cut_points()]
+    offered = {*before.cut_points, at, CODE}
+    return tuple(name for name in order if name in offered)
+
+
+def _accuracy(task: str, right: int, pictures: int) -> Accuracy:
+    low, high = wilson(right, pictures)
+    share = round(right / pictures, 4)
+    data = "pictures that neither the model nor its bottleneck was trained on"
+    return Accuracy(task, "accuracy", share, round(low, 4), round(high, 4), pictures, data)
+
+
+def _card(bundle: Bundle, name: str, at: str, training: str, judged: Judged) -> str:
+    """Return the model's card under the new name, with what the bottleneck changed in front of it."""
+    path = bundle.folder / CARD_FILE
+    old = path.read_text(encoding="utf-8").partition("\n")[2] if path.is_file() else "\n"
+    about = f"Behind `{at}` lie an encoder, whose last tensor `{CODE}` is meant to travel, and a decoder. {training}"
+    rows = [
+        f"| {task} | {judged.right_before[task]} | {right} | {judged.agreed[task]} | {judged.pictures} |"
+        for task, right in judged.right.items()
+    ]
+    return "\n".join(
+        [
+            f"# {name}",
+            "",
+            "## Bottleneck",
+            "",
+            textwrap.fill(about, 118, break_on_hyphens=False),
+            "",
+            f"The code takes {judged.code_bytes:,.0f} B per picture (mean, zstd). On pictures never trained on:",
+            "",
+            "| task | right before | right with it | same answer | pictures |",
+            "|---|---|---|---|---|",
+            *rows,
+            "",
+            f"What follows is the card of `{bundle.name}`, the model without it; its figures are of that model.",
+            old,
+        ]
+    )

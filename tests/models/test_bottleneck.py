@@ -1,0 +1,168 @@
+"""A learned bottleneck is layers of the same file: it cuts bit for bit, and says what its arrays say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from models.bundle import SHIPPED, Bundle
+from models.engine import Engine
+from models.errors import CutError, UnsupportedModel
+from models.graph import Graph
+from models.pictures import to_input
+from models.samples import read_samples
+from models.tasks import dequantise
+from models.training.bottleneck.commands import bottleneck
+from models.training.bottleneck.layers import Bottleneck, Convolution
+from models.training.bottleneck.splice import CODE, with_bottleneck
+from tests.edge.samples import bundle_folder, tiny_bundle
+from tests.evaluation.pictures import gradient, write_labelled
+from tests.models import tflite_files
+
+LITTER = SHIPPED / "litter" / "model.tflite"
+
+
+def layers(channels: int, code: int = 3, width: int = 8, seed: int = 0) -> Bottleneck:
+    """Return an untrained bottleneck with one halving."""
+    rng = np.random.default_rng(seed)
+
+    def layer(side: int, source: int, target: int, **options: object) -> Convolution:
+        kernel = rng.normal(0, 1.5 / np.sqrt(side * side * source), (side, side, source, target)).astype(np.float32)
+        return Convolution(kernel, rng.normal(0, 0.1, target).astype(np.float32), top=6.0, **options)  # type: ignore[arg-type]
+
+    encoder = (layer(3, channels, width, stride=2, relu=True), layer(1, width, code))
+    decoder = (layer(3, code, width, relu=True), layer(3, width, 4 * width, relu=True, doubles=True))
+    return Bottleneck(encoder, (*decoder, layer(3, width, channels)))
+
+
+def pictures(content: bytes | Path, count: int = 3) -> list[np.ndarray]:
+    """Return a few inputs for a model."""
+    spec = Engine(content).whole().inputs[0]
+    rng = np.random.default_rng(4)
+    return [to_input(gradient(rng, spec.shape[1]), spec, -1.0, 127 / 128) for _ in range(count)]
+
+
+@pytest.mark.parametrize("model", ["float", "int8"])
+def test_head_then_tail_is_the_whole_at_every_cut_of_it(model: str) -> None:
+    """The code travels as int8 of scale 1, and every cut point around it gives the whole's answer bit for bit."""
+    source = tflite_files.residual() if model == "float" else LITTER.read_bytes()
+    at, channels = ("add", 4) if model == "float" else ("block_5_add", 32)
+    content = with_bottleneck(source, at, layers(channels))
+    engine, before = Engine(content, max_cached_parts=99), Graph.read(source)
+    point = engine.graph.cut_point(CODE)
+    assert (point.dtype, point.scale, point.zero_point, point.shape[3]) == ("int8", 1.0, 0, 3)
+    names = [point.name for point in engine.graph.cut_points()]
+    assert [name for name in names if not name.startswith(CODE)] == [point.name for point in before.cut_points()]
+    place = names.index(CODE)
+    for picture in pictures(content):
+        whole = engine.whole().run(picture)[0]
+        for name in [names[0], *names[place - 2 : place + 5], names[-1]]:
+            values = engine.head(name).run(picture)
+            assert engine.tail(name).run(*values)[0].tobytes() == whole.tobytes()
+
+
+def test_what_leads_there_is_unchanged() -> None:
+    """The head up to the cut point computes what it did, bit for bit."""
+    content = with_bottleneck(LITTER.read_bytes(), "block_5_add", layers(32))
+    for picture in pictures(content, 2):
+        one, other = (Engine(model).head("block_5_add").run(picture)[0] for model in (content, LITTER))
+        assert np.array_equal(one, other)
+
+
+def test_an_exit_before_it_keeps_its_answer() -> None:
+    """A branch that reads the cut point goes on reading it, not what the decoder makes of it."""
+    source = tflite_files.early_exit()
+    content = with_bottleneck(source, "conv_a", layers(4), ["kind"])
+    for picture in pictures(source):
+        (early, final), (new_early, new_final) = (Engine(model).whole().run(picture) for model in (source, content))
+        assert np.array_equal(early, new_early)
+        assert not np.array_equal(final, new_final)
+    assert CODE in [point.name for point in Graph.read(content, outputs=["kind"]).cut_points()]
+
+
+def test_a_place_that_does_not_fit_is_refused() -> None:
+    """A vector has no halves, and one bottleneck is enough."""
+    source = tflite_files.residual()
+    with pytest.raises(UnsupportedModel, match="between convolutions"):
+        with_bottleneck(source, "pool", layers(6))
+    with pytest.raises(CutError, match="already"):
+        with_bottleneck(with_bottleneck(source, "add", layers(4)), "conv_a", layers(4))
+    with pytest.raises(CutError, match="must give"):
+        with_bottleneck(source, "add", layers(5))
+
+
+@pytest.mark.parametrize("model", ["float", "int8"])
+def test_a_tail_in_real_numbers_says_what_the_file_says(model: str) -> None:
+    """The differentiable tail gives the file's answer, of an int8 file up to its rounding."""
+    from models.training.bottleneck.float_graph import FloatGraph
+
+    source = tflite_files.residual() if model == "float" else LITTER.read_bytes()
+    at, tolerance = ("conv_a", 1e-5) if model == "float" else ("block_5_add", 0.1)
+    engine = Engine(source)
+    tail, final = FloatGraph(source, at, [engine.whole().outputs[0].name]), engine.whole()
+    for picture in pictures(source):
+        head = engine.head(at)
+        values = head.run(picture)[0]
+        found = np.asarray(tail(dequantise(values, head.outputs[0]).reshape(values.shape))[0])
+        assert found.ravel() == pytest.approx(dequantise(final.run(picture)[0], final.outputs[0]), abs=tolerance)
+
+
+def test_the_file_computes_what_was_trained(tmp_path: Path) -> None:
+    """Code and decoded activation of a float file are those of the arrays it was written from."""
+    from models.training.bottleneck.network import Network, Shape, rounded
+
+    source = tflite_files.residual()
+    values = [Engine(source).head("add").run(picture)[0] for picture in pictures(source)]
+    network = Network(Shape(1, 3, 8), 4, unit=2.0)
+    found = network.layers(np.concatenate(values))
+    engine = Engine(with_bottleneck(source, "add", found))
+    decoded = [p.name for p in engine.graph.cut_points() if p.name.startswith(f"{CODE}_decoder")][-1]
+    for value in values:
+        code = np.asarray(rounded(network.encode(value / 2.0)))
+        assert np.array_equal(engine.part(["add"], [CODE]).run(value)[0], code.astype(np.int8))
+        expected = np.asarray(network.decode(code)) * 2.0
+        assert engine.part(["add"], [decoded]).run(value)[0] == pytest.approx(expected, abs=1e-3)
+
+
+def test_training_brings_the_answers_back(tmp_path: Path) -> None:
+    """After a short training the code says more of the model's answer than an untrained one of the same size."""
+    from models.training.bottleneck.network import Shape
+    from models.training.bottleneck.train import Recipe, train_bottleneck
+
+    bundle = tiny_bundle(tmp_path / "tiny")
+    samples = read_samples(write_labelled(tmp_path / "data", bundle, 40), bundle.tasks)
+    errors = {}
+    for epochs in (1, 30):
+        recipe = Recipe("add", wire_bytes=200, shape=Shape(1, 6, 12), epochs=epochs, copies=4, batch=20)
+        content = train_bottleneck(bundle, samples, recipe, Silent())
+        inputs = pictures(bundle.model_path, 20)
+        answers = [np.stack([Engine(m).whole().run(p)[0] for p in inputs]) for m in (bundle.model_path, content)]
+        errors[epochs] = float(np.abs(answers[0] - answers[1]).mean())
+    assert errors[30] < 0.8 * errors[1]
+
+
+def test_the_command_writes_a_bundle(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It loads, offers the code as a cut point between its neighbours, and its card has the figures."""
+    folder = bundle_folder(tmp_path / "mine")
+    data = write_labelled(tmp_path / "data", Bundle.load(folder), 60)
+    bottleneck(str(folder), data=data, at="add", wire_bytes=100, channels=2, width=4, epochs=1, copies=1,
+               output=tmp_path / "out")  # fmt: skip
+    (target,) = (tmp_path / "out").iterdir()
+    made = Bundle.load(target)
+    assert made.name == "tiny-bottleneck"
+    assert made.cut_points[made.cut_points.index("add") + 1] == CODE
+    assert [figure.task for figure in made.accuracy] == ["litter"]
+    assert "| litter |" in (target / "MODEL_CARD.md").read_text()
+    assert "B per picture" in capsys.readouterr().out
+
+
+class Silent:
+    """A progress that nobody sees."""
+
+    def expect(self, steps: float) -> None: ...
+
+    def say(self, text: str) -> None: ...
+
+    def step(self, count: float) -> None: ...
