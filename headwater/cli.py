@@ -47,11 +47,17 @@ COMMANDS: Final[dict[str, dict[str, tuple[str, str]]]] = {
     "models": {
         "cuts": ("models.commands:cuts", "List the cut points of a model and what each costs."),
         "extract": ("models.commands:extract", "Write the part of a model between two tensors."),
+        "wire": ("evaluation.commands:wire", "Measure accuracy against bytes, per cut point and codec."),
+        "privacy": ("evaluation.commands:privacy", "Rebuild pictures from what travels, and say how well."),
         "list": ("models.shelf_commands:list_models", "List the models of the shelf, and which of them are here."),
         "build": ("models.shelf_commands:build", "Write the bundle of a network that is built for timing."),
         "layers": ("models.shelf_commands:layers", "Show how a document's layer numbers map to cut points."),
     },
     "models train": {
+        "bottleneck": (
+            "models.training.bottleneck.commands:bottleneck",
+            "Lay a learned bottleneck into a model, for few bytes.",
+        ),
         "litter": ("models.training.commands:litter", "Train the litter model and write its bundle."),
         "mnist": ("models.training.shelf_commands:mnist", "Train the network for handwritten digits."),
         "cifar-mem": ("models.training.shelf_commands:cifar_mem", "Train the CIFAR-10 network with eight exits."),
