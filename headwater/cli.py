@@ -67,6 +67,9 @@ COMMANDS: Final[dict[str, dict[str, tuple[str, str]]]] = {
         },
     },
     "models fetch": {"face": ("models.faces.commands:face", "Fetch the two networks that find and outline faces.")},
+    "evaluate": {
+        "one-or-many": ("evaluation.one_or_many_commands:one_or_many", "Compare one exit with many (papers/003)."),
+    },
     "broker": {"run": ("broker.commands:run", "Run a broker here, until stopped.")},
     "store": {"run": ("cloud_worker.store_commands:run", "Run a store here, until stopped.")},
 }
@@ -76,6 +79,7 @@ GROUPS: Final = {
     "models": "Read, cut, measure and train models.",
     "models train": "Train the models that Headwater ships.",
     "models fetch": "Fetch networks that others publish.",
+    "evaluate": "Repeat the documents' tables and figures.",
     "broker": "The MQTT broker.",
     "store": "The Redis store.",
 }

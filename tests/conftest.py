@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests.models.shelf_files import make_shelf
 from tests.servers import BrokerUnderTest, StoreUnderTest, need
 
 
@@ -33,6 +35,14 @@ def broker(request: pytest.FixtureRequest) -> BrokerUnderTest:
     """Each broker in turn."""
     found: BrokerUnderTest = request.getfixturevalue(request.param)
     return found
+
+
+@pytest.fixture(scope="session")
+def shelf(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    """Small versions of the shelf's networks, made once, and what Keras told about them."""
+    need(package="tensorflow")
+    folder = tmp_path_factory.mktemp("shelf")
+    return folder, make_shelf(folder)
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -17,14 +18,15 @@ os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
 import numpy as np
 
 from models.layers import CHAINS
+from models.pictures import encode_png
 from models.training import timing
 from models.training.classifier import Order, train_classifier
-from models.training.convert import to_float, to_int8
+from models.training.convert import to_float
 from models.training.plan import HIGH, LOW, mirrored_and_shifted, shifted
 from models.training.plans import plan_of
 from models.zoo import vgg16
 from models.zoo.chain import Chain, Layer, build
-from models.zoo.cifar import Block, cifar
+from models.zoo.cifar import LABELS, Block, cifar
 
 THIN = 32
 TINY = (Block(8, True), *(Block(8, False) for _ in range(8)))
@@ -66,11 +68,18 @@ def digits(folder: Path) -> None:
     train_classifier(plan_of("mnist", epochs=3), Order((folder / "digits.npz",), folder, "squares", "CC0"), Silent())
 
 
-def exits(folder: Path) -> None:
-    """Write the CIFAR network with all exits, thin and untrained, as float32 and full integer."""
-    model, pictures = cifar(range(1, 9), TINY), noise(8, 32, 32, 3)
-    (folder / "cifar-mem-fp32.tflite").write_bytes(to_float(model, pictures))
-    (folder / "cifar-mem.tflite").write_bytes(to_int8(model, pictures))
+def objects(folder: Path) -> None:
+    """Train the CIFAR network with all exits, thin, for a moment on pictures of one colour for each label."""
+    random = np.random.default_rng(4)
+    for part, count in (("train", 24), ("test", 6)):
+        for number, label in enumerate(LABELS):
+            place = folder / "objects" / part / label
+            place.mkdir(parents=True)
+            for index in range(count):
+                pixels = random.integers(0, 256, (32, 32, 3)) // 4 + np.array([18 * number, 180 - 18 * number, 90])
+                (place / f"{index}.png").write_bytes(encode_png(pixels.astype(np.uint8)))
+    plan = replace(plan_of("cifar-mem", epochs=2), build=lambda: cifar(range(1, 9), TINY))
+    train_classifier(plan, Order((folder / "objects",), folder, "colours", "CC0"), Silent())
 
 
 def timed(folder: Path) -> None:
@@ -117,7 +126,7 @@ def main() -> None:
     folder = Path(sys.argv[1])
     chains(folder)
     digits(folder)
-    exits(folder)
+    objects(folder)
     timed(folder)
     print("told:" + json.dumps({"colours": colours(), "changes": changes()}))
 

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from headwater.cli import COMMANDS, main
-from models.bundle import SHIPPED, Bundle, Exit
+from models.bundle import SHIPPED, Bundle
 from models.engine import Engine
 from models.errors import ModelError
 from models.exits import ExitRule
@@ -22,24 +19,9 @@ from models.pictures import to_input
 from models.shelf import SHELF, entry, standings
 from models.stages import StagedHead
 from models.zoo.chain import cut_points, rows
-from tests.servers import need
 
 ROOT = Path(__file__).parents[2]
-EXPORT = Path(__file__).with_name("shelf_export.py")
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict]:
-    """Small versions of the shelf's networks, and what Keras told about them."""
-    need(package="tensorflow")
-    folder = tmp_path_factory.mktemp("shelf")
-    done = subprocess.run(
-        [sys.executable, EXPORT, folder],
-        capture_output=True, text=True, timeout=300, check=False, env=os.environ | {"PYTHONPATH": str(ROOT)},
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-3000:]
-    told = next(line for line in done.stdout.splitlines() if line.startswith("told:"))
-    return folder, json.loads(told.removeprefix("told:"))
+pytestmark = pytest.mark.timeout(600)  # one process makes all files of the shelf, with TensorFlow
 
 
 @pytest.mark.parametrize(("name", "count", "cuts"), [("alexnet", 19, 10), ("vgg16", 37, 21), ("mnist", 9, 6)])
@@ -78,9 +60,9 @@ def test_the_page_about_layers_is_the_table_of_the_code() -> None:
 
 
 @pytest.mark.parametrize("name", list(CHAINS))
-def test_layers_map_to_the_cut_points_of_the_file(made: tuple[Path, dict], name: str) -> None:
+def test_layers_map_to_the_cut_points_of_the_file(shelf: tuple[Path, dict], name: str) -> None:
     """Every cut point of the table is one of LiteRT's file, in that order, and lies behind its layer."""
-    folder, _ = made
+    folder, _ = shelf
     chain = CHAINS[name] if name == "mnist" else CHAINS[name].thin(32)
     points = {point.name: point for point in Graph.read(folder / f"{name}.tflite").cut_points()}
     assert [point for point in points if point in cut_points(chain)] == list(cut_points(chain))
@@ -91,9 +73,9 @@ def test_layers_map_to_the_cut_points_of_the_file(made: tuple[Path, dict], name:
     assert others <= {"pad_1", "flatten.Reshape"}
 
 
-def test_a_trained_network_answers_alike_at_every_split(made: tuple[Path, dict]) -> None:
+def test_a_trained_network_answers_alike_at_every_split(shelf: tuple[Path, dict]) -> None:
     """A bundle of a training gives the same bits when the device computes nothing, a part, or everything."""
-    folder, _ = made
+    folder, _ = shelf
     for name in ("mnist", "mnist-fp32"):
         bundle = Bundle.load(folder / name)
         engine = Engine(bundle.model_path)
@@ -108,9 +90,9 @@ def test_a_trained_network_answers_alike_at_every_split(made: tuple[Path, dict])
             assert answer[0].tobytes() == expected.tobytes(), (name, split)
 
 
-def test_a_training_says_what_it_measured(made: tuple[Path, dict]) -> None:
+def test_a_training_says_what_it_measured(shelf: tuple[Path, dict]) -> None:
     """Manifest and card give the accuracy on the pictures never seen, the source and the licence."""
-    folder, _ = made
+    folder, _ = shelf
     bundle = Bundle.load(folder / "mnist")
     card = (bundle.folder / "MODEL_CARD.md").read_text()
     assert bundle.accuracy[0].pictures == 100
@@ -120,9 +102,9 @@ def test_a_training_says_what_it_measured(made: tuple[Path, dict]) -> None:
     assert not list(folder.glob(".unfinished*"))
 
 
-def test_a_network_for_timing_says_so(made: tuple[Path, dict]) -> None:
+def test_a_network_for_timing_says_so(shelf: tuple[Path, dict]) -> None:
     """Its card and description promise no accuracy; its scores are taken as logits."""
-    folder, _ = made
+    folder, _ = shelf
     bundle = Bundle.load(folder / "alexnet")
     assert "its answers mean nothing" in bundle.description
     assert "**For timing, no accuracy**" in " ".join((bundle.folder / "MODEL_CARD.md").read_text().split())
@@ -131,46 +113,32 @@ def test_a_network_for_timing_says_so(made: tuple[Path, dict]) -> None:
 
 
 @pytest.mark.parametrize("name", ["cifar-mem", "cifar-mem-fp32"])
-def test_exits_stand_where_the_document_has_them(made: tuple[Path, dict], name: str) -> None:
+def test_exits_stand_where_the_document_has_them(shelf: tuple[Path, dict], name: str) -> None:
     """Eight exits branch off behind eight blocks; norms are folded; whole and staged runs agree bit for bit."""
-    folder, _ = made
-    path = folder / f"{name}.tflite"
-    assert {operator.kind for operator in Graph.read(path).operators} == {
+    folder, _ = shelf
+    bundle = Bundle.load(folder / name)
+    assert {operator.kind for operator in Graph.read(bundle.model_path).operators} == {
         "CONV_2D", "AVERAGE_POOL_2D", "MEAN", "FULLY_CONNECTED", "SOFTMAX"
     }  # fmt: skip
-    engine = Engine(path, outputs=["object"])
-    assert {f"block{number}" for number in range(1, 10)} <= {point.name for point in engine.graph.cut_points()}
-    bare = Bundle.load(path)
-    bundle = Bundle(
-        **{**vars(bare), "tasks": (_object(),), "outputs": ("object",), "exits": tuple(map(_exit, range(1, 9)))}
-    )
+    engine = Engine(bundle.model_path, outputs=bundle.finals)
+    assert set(bundle.cut_points) <= {point.name for point in engine.graph.cut_points()}
+    assert [found.after for found in bundle.exits] == [f"block{number}" for number in range(1, 9)]
     given = np.zeros((1, 32, 32, 3), engine.whole().inputs[0].dtype)
     (expected,) = engine.whole().run(given)
-    never = {f"exit{n}": ExitRule("normalised-entropy", {"object": -1.0}) for n in range(1, 9)}
+    never = {found.name: ExitRule("normalised-entropy", {"object": -1.0}) for found in bundle.exits}
     assert StagedHead(engine, bundle, "device", never).run(given).values[0].tobytes() == expected.tobytes()
-    always = never | {"exit5": ExitRule("normalised-entropy", {"object": 2.0})}
-    assert StagedHead(engine, bundle, "device", always).run(given).exit == "exit5"
+    fifth = never | {"exit5": ExitRule("normalised-entropy", {"object": 2.0})}
+    assert StagedHead(engine, bundle, "device", fifth).run(given).exit == "exit5"
 
 
-def _object():
-    from models.bundle import Task
-
-    return Task("object", "classification", "object", tuple("abcdefghij"))
-
-
-def _exit(number: int) -> Exit:
-    name = f"exit{number}"
-    return Exit(name, f"block{number}", {"object": f"{name}/object"}, "normalised-entropy", {"object": 0.3}, {})
-
-
-def test_colours_and_means_are_folded_into_the_first_layer(made: tuple[Path, dict]) -> None:
+def test_colours_and_means_are_folded_into_the_first_layer(shelf: tuple[Path, dict]) -> None:
     """VGG16 on RGB in the shelf's range answers as Caffe's on BGR less the mean, but for its border."""
-    assert made[1]["colours"] < 1e-2
+    assert shelf[1]["colours"] < 1e-2
 
 
-def test_changed_copies_are_repeatable(made: tuple[Path, dict]) -> None:
+def test_changed_copies_are_repeatable(shelf: tuple[Path, dict]) -> None:
     """The same seed gives the same copies, which differ among themselves and keep their size."""
-    assert all(made[1]["changes"].values()), made[1]["changes"]
+    assert all(shelf[1]["changes"].values()), shelf[1]["changes"]
 
 
 def test_every_model_of_the_shelf_has_a_command() -> None:
@@ -183,9 +151,9 @@ def test_every_model_of_the_shelf_has_a_command() -> None:
         assert one.name in words
 
 
-def test_what_is_here_is_listed(made: tuple[Path, dict], capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_here_is_listed(shelf: tuple[Path, dict], capsys: pytest.CaptureFixture[str]) -> None:
     """The list knows shipped, built and trained bundles, their size and accuracy."""
-    folder, _ = made
+    folder, _ = shelf
     with pytest.raises(SystemExit) as ended:
         main(["models", "list", "--json", "--bundles", str(folder)])
     assert ended.value.code == 0

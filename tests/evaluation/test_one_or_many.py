@@ -1,0 +1,84 @@
+"""One exit or many: the counting, the tables, and the command on small networks."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from evaluation.one_or_many import Asked, row
+from evaluation.one_or_many_report import verdict
+from headwater.cli import main
+
+pytestmark = pytest.mark.timeout(600)  # one process makes all files of the shelf, with TensorFlow
+
+
+def asked(kind: str = "SEM", place: int = 1) -> Asked:
+    """Four pictures: two are sure of themselves at the exit, one of them wrongly."""
+    return Asked(
+        network="x",
+        kind=kind,
+        seed="0",
+        exit=place,
+        entropy=np.array([0.1, 0.2, 0.6, 0.9]),
+        exit_right=np.array([True, False, False, False]),
+        final_right=np.array([True, True, True, False]),
+        head_ms=1.0,
+        tail_ms=2.0,
+    )
+
+
+def test_each_picture_is_judged_where_it_ends() -> None:
+    """Edge accuracy is of those that leave, cloud accuracy of the others, overall of all; latency is their mean."""
+    found = row(asked(), 0.3)
+    assert (found.pictures, found.exited) == (4, 2)
+    assert (found.edge_accuracy, found.cloud_accuracy, found.overall_accuracy) == (50.0, 50.0, 50.0)
+    assert (found.edge_ms, found.cloud_ms, found.overall_ms) == (1.0, 3.0, 2.0)
+
+
+def test_an_empty_side_has_no_accuracy() -> None:
+    """Where nothing or everything leaves, the accuracy of nobody is not a number; the threshold itself stays."""
+    assert row(asked(), 0.1).edge_accuracy is None
+    assert row(asked(), 1.0).cloud_accuracy is None
+    assert row(asked(), 0.1).overall_accuracy == 75.0
+
+
+def test_the_verdict_counts_places() -> None:
+    """One exit beats many where it is strictly better by the mean over the seeds."""
+    worse = replace(asked("MEM"), final_right=np.array([True, True, False, False]))
+    rows = [row(one, 0.3) for one in (asked(), worse)]
+    assert verdict(rows) == [
+        "T = 0.3: one exit beats many at 0 of 1 places in pictures leave early",
+        "T = 0.3: one exit beats many at 1 of 1 places in % right overall",
+        "T = 0.3: one exit beats many at 0 of 1 places in ms a picture",
+    ]
+
+
+def test_the_command_writes_tables_and_plots(shelf: tuple[Path, dict], tmp_path: Path) -> None:
+    """Every network that is there gives a line for each exit and threshold, with the document's figures beside it."""
+    folder, _ = shelf
+    arguments = ["--data", str(folder / "objects"), "--bundles", str(folder), "--output", str(tmp_path)]
+    with pytest.raises(SystemExit) as ended:
+        main(["evaluate", "one-or-many", *arguments])
+    assert ended.value.code == 0
+    with (tmp_path / "one-or-many.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(line["network"], line["exit"]) for line in rows[:8]] == [("cifar-mem-fp32", str(n)) for n in range(1, 9)]
+    assert len(rows) == 4 * 8
+    second = next(line for line in rows if line["exit"] == "2" and line["threshold"] == "0.3")
+    assert second["papers_003_overall_accuracy"] == "84.31"
+    assert second["pictures"] == "60"
+    assert float(second["cloud_ms"]) > float(second["edge_ms"]) > 0
+    for name in ("one-or-many", "one-or-many-thresholds", "one-or-many-exits"):
+        assert (tmp_path / f"{name}.svg").stat().st_size > 5000
+
+
+def test_missing_networks_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Without any of the networks the command says how to train one."""
+    with pytest.raises(SystemExit) as ended:
+        main(["evaluate", "one-or-many", "--data", "x", "--bundles", str(tmp_path)])
+    assert ended.value.code == 2
+    assert "no bundle such as cifar-sem1-fp32" in capsys.readouterr().err
