@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from models.calibration import Calibration
     from models.judge import Judged
 
-Share = Literal["validation", "test", "train", "all"]
+Part = Literal["train", "validation", "test", "all"]
 
 
 def calibrate(
@@ -32,7 +32,7 @@ def calibrate(
     max_loss: Annotated[float, Parameter(validator=Number(gt=0, lte=100))] = 0.5,
     confidence: Annotated[float, Parameter(validator=Number(gte=0, lt=100))] = 95.0,
     rule: Rule | None = None,
-    part: Share = "validation",
+    part: Part = "validation",
     thresholds: Annotated[list[str] | None, Parameter(name="--set", negative="")] = None,
     write: bool = False,
     output: Path | None = None,
@@ -86,17 +86,14 @@ def _check_exits(bundle: Bundle) -> None:
         raise ModelError(f"{bundle.name} has no bundle.toml; expected a bundle's folder")
 
 
-def _judge(bundle: Bundle, data: Sequence[Path], part: Share) -> Judged:
+def _judge(bundle: Bundle, data: Sequence[Path], part: Part) -> Judged:
     from models.bars import counting_bar
     from models.judge import judge
-    from models.samples import PARTS, read_all
+    from models.parts import chosen_samples
 
-    parts = read_all(data, bundle.tasks)
-    samples = [sample for name in PARTS if part in {name, "all"} for sample in parts[name]]
-    if not samples:
-        raise ModelError(f"{', '.join(map(str, data))} has no pictures of part {part}; try --part all")
+    samples = [sample for source in data for sample in chosen_samples(bundle, source, part)]
     with counting_bar(f"asking {bundle.name}", len(samples)) as tick:
-        return judge(bundle, samples, tick=tick)
+        return judge(bundle, list({sample.digest: sample for sample in samples}.values()), tick=tick)
 
 
 def _calibrate(

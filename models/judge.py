@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Final
 
 import numpy as np
 
@@ -19,6 +20,8 @@ from models.samples import Sample
 from models.stages import exit_predictions, exits_before
 
 Tick = Callable[[], None]
+END: Final = "end"
+"""The name of the place behind all exits."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,13 @@ def judge(bundle: Bundle, samples: Sequence[Sample], *, threads: int = 1, tick: 
     if not seen:
         raise ModelError(f"of {len(samples)} pictures none shows anything to {bundle.name}; see --data")
     return Judged(asked.answers(said, seen), tuple(seen), len(samples) - len(seen))
+
+
+def temperatures_of(bundle: Bundle) -> dict[str, dict[str, float]]:
+    """Return the temperatures that a bundle states, by exit (the end is `end`) and classification; 1 where none is."""
+    tasks = [task for task in bundle.tasks if task.kind == "classification"]
+    exits = {e.name: {task.name: e.temperatures.get(task.name, 1.0) for task in tasks} for e in bundle.exits}
+    return exits | {END: {task.name: task.temperature for task in tasks}}
 
 
 def place_madds(bundle: Bundle, engine: Engine) -> list[int]:
@@ -96,7 +106,7 @@ class _Asked:
 
     def answers(self, said: Sequence[Sequence[Sequence[Prediction]]], samples: Sequence[Sample]) -> Answers:
         """Return the predictions of all pictures as arrays, with what is true of them."""
-        names = [*(found.name for found in self._exits), "end"]
+        names = [*(found.name for found in self._exits), END]
         costs = place_madds(self._bundle, self._engine)
         places = [
             _place(name, cost, [of_picture[number] for of_picture in said])

@@ -42,6 +42,11 @@ class StagedHead:
         self.exits = tuple(stage.found.name for stage in self._stages if stage.found)
 
     @property
+    def parts(self) -> tuple[Part, ...]:
+        """The stages in order; the last output of each is the input of the next."""
+        return tuple(stage.part for stage in self._stages)
+
+    @property
     def takes_rows(self) -> bool:
         """Tell whether several pictures can pass at once: each tensor between the stages begins with their number."""
         specs = [spec for stage in self._stages for spec in (*stage.part.inputs, *stage.part.outputs)]

@@ -1,0 +1,133 @@
+"""The table and the figures of `headwater evaluate exits`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from evaluation.exits import Measured, Row
+from evaluation.plots import new_figure, save_svg, write_csv
+from models.answers import Answers, Outcome
+from models.exits import MEASURES, Rule
+from models.tasks import Task
+
+THESIS: Final[Sequence[Mapping[str, Any]]] = (
+    {"setting": "thesis: split, no exits", "share exit1": 0.0, "share exit2": 0.0, "share end": 1.0,
+     "accuracy gender": 0.85, "accuracy age-group": 0.61, "latency to plain": 1.0},
+    {"setting": "thesis: exits, 0.6 / 0.8", "share exit1": 0.20, "share exit2": 0.36, "share end": 0.44,
+     "accuracy gender": 0.85, "accuracy age-group": 0.57, "latency to plain": 0.95},
+)  # fmt: skip
+"""Source: papers/000, table 4.4 and chapter 5, on 100 pictures; five age groups."""
+
+
+def save(folder: Path, measured: Measured) -> None:
+    """Write the table as CSV and the figures as SVG."""
+    stem, answers, rule = f"exits-{measured.bundle.name}", measured.answers, measured.bundle.exits[0].rule
+    tasks = [task for task in measured.bundle.tasks if task.kind == "classification"]
+    plain, ours = measured.rows[0].found, measured.rows[1].found
+    write_csv(folder / f"{stem}.csv", table(measured))
+    plot_sureness(folder / f"{stem}-sureness.svg", answers, rule, measured.thresholds)
+    plot_paths(folder / f"{stem}-paths.svg", answers, ours, tasks[-1])
+    plot_confusions(folder / f"{stem}-confusion.svg", answers, {"without exits": plain, "with exits": ours}, tasks)
+
+
+def table(measured: Measured) -> list[dict[str, Any]]:
+    """Return one entry per setting, the thesis's figures last; what a document does not say is empty."""
+    own = [_entry(row, measured.answers, measured.rows[0].mean_ms) for row in measured.rows]
+    keys = list(own[0])
+    return [*own, *({key: entry.get(key, "") for key in keys} for entry in THESIS)]
+
+
+def _entry(row: Row, answers: Answers, plain_ms: float) -> dict[str, Any]:
+    shares = {f"share {place.name}": round(s, 4) for place, s in zip(answers.places, row.found.shares, strict=True)}
+    return {
+        "setting": row.setting,
+        "pictures": answers.pictures,
+        **shares,
+        **{f"accuracy {task}": round(value, 4) for task, value in row.found.accuracy.items()},
+        **{f"loss {task}": round(value, 4) for task, value in row.found.loss.items()},
+        **{f"error {task}": round(value, 3) for task, value in row.found.error.items()},
+        "madds": round(row.found.madds),
+        "mean ms": round(row.mean_ms, 2),
+        "latency to plain": round(row.mean_ms / plain_ms, 4),
+    }
+
+
+def plot_sureness(path: Path, answers: Answers, rule: Rule, limits: Mapping[str, Mapping[str, float]]) -> None:
+    """Write how sure right and wrong answers are at each exit, as figures 3.11 and 3.12 of the thesis."""
+    panels = [(place, task) for place in answers.exits for task in place.scores]
+    figure, axes = new_figure(len(panels), f"how sure right and wrong answers are ({rule})")
+    for axis, (place, task) in zip(axes, panels, strict=True):
+        measured = MEASURES[rule](place.scores[task])
+        right = place.scores[task].argmax(axis=1) == answers.truth[task]
+        edges = np.linspace(0, float(measured.max()) or 1.0, 31)
+        axis.hist([measured[right], measured[~right]], edges, label=["right", "wrong"], stacked=True)
+        limit = limits.get(place.name, {}).get(task)
+        if limit is not None:
+            axis.axvline(limit, color="black", linestyle=":", label=f"threshold {limit:.3g}")
+        axis.set(title=f"{place.name}: {task}", xlabel=rule, ylabel="pictures", yscale="log")
+        axis.legend()
+    save_svg(figure, path)
+
+
+def plot_paths(path: Path, answers: Answers, found: Outcome, task: Task) -> None:
+    """Write where the pictures of each label leave, and how many are wrong there, as figure 4.5 of the thesis."""
+    figure, axes = new_figure(1, f"who leaves where ({task.name}); hatched: answered wrongly")
+    names = [place.name for place in answers.places]
+    truth, positions = answers.truth[task.name], np.arange(len(task.labels))
+    right = answers.right(task.name)[found.left, np.arange(len(found.left))]
+    width = 0.8 / len(names)
+    for number, name in enumerate(names):
+        counts = np.array([(truth == label).sum() for label in positions])
+        here = [(found.left == number) & (truth == label) for label in positions]
+        shares = [100 * mask.sum() / max(1, n) for mask, n in zip(here, counts, strict=True)]
+        wrong = [100 * (mask & ~right).sum() / max(1, n) for mask, n in zip(here, counts, strict=True)]
+        bars = axes[0].bar(positions + number * width, shares, width, label=name)
+        axes[0].bar(positions + number * width, wrong, width, color="none", edgecolor="black", hatch="//")
+        axes[0].bar_label(bars, fmt="%.0f", fontsize=7)
+    axes[0].set_xticks(positions + 0.4 - width / 2, task.labels)
+    axes[0].set(ylabel="% of the pictures of this label")
+    axes[0].legend(title="leaves at")
+    save_svg(figure, path)
+
+
+def plot_confusions(path: Path, answers: Answers, settings: Mapping[str, Outcome], tasks: Sequence[Task]) -> None:
+    """Write the confusion matrices of each setting and task, as figures 4.6 and 4.7 of the thesis."""
+    panels = [(name, found, task) for name, found in settings.items() for task in tasks]
+    figure, axes = new_figure(len(panels), "confusion matrices, % of each row")
+    for axis, (name, found, task) in zip(axes, panels, strict=True):
+        shares = confusion(answers, found, task)
+        axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+        for row, column in np.ndindex(*shares.shape):
+            colour = "white" if shares[row, column] > 0.5 else "black"
+            axis.text(column, row, f"{100 * shares[row, column]:.0f}", ha="center", va="center", color=colour)
+        axis.set_xticks(range(len(task.labels)), task.labels)
+        axis.set_yticks(range(len(task.labels)), task.labels)
+        axis.set(title=f"{task.name}: {name}", xlabel="said", ylabel="is")
+    save_svg(figure, path)
+
+
+def confusion(answers: Answers, found: Outcome, task: Task) -> np.ndarray:
+    """Return (labels, labels) shares of each true label by what was said where its pictures left."""
+    said = np.array([place.scores[task.name].argmax(axis=1) for place in answers.places])
+    said = said[found.left, np.arange(len(found.left))]
+    counts = np.zeros((len(task.labels), len(task.labels)))
+    known = answers.truth[task.name] >= 0
+    np.add.at(counts, (answers.truth[task.name][known], said[known]), 1)
+    return np.asarray(counts / np.maximum(counts.sum(axis=1, keepdims=True), 1))
+
+
+def sentences(measured: Measured) -> Iterator[str]:
+    """Yield what the latencies are made of."""
+    stages, found = measured.stages, measured.rows
+    yield (
+        f"split {stages.split}: head {stages.plain_head:.2f} ms without exits, {stages.head:.2f} ms with all of them "
+        f"asked; tail {stages.tail:.2f} ms; {stages.payload_bytes:,.0f} B travel, {stages.link():.2f} ms on the "
+        "thesis's link (computed: 34.5 Mbit/s, round trip 24.16 ms). Times of this machine, one thread."
+    )
+    for row in found[1:]:
+        change = 100 * (row.mean_ms / found[0].mean_ms - 1)
+        yield f"{row.setting}: {row.found.early:.1%} leave early, mean latency {change:+.1f} % against the plain split"
