@@ -1,0 +1,62 @@
+"""The accuracy of an imported bundle, at its end and at its exits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from models.answers import Answers, outcome
+from models.bundle import Bundle
+from models.importing.request import Measured
+from models.judge import judge
+from models.manifest import Accuracy
+from models.samples import Sample
+from models.training.measure import wilson
+
+
+def measure(bundle: Bundle, samples: Sequence[Sample], part: str, threads: int, tick: Callable[[], None]) -> Measured:
+    """Return what a bundle does on labelled pictures, computed by its own file."""
+    found = judge(bundle, samples, threads=threads, tick=tick)
+    answers, pictures = found.answers, len(found.samples)
+    rows = [
+        row
+        for place in range(len(answers.places))
+        for row in (*_classified(answers, place, part), *_valued(answers, place, part))
+    ]
+    rows = sorted(rows, key=lambda row: " at " in row.metric)
+    if not bundle.exits:
+        return Measured(part, pictures, tuple(rows), None)
+    limits = {one.name: one.thresholds for one in bundle.exits}
+    together = outcome(answers, limits, bundle.exits[0].rule)
+    return Measured(part, pictures, tuple(rows), together)
+
+
+def _at(answers: Answers, place: int) -> str:
+    return "" if place == len(answers.exits) else f" at {answers.places[place].name}"
+
+
+def _classified(answers: Answers, place: int, part: str) -> list[Accuracy]:
+    found = []
+    for task, truth in answers.truth.items():
+        right = answers.right(task)[place][truth >= 0]
+        if len(right):
+            low, high = wilson(int(right.sum()), len(right))
+            share = float(right.mean())
+            found.append(
+                Accuracy(
+                    task, f"accuracy{_at(answers, place)}", share, min(low, share), max(high, share), len(right), part
+                )
+            )
+    return found
+
+
+def _valued(answers: Answers, place: int, part: str) -> list[Accuracy]:
+    found = []
+    for task, truth in answers.true_values.items():
+        known = np.isfinite(truth)
+        if known.any():
+            error = float(np.abs(answers.places[place].values[task] - truth)[known].mean())
+            metric = f"mean absolute error{_at(answers, place)}"
+            found.append(Accuracy(task, metric, error, None, None, int(known.sum()), part))
+    return found

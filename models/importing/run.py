@@ -1,0 +1,249 @@
+"""Make a bundle of a model file: find out what it is, give it exits, measure it, and write the folder."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from models.branches.add import Grown, add_exits, wanted_places
+from models.branches.features import most_pictures, probe_samples, targets_of
+from models.bundle import Bundle, file_digest
+from models.crop import open_crop, read_cuts
+from models.engine import Engine
+from models.importing.measure import measure
+from models.importing.outputs import tasks_of
+from models.importing.ranges import USUAL, Tried, best_range
+from models.importing.request import Imported, Measured, Request
+from models.importing.wishes import ImportFailed, bundle_name, task_wishes
+from models.importing.write import check_folder, write_folder
+from models.manifest import Exit, InputSpec, Manifest
+from models.pictures import Colour, to_input
+from models.profile import noise
+from models.samples import Sample, labels_in, read_samples
+from models.training.progress import Progress
+
+if TYPE_CHECKING:
+    from models.training.keras_file import KerasFile
+
+KERAS: Final = (".keras", ".h5", ".hdf5")
+_ASKED: Final = 4
+_CALIBRATION: Final = 128
+_FOLDS: Final = 5
+_FEWEST: Final = 20
+_ENOUGH: Final = 500  # validation pictures, from which on they are enough to compare places by
+
+Parts = Mapping[str, Sequence[Sample]]
+
+
+def import_model(request: Request, progress: Progress) -> Imported:
+    """Return the bundle that was written. Raises: ModelError for whatever cannot be used."""
+    _check(request)
+    name = bundle_name(request.name, request.file)
+    folder = request.output or Path(name)
+    check_folder(folder)
+    with tempfile.TemporaryDirectory() as work:
+        return _Import(request, name, Path(work), progress).run(folder)
+
+
+def _check(request: Request) -> None:
+    if not request.file.is_file():
+        raise ImportFailed(f"{request.file} is no file, expected a .tflite or a Keras model; correct the path")
+    for flag, asked in (("--add-exits", request.exits is not None), ("--int8", request.int8)):
+        if asked and request.data is None:
+            raise ImportFailed(f"{flag} needs labelled pictures, got none; add --data FOLDER")
+    if request.int8 and request.file.suffix not in KERAS:
+        raise ImportFailed(f"--int8 is for Keras files, got {request.file.name}; convert it before the import")
+
+
+@dataclass
+class _Import:
+    """One import on its way; what was learnt on the way is noted for the card."""
+
+    request: Request
+    name: str
+    work: Path
+    progress: Progress
+
+    def run(self, folder: Path) -> Imported:
+        """Return what was written to the folder."""
+        self.notes: list[str] = []
+        keras_file = self._keras_file()
+        bundle, parts = self._described(self._model_file(keras_file))
+        bundle, tried = self._in_range(bundle, parts)
+        if keras_file is not None and self.request.int8:
+            bundle = self._as_int8(keras_file, bundle, parts)
+        grown = self._with_exits(bundle, parts) if self.request.exits else None
+        if grown is not None:
+            bundle = self._file_of(bundle, grown.content, grown.exits)
+        measured = self._measured(bundle, parts)
+        self.progress.say("writing")
+        done = Imported(
+            folder, self._manifest(bundle, measured), bundle.model_path.stat().st_size,
+            grown.rows if grown else (), tuple(tried), measured, tuple(self.notes),
+        )  # fmt: skip
+        write_folder(self.request, done, bundle.model_path)
+        return done
+
+    def _keras_file(self) -> KerasFile | None:
+        if self.request.file.suffix not in KERAS:
+            return None
+        from models.training.terminal import training_imports
+
+        self.progress.say("reading with Keras")
+        with training_imports():
+            from models.training.keras_file import KerasFile
+        return KerasFile(self.request.file)
+
+    def _model_file(self, keras_file: KerasFile | None) -> Path:
+        if keras_file is None:
+            return self.request.file
+        self.progress.say("converting")
+        path = self.work / f"{self.request.file.stem}.tflite"
+        path.write_bytes(keras_file.as_float())
+        self.notes.append("Converted from Keras to float32, compared on random pictures.")
+        return path
+
+    def _described(self, path: Path) -> tuple[Bundle, Parts]:
+        """Return the bundle with its input and tasks as far as the file and the user tell, and the pictures."""
+        request = self.request
+        bare = Bundle.load(path)
+        low, high = request.value_range or (bare.input.low, bare.input.high)
+        if low >= high:
+            raise ImportFailed(f"--value-range is {low:g} {high:g}, expected the lower first; turn it round")
+        spec = InputSpec(bare.input.width, bare.input.height, low, high, self._colour(bare), request.crop)
+        labels = request.labels
+        if labels is None and not request.tasks and request.data is not None:
+            labels = ",".join(labels_in(request.data))
+            self.notes.append(f"Labels: the folders of the data in alphabetical order ({labels}).")
+        engine = Engine(path, threads=request.threads)
+        wishes = task_wishes(request.tasks, labels, self.name)
+        tasks = tasks_of(engine, wishes, _asked_about(engine, low, high), request.scores)
+        bundle = replace(bare, name=self.name, input=spec, tasks=tasks, description=request.description)
+        return bundle, self._parts(bundle)
+
+    def _colour(self, bare: Bundle) -> Colour:
+        asked = self.request.colour
+        if asked is not None and (asked == "grey") != (bare.input.colour == "grey"):
+            raise ImportFailed(f"--colour is {asked}, the model takes {bare.input.colour}; drop it")
+        return asked or bare.input.colour
+
+    def _parts(self, bundle: Bundle) -> Parts:
+        if self.request.data is None:
+            return {}
+        self.progress.say("finding pictures")
+        found: dict[str, list[Sample]] = {"train": [], "validation": [], "test": []}
+        for sample in read_samples(self.request.data, bundle.tasks):
+            found[sample.part].append(sample)
+        return found
+
+    def _in_range(self, bundle: Bundle, parts: Parts) -> tuple[Bundle, list[Tried]]:
+        """Return the bundle with the range of pixel values that was said, that its file says, or that serves best."""
+        quantised = Engine(bundle.model_path).whole().inputs[0].scale > 0
+        if self.request.value_range is not None or quantised:
+            if quantised and self.request.value_range is None:
+                self.notes.append("Range of pixel values: that of the quantised input.")
+            return bundle, []
+        samples = [sample for part in parts.values() for sample in part]
+        if not samples or not any(task.kind == "classification" for task in bundle.tasks):
+            self.notes.append("Range of pixel values: not known, 0 to 1 is assumed; say it with --value-range.")
+            return bundle, []
+        self.progress.say("finding the range of pixel values")
+        tried = best_range(bundle, samples, self.request.seed, lambda: None)
+        best = tried[0]
+        figures = ", ".join(f"{one.low:g} to {one.high:g}: {one.accuracy:.0%}" for one in tried)
+        self.notes.append(f"Range of pixel values: the one of {len(USUAL)} with the best accuracy ({figures}).")
+        return replace(bundle, input=replace(bundle.input, low=best.low, high=best.high)), tried
+
+    def _as_int8(self, keras_file: KerasFile, bundle: Bundle, parts: Parts) -> Bundle:
+        self.progress.say("converting to int8")
+        samples = list(parts["train"]) or [sample for part in parts.values() for sample in part]
+        chosen = random.Random(self.request.seed).sample(samples, min(_CALIBRATION, len(samples)))  # noqa: S311
+        wanted, crop = bundle.input, open_crop(bundle.input.crop, max_faces=1)
+        spec = Engine(bundle.model_path).whole().inputs[0]
+        cuts = [read_cuts(sample.read(), crop, wanted.width, wanted.height) for sample in chosen]
+        shown = [to_input(c[0].pixels, spec, wanted.low, wanted.high, wanted.colour) for c in cuts if c]
+        content = keras_file.as_int8(np.concatenate(shown))
+        self.notes.append(f"Quantised to int8, ranges from {len(shown)} pictures of the train part.")
+        return self._file_of(bundle, content, ())
+
+    def _file_of(self, bundle: Bundle, content: bytes, exits: Sequence[Exit]) -> Bundle:
+        """Return the bundle with another file."""
+        path = self.work / f"{hashlib.sha256(content).hexdigest()[:16]}.tflite"
+        path.write_bytes(content)
+        return replace(bundle, model_path=path, digest=file_digest(path), exits=tuple(exits))
+
+    def _with_exits(self, bundle: Bundle, parts: Parts) -> Grown:
+        wish, request = self.request.exits, self.request
+        assert wish is not None  # noqa: S101
+        points = wanted_places(bundle, wish)
+        samples, folds = self._to_learn_from(parts, most_pictures(points))
+        self.progress.expect(len(samples) + len(points) + len(parts["test"]))
+        self.progress.say("computing activations")
+        seen, kept = probe_samples(bundle, points, samples, threads=request.threads, tick=lambda: self.progress.step(1))
+        self.progress.say(f"training branches at {len(points)} places")
+        targets = {task.name: targets_of(kept, task.name) for task in bundle.tasks}
+        fold_of = dict(zip((sample.digest for sample in samples), folds, strict=True))
+        return add_exits(
+            bundle, seen, targets, points, np.array([fold_of[sample.digest] for sample in kept]), wish, self.progress
+        )
+
+    def _to_learn_from(self, parts: Parts, most: int) -> tuple[list[Sample], list[int]]:
+        """Return the pictures for exits, and in which fold each is judged; -1: in none, it only teaches."""
+        train, validation = list(parts["train"]), list(parts["validation"])
+        samples = train + validation
+        if len(samples) < _FEWEST:
+            raise ImportFailed(
+                f"{self.request.data} has {len(samples)} pictures beside its test part, expected {_FEWEST} or more to "
+                "train and choose exits; add some"
+            )
+        if len(samples) > most:
+            samples = random.Random(self.request.seed).sample(samples, most)  # noqa: S311
+            self.notes.append(f"The exits were trained and chosen on {most} pictures; more do not fit into memory.")
+        if len(validation) >= _ENOUGH:
+            self.notes.append("Places for exits were compared on the validation part.")
+            return samples, [0 if sample.part == "validation" else -1 for sample in samples]
+        self.notes.append(f"Places for exits were compared by cross-validation in {_FOLDS} folds.")
+        return samples, [int(sample.digest[8:16], 16) % _FOLDS for sample in samples]
+
+    def _measured(self, bundle: Bundle, parts: Parts) -> Measured | None:
+        if not parts:
+            return None
+        part = "test part of the given folder" if parts["test"] else "all of the given folder"
+        samples = parts["test"] or [sample for found in parts.values() for sample in found]
+        if self.request.exits is not None and not parts["test"]:
+            self.notes.append("Without a test part the exits are measured on pictures that they were chosen by.")
+        self.progress.say("measuring")
+        if self.request.exits is None:
+            self.progress.expect(len(samples))
+        return measure(bundle, samples, part, self.request.threads, lambda: self.progress.step(1))
+
+    def _manifest(self, bundle: Bundle, measured: Measured | None) -> Manifest:
+        training = {"source": self.request.source, "licence": self.request.licence, "imported": self.request.file.name}
+        if self.request.exits is not None:
+            training["exits"] = "branches on the frozen network; see MODEL_CARD.md"
+        return Manifest(
+            name=bundle.name,
+            description=bundle.description,
+            digest=bundle.digest,
+            input=bundle.input,
+            outputs=bundle.outputs,
+            tasks=bundle.tasks,
+            exits=bundle.exits,
+            cut_points=bundle.cut_points,
+            training=training,
+            accuracy=measured.accuracy if measured else (),
+        )
+
+
+def _asked_about(engine: Engine, low: float, high: float) -> list[np.ndarray]:
+    """Return some inputs over the range of the network, to see what its answers look like."""
+    spec = engine.whole().inputs[0]
+    pictures = [noise(spec, seed) for seed in range(_ASKED)]
+    return pictures if spec.scale else [(low + picture * (high - low)).astype(spec.dtype) for picture in pictures]

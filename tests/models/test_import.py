@@ -1,0 +1,282 @@
+"""`headwater models import`: from a model file, labels and pictures to a bundle."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from headwater.cli import main
+from models.branches.add import Wish, wanted_places
+from models.bundle import Bundle
+from models.engine import Engine
+from models.errors import ModelError
+from models.exits import ExitRule
+from models.importing.commands import import_
+from models.importing.wishes import TaskWish, bundle_name, read_labels, task_wishes
+from models.profile import noise
+from models.stages import StagedHead
+from tests.models import tflite_files as files
+
+LABELS = ("blue", "green", "red")
+needs_tensorflow = pytest.mark.skipif(
+    not os.environ.get("CI") and not any((Path(p) / "tensorflow").is_dir() for p in sys.path),
+    reason="a Keras file needs TensorFlow",
+)
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Small pictures of three colours, forty of each."""
+    folder, random = tmp_path_factory.mktemp("pictures"), np.random.default_rng(0)
+    for number, label in enumerate(LABELS):
+        (folder / label).mkdir()
+        for place in range(40):
+            picture = random.integers(0, 120, (8, 8, 3), dtype=np.uint8)
+            picture[..., 2 - number] += 120
+            Image.fromarray(picture).save(folder / label / f"{place}.png")
+    return folder
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    return written(tmp_path, files.residual())
+
+
+def written(folder: Path, content: bytes, name: str = "Street View.tflite") -> Path:
+    path = folder / name
+    path.write_bytes(content)
+    return path
+
+
+def ending_in(kind: str | None, outputs: int) -> bytes:
+    """A classifier of random weights whose last operator is of a kind; None: that of its dense layer."""
+    maker = files.Maker()
+    picture = maker.tensor("picture", (1, 8, 8, 3))
+    scores = files.dense(maker, "scores", files.mean(maker, maker.conv("a", picture, (1, 8, 8, 3), 4), 4), 4, outputs)
+    if kind:
+        out = maker.tensor("out", (1, outputs))
+        maker.operator(kind, [scores], [out], files.softmax_options() if kind == "SOFTMAX" else None)
+        scores = out
+    maker.ends([picture], [scores])
+    return maker.file()
+
+
+def test_a_file_and_labels_make_a_bundle(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Input, output, probabilities and name are read from the file; what is not known is said."""
+    import_(model, labels="a, b,c", output=tmp_path / "out", value_range=(-1, 1), licence="MIT", description="Streets.")
+    bundle = Bundle.load(tmp_path / "out")
+    (task,) = bundle.tasks
+    assert (bundle.name, task.name, task.labels, task.scores) == ("street-view",) * 2 + (
+        ("a", "b", "c"),
+        "probabilities",
+    )
+    assert (bundle.input.width, bundle.input.low, bundle.input.high) == (8, -1, 1)
+    assert bundle.model_path.read_bytes() == model.read_bytes()
+    assert capsys.readouterr().out == f"{tmp_path / 'out'}\n"
+    card = (bundle.folder / "MODEL_CARD.md").read_text()
+    for said in ("# street-view\n\nStreets. Imported", "Licence of model and data: MIT.", "Not measured: no labelled"):
+        assert said in card
+
+
+@pytest.mark.parametrize(
+    ("ending", "values", "labels", "scores"),
+    [
+        (None, 3, "a,b,c", "logits"),
+        ("SOFTMAX", 3, "a,b,c", "probabilities"),
+        ("LOGISTIC", 1, "no,yes", "probabilities"),
+        ("NEG", 3, "a,b,c", "logits"),
+        (None, 1, None, None),
+    ],
+)
+def test_what_an_output_is_is_found_out(
+    ending: str | None, values: int, labels: str | None, scores: str | None, tmp_path: Path
+) -> None:
+    """By its last operator or its answers; one value without labels is a regression."""
+    import_(written(tmp_path, ending_in(ending, values)), labels=labels, output=tmp_path / "out")
+    (task,) = Bundle.load(tmp_path / "out").tasks
+    assert (task.kind, task.scores if labels else None) == ("classification" if labels else "regression", scores)
+
+
+def test_several_outputs_are_named(tmp_path: Path) -> None:
+    """Each output gets its task, with labels or a unit."""
+    path = written(tmp_path, files.early_exit())
+    (tmp_path / "kinds.txt").write_text("a\nb\nc\n")
+    import_(path, task=["kind=kind:x,y,z", f"early=exit1/kind:{tmp_path / 'kinds.txt'}"], output=tmp_path / "out")
+    tasks = {task.name: task for task in Bundle.load(tmp_path / "out").tasks}
+    assert {name: (task.output, task.labels) for name, task in tasks.items()} == {
+        "kind": ("kind", ("x", "y", "z")), "early": ("exit1/kind", ("a", "b", "c")),
+    }  # fmt: skip
+    with pytest.raises(
+        ModelError, match=r"not told apart, the outputs are exit1/kind \(3 values\) and kind \(3 values\)"
+    ):
+        import_(path, labels="a,b,c", output=tmp_path / "other")
+    with pytest.raises(
+        ModelError, match="no task reads output exit1/kind, expected one for each output; add --task NAME="
+    ):
+        import_(path, task=["kind=kind:x,y,z"], output=tmp_path / "other")
+
+
+def test_task_texts() -> None:
+    """A word behind the output is a unit, words with commas are labels."""
+    assert task_wishes(["age=years_out:years"], None, "m") == [TaskWish("age", "years_out", (), "years")]
+    assert task_wishes(["g=o:male,female"], None, "m") == [TaskWish("g", "o", ("male", "female"))]
+    assert task_wishes(["kind"], "a,b", "m") == [TaskWish("kind", None, ("a", "b"))]
+    assert bundle_name(None, Path("My_Net (2).keras")) == "my_net-2"
+
+
+@pytest.mark.parametrize(
+    ("texts", "labels", "says"),
+    [
+        (["a=b:x,y"], "x,y", "--labels is given beside --task"),
+        (["a", "b"], None, "given 2 times as a bare name"),
+        (["a="], None, "names no output"),
+        (["A b=c"], None, "'A b' is no name"),
+        ([], "x,x", "got 'x' twice, expected two or more different ones"),
+        ([], "x,", "one of them empty"),
+        ([], "gone.txt", "neither a,b,c nor a file of labels"),
+    ],
+)
+def test_texts_that_say_nothing_are_refused(texts: list[str], labels: str | None, says: str) -> None:
+    """Each mistake gets one line that says what was expected."""
+    with pytest.raises(ModelError, match=says):
+        task_wishes(texts, labels, "name")
+
+
+def test_a_file_of_labels_may_have_blanks(tmp_path: Path) -> None:
+    """One label a line; blank lines and a byte-order mark are passed over."""
+    path = tmp_path / "labels.txt"
+    path.write_text("\ufeffa b\n\nc, d\n", encoding="utf-8")
+    assert read_labels(str(path)) == ("a b", "c, d")
+
+
+def test_what_does_not_fit_is_one_clear_line(model: Path, pictures: Path, tmp_path: Path) -> None:
+    """Wrong labels, several yes-or-no answers, detectors, taken folders and missing pictures."""
+    out = tmp_path / "out"
+    with pytest.raises(ModelError, match=r"gives 3 values, got 2 labels \(a, b\); give one for each value"):
+        import_(model, labels="a,b", output=out)
+    with pytest.raises(ModelError, match="gives 3 values, got no labels for them; add --labels"):
+        import_(model, output=out)
+    with pytest.raises(
+        ModelError, match="do not add up to 1, as several yes-or-no answers; say what they are with --sc"
+    ):
+        import_(written(tmp_path, ending_in("LOGISTIC", 3), "m.tflite"), labels="a,b,c", output=out)
+    maker = files.Maker()
+    picture = maker.tensor("picture", (1, 8, 8, 3))
+    maker.ends([picture], [maker.conv("conv_b", maker.conv("a", picture, (1, 8, 8, 3), 4), (1, 8, 8, 4), 5)])
+    maps = written(tmp_path, maker.file(), "maps.tflite")
+    with pytest.raises(ModelError, match=r"output conv_b .* is \[1, 8, 8, 5\].* boxes, points or maps"):
+        import_(maps, labels="a,b", output=out)
+    for arguments, says in (
+        ({"add_exits": "auto"}, "--add-exits needs labelled pictures, got none; add --data"),
+        ({"int8": True}, "--int8 needs labelled"),
+        ({"int8": True, "data": pictures}, "--int8 is for Keras files"),
+        ({"distil": True}, "--distil is for exits"),
+        ({"value_range": (1.0, -1.0)}, "expected the lower first"),
+        ({"colour": "grey"}, "--colour is grey, the model takes RGB"),
+        ({"output": tmp_path}, "is there and not empty"),
+        ({"add_exits": "conv_a,", "data": pictures}, "expected auto or names of cut points"),
+        ({"add_exits": "conv_x", "data": pictures}, "no activation 'conv_x'"),
+    ):
+        with pytest.raises(ModelError, match=says):
+            import_(model, **{"labels": "blue,green,red", "output": out, **arguments})
+    with pytest.raises(ModelError, match="gone is no file"):
+        import_(tmp_path / "gone", output=out)
+    assert not out.exists()
+
+
+def test_exits_are_chosen_trained_and_measured(
+    model: Path, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """From pictures alone: labels, range, accuracy, and an exit whose model says in the end what it said before."""
+    out = tmp_path / "out"
+    with pytest.raises(SystemExit) as ended:
+        main(["models", "import", str(model), "--data", str(pictures), "--add-exits", "auto", "-o", str(out), "--json"])
+    assert ended.value.code == 0
+    said = json.loads(capsys.readouterr().out)
+    assert [row["cut_point"] for row in said["candidates"] if row["chosen"]] == [said["bundle"]["exits"][0]["after"]]
+    assert all(row["accuracy"]["street-view"] > 0.9 for row in said["candidates"])
+    assert any("alphabetical order (blue,green,red)" in note for note in said["notes"])
+    bundle = Bundle.load(out)
+    assert [found.metric for found in bundle.accuracy] == ["accuracy", "accuracy at exit1"]
+    assert bundle.accuracy[1].value > 0.8
+    engine, whole = Engine(bundle.model_path, outputs=bundle.finals), Engine(model).whole()
+    picture = noise(whole.inputs[0])
+    never = {"exit1": ExitRule("top-probability", {})}
+    ended_at = StagedHead(engine, bundle, "device", never).run(picture)
+    assert ended_at.values[0].tobytes() == whole.run(picture)[0].tobytes()
+    card = (out / "MODEL_CARD.md").read_text()
+    for words in ("## Exits", "set by hand", "by cross-validation in 5 folds", "accuracy at exit1"):
+        assert words in card
+
+
+def test_places_named_by_hand_and_a_teacher(
+    model: Path, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Two named places become two exits in their order; the same seed gives the same file."""
+    for name in ("one", "two"):
+        import_(
+            model, labels="blue,green,red", data=pictures, value_range=(0, 1), add_exits="add,conv_a", distil=True,
+            output=tmp_path / name,
+        )  # fmt: skip
+    bundle = Bundle.load(tmp_path / "one")
+    assert [(found.name, found.after) for found in bundle.exits] == [("exit1", "conv_a"), ("exit2", "add")]
+    assert [found.thresholds for found in bundle.exits] == [{"street-view": 0.9}] * 2
+    assert bundle.digest == Bundle.load(tmp_path / "two").digest
+    said = capsys.readouterr().out
+    assert said.count("chosen") == 4
+    assert "with thresholds set by hand" in said
+    assert "headwater models calibrate" in said
+    with pytest.raises(ModelError, match="street-view has exits already, expected none"):
+        wanted_places(bundle, Wish())
+
+
+KERAS = """
+import sys
+from pathlib import Path
+import keras
+from headwater.cli import main
+folder, pictures = map(Path, sys.argv[1:])
+keras.utils.set_random_seed(1)
+image = keras.Input((8, 8, 3))
+x = keras.layers.Conv2D(8, 3, activation="relu", padding="same")(image)
+x = keras.layers.Conv2D(8, 3, strides=2, activation="relu", padding="same")(x)
+x = keras.layers.GlobalAveragePooling2D()(x)
+keras.Model(image, keras.layers.Dense(3, activation="softmax", name="colour")(x)).save(folder / "net.keras")
+files = [str(folder / "net.keras"), "--data", str(pictures), "-o", str(folder / "out")]
+main(["models", "import", *files, "--int8", "--add-exits", "conv2d", "--value-range", "0", "1"])
+"""
+
+
+@pytest.mark.timeout(400)
+@needs_tensorflow
+def test_a_keras_file_is_converted(pictures: Path, tmp_path: Path) -> None:
+    """To float32, then to int8 with its ranges from the pictures, and an int8 exit."""
+    arguments = [sys.executable, "-c", KERAS, str(tmp_path), str(pictures)]
+    ran = subprocess.run(arguments, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    bundle = Bundle.load(tmp_path / "out")
+    engine = Engine(bundle.model_path)
+    assert [spec.name for spec in engine.whole().outputs] == ["colour", "exit1/net"]
+    assert {tensor.dtype for tensor in engine.graph.tensors} == {"int8", "int32"}
+    assert [found.after for found in bundle.exits] == ["conv2d"]
+    assert "Quantised to int8" in (bundle.folder / "MODEL_CARD.md").read_text()
+
+
+def test_a_keras_file_without_tensorflow_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One line says what to install."""
+    for name in [
+        name
+        for name in sys.modules
+        if name.startswith(("models.training.keras_file", "models.training.convert", "keras"))
+    ]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "keras", None)
+    with pytest.raises(ModelError, match=r"keras is missing, .* pip install 'headwater\[training\]'"):
+        import_(written(tmp_path, b"", "net.keras"), output=tmp_path / "out")
