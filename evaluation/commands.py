@@ -23,6 +23,7 @@ def wire(
     limit: Annotated[int | None, Parameter(validator=Number(gte=1))] = None,
     seed: int = 0,
     max_loss: Annotated[float, Parameter(validator=Number(gte=0))] = 0.5,
+    reference: str | None = None,
     output: Path | None = None,
     write: bool = False,
     json: bool = False,
@@ -43,6 +44,7 @@ def wire(
         limit: at most so many pictures, drawn by the seed
         seed: draws the pictures of --limit
         max_loss: points of accuracy that a codec may lose to be chosen (of a regression: per cent of its error)
+        reference: another bundle that answers the pictures and is compared with: the model without its bottleneck
         output: folder for wire-NAME.csv and wire-NAME.svg
         write: write the chosen codecs into the bundle's bundle.toml
         json: print a JSON list instead of the table
@@ -52,6 +54,7 @@ def wire(
     from evaluation.wire import borne_out, chosen_codecs, measure
     from evaluation.wire_report import as_dicts, plot, table
     from models.bundle import MANIFEST_FILE, Bundle
+    from models.engine import IMAGE
     from models.evidence import Wire
     from models.manifest_text import rewrite_measured
     from models.parts import chosen_samples
@@ -59,7 +62,8 @@ def wire(
     found = Bundle.load(bundle)
     samples = chosen_samples(found, data, part, limit, seed)
     with progress_bar(f"measuring {found.name}") as progress:
-        rows = measure(found, samples, _cuts(cuts, found.cut_points), progress)
+        compared = Bundle.load(reference) if reference else None
+        rows = measure(found, samples, _cuts(cuts, found.cut_points), progress, compared)
     chosen = chosen_codecs(rows, max_loss)
     entries = as_dicts(rows, chosen)
     if output is not None:
@@ -67,6 +71,8 @@ def wire(
         plot(output / f"wire-{found.name}.svg", rows, f"{found.name}, {len(samples)} pictures")
     if write:
         kept = borne_out(chosen, rows, max_loss, len(samples))
+        if reference:
+            kept.pop(IMAGE, None)
         rewrite_measured(found.folder / MANIFEST_FILE, wire=Wire(kept, max_loss, len(samples)))
     if json:
         print(json_text.dumps(entries, indent=1))

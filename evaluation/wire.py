@@ -68,34 +68,44 @@ class _Picture:
 
 
 def measure(
-    bundle: Bundle, samples: Sequence[Sample], cuts: Sequence[str], progress: Progress = lambda done, total: None
+    bundle: Bundle,
+    samples: Sequence[Sample],
+    cuts: Sequence[str],
+    progress: Progress = lambda done, total: None,
+    reference: Bundle | None = None,
 ) -> list[Row]:
     """Return a row for every codec at every cut point, after those of the picture itself, PNG first.
 
     The head is computed once per picture, from cut point to cut point; a tail once for each codec that may change its
-    answer. What is compared with is the whole model on the uncompressed picture; no early exit is asked.
-    Raises: ModelError for a bundle without tasks.
+    answer. What is compared with is the whole model on the uncompressed picture; no early exit is asked. With a
+    `reference`, such as the model without its bottleneck, that one answers the pictures and is compared with.
+    Raises: ModelError for a bundle without tasks, or a reference with others.
     """
+    answering = reference or bundle
     if not bundle.tasks:
         raise ModelError(f"{bundle.name} names no tasks, needed to judge answers; give a bundle with a bundle.toml")
+    if (answering.tasks, answering.input) != (bundle.tasks, bundle.input):
+        raise ModelError(f"{answering.name} and {bundle.name} differ in tasks or input; compare models of one task")
+    whole = Engine(answering.model_path, outputs=answering.finals).whole()
     engine = Engine(bundle.model_path, max_cached_parts=6, outputs=bundle.finals)
     points = [engine.graph.cut_point(name) for name in cuts]
     largest = max([point.nbytes for point in points], default=1)
     sums: dict[Key, _Sum] = {}
     done, total = 0, len(samples) * (len(points) + 1)
     for chunk in chunks(samples, max(1, min(64, CHUNK_BYTES // largest))):
-        pictures = [_begin(bundle, engine.whole(), sample) for sample in chunk]
+        pictures = [_begin(answering, whole, sample) for sample in chunk]
         for picture in pictures:
             for key, data in picture_codecs(picture.pixels):
-                answer = _answer(bundle, engine.whole(), _input(bundle, engine.whole(), decode_picture(data)))
-                _count(sums, key, len(data), answer, picture)
+                values = _input(answering, whole, decode_picture(data))
+                _count(sums, key, len(data), _answer(answering, whole, values), picture)
             done += 1
             progress(done, total)
-        values, before = [_input(bundle, engine.whole(), picture.pixels) for picture in pictures], None
+        reached = [_input(bundle, engine.whole(), picture.pixels) for picture in pictures]
+        before: list[str] | None = None
         for point in points:
             step, tail = engine.part(before, [point.name]), engine.tail(point.name)
-            values, before = [step.run(value)[0] for value in values], [point.name]
-            for picture, value in zip(pictures, values, strict=True):
+            reached, before = [step.run(value)[0] for value in reached], [point.name]
+            for picture, value in zip(pictures, reached, strict=True):
                 _count_codecs(sums, point.name, picture, value, bundle, tail)
                 done += 1
                 progress(done, total)

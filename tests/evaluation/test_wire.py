@@ -19,8 +19,10 @@ from models.errors import ModelError
 from models.parts import chosen_samples, seen
 from models.pictures import DataError, to_input
 from models.tasks import Prediction, predictions
+from models.training.bottleneck.splice import with_bottleneck
 from tests.edge.samples import bundle_folder, tiny_bundle
-from tests.evaluation.pictures import write_labelled
+from tests.evaluation.pictures import said, write_labelled
+from tests.models.test_bottleneck import layers
 
 COUNT, WRONG = 24, 6
 
@@ -116,9 +118,9 @@ def test_few_pictures_do_not_vouch_for_a_lossy_codec() -> None:
 def test_errors_of_a_regression_are_in_its_unit() -> None:
     """The mean absolute error is of the known values only; moves of half a unit still agree; loss is in per cent."""
     tally, reference = Tally(), Tally()
-    for truth, said, whole in ((30.0, 33.0, 32.6), (50.0, 45.0, 47.0), (None, 7.0, 7.0)):
+    for truth, got, whole in ((30.0, 33.0, 32.6), (50.0, 45.0, 47.0), (None, 7.0, 7.0)):
         targets = {} if truth is None else {"age": truth}
-        tally.add([_age(said)], [_age(whole)], targets)
+        tally.add([_age(got)], [_age(whole)], targets)
         reference.add([_age(whole)], [_age(whole)], targets)
     (found,), (before,) = tally.scores(), reference.scores()
     assert found == Score("age", "mean absolute error", 4.0, pytest.approx(2 / 3), 2)
@@ -143,6 +145,19 @@ def test_a_bare_model_cannot_be_judged(bundle: Bundle, data: Path) -> None:
     """Without tasks there is no answer to be right about."""
     with pytest.raises(ModelError, match="no tasks"):
         measure(replace(bundle, tasks=()), chosen_samples(bundle, data, "all"), ["add"])
+
+
+def test_a_reference_answers_the_pictures(bundle: Bundle, data: Path, tmp_path: Path) -> None:
+    """Rows of the picture are the reference's; those of cut points are compared with it, not with their own model."""
+    samples = chosen_samples(bundle, data, "all")
+    other = tiny_bundle(tmp_path / "other", with_bottleneck(bundle.model_path.read_bytes(), "add", layers(4)))
+    png, *_, code = measure(other, samples, ["bottleneck"], reference=bundle)
+    assert png.scores == (Score("litter", "accuracy", 1 - WRONG / COUNT, 1.0, COUNT),)
+    one, two = Engine(bundle.model_path), Engine(other.model_path)
+    same = [said(bundle, one, seen(bundle, s)) == said(bundle, two, seen(bundle, s)) for s in samples]
+    assert code.score("litter").agreement == pytest.approx(np.mean(same))
+    with pytest.raises(ModelError, match="differ in tasks"):
+        measure(other, samples, ["bottleneck"], reference=replace(bundle, input=replace(bundle.input, low=0.0)))
 
 
 def test_the_command_writes_files_and_the_choice(
