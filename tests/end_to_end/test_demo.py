@@ -11,11 +11,13 @@ from pathlib import Path
 import pytest
 
 from headwater.children import start
+from headwater.messages import Box
 from models.bundle import Bundle, predictions
 from models.engine import Engine
 from models.pictures import decode_to_fit, to_input
 from tests.edge.samples import exit_bundle
 from tests.end_to_end.stream import SHARED, demo, figures, headwater, records
+from tests.face_models import need_face_models
 from tests.servers import StoreUnderTest, eventually, need
 
 FRAMES = 28
@@ -92,6 +94,22 @@ def test_frames_leave_at_an_exit_or_go_on(valkey: StoreUnderTest, tmp_path: Path
     assert summary["exits"] == ({"exit1": 12} if by == "device" else {})
     found = records(valkey.url)
     assert {(record.finished_by, record.exit) for record in found} == {(by, "exit1" if by == "device" else None)}
+
+
+@pytest.mark.timeout(180)
+def test_faces_are_cut_and_pictures_without_one_are_counted(valkey: StoreUnderTest) -> None:
+    """Of the built-in photographs one shows a face: it is finished with its box, the other five are no_face."""
+    need(package="skimage")
+    need_face_models()
+    summary = demo("--crop", "face", "--frames", "12", "--rate", "20", "--store", valkey.url)
+    assert (sum(summary["finished"].values()), summary["dropped"], summary["in_flight"]) == (2, {"no_face": 10}, 0)
+    found = records(valkey.url)
+    assert {record.name for record in found} == {"astronaut.png"}
+    boxes = {prediction.box for record in found for prediction in record.predictions}
+    (box,) = boxes
+    assert isinstance(box, Box)
+    assert abs(box.x + box.width / 2 - 225) < 5
+    assert abs(box.y + box.height / 2 - 124) < 5
 
 
 @pytest.mark.timeout(180)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
+import tarfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,6 +20,7 @@ from tests.face_models import need_face_models
 
 REFERENCE = {152: (221.3, 175.5), 234: (179.0, 111.1), 454: (270.9, 116.3), 10: (227.5, 72.4)}
 """Points of the same face by the FaceMesh of mediapipe 0.10.18: chin, jaw at both ears, forehead."""
+UTKFACE = Path(__file__).parents[3] / "shared/data/faces/utkface_200px.tar"
 FACE = (224, 123)
 """The middle of the face."""
 
@@ -119,6 +123,21 @@ def test_several_faces_come_largest_first_and_no_more_than_asked_for(crop: FaceC
     assert first.box.width > second.box.width
     (largest,) = FaceCrop(max_faces=1).cut(picture, 96, 96)
     assert largest.box == first.box
+
+
+@pytest.mark.parametrize("name", ["38_1_0_20170104202343507", "9_0_0_20170110224425000", "60_1_0_20170110141547583"])
+def test_a_turned_face_is_cut(crop: FaceCrop, name: str) -> None:
+    """Nearly from the side, one eye hidden, at the border: the most turned of 1,200 faces of UTKFace are found."""
+    if not UTKFACE.is_file():
+        assert not os.environ.get("CI"), f"{UTKFACE} is missing, and CI is set"
+        pytest.skip(f"no {UTKFACE}")
+    with tarfile.open(UTKFACE) as archive:
+        member = next(found for found in archive if name in found.name)
+        data = archive.extractfile(member)
+        assert data is not None
+        (cut,) = read_cuts(data.read(), crop, 96, 96)
+    assert cut.box is not None
+    assert min(cut.box.width, cut.box.height) > 100
 
 
 @pytest.mark.parametrize(("x", "y"), [(0, 0), (600, 250), (1024, 464), (384, 128)])
