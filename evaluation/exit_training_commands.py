@@ -1,0 +1,74 @@
+"""The command `headwater evaluate exit-training`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+from cyclopts.validators import Number
+
+
+def exit_training(
+    *,
+    data: Annotated[list[Path], Parameter(negative="")],
+    network: str = "cifar-sem4",
+    epochs: Annotated[int | None, Parameter(validator=Number(gte=1))] = None,
+    exit_epochs: Annotated[int, Parameter(validator=Number(gte=1))] = 4,
+    seeds: Annotated[int, Parameter(validator=Number(gte=1, lte=100))] = 3,
+    limit: Annotated[int | None, Parameter(validator=Number(gte=10))] = None,
+    output: Annotated[Path, Parameter(name=["--output", "-o"])] = Path("docs/results"),
+) -> None:
+    """Compare three ways to train the exits of one network: joint, separate and distilled.
+
+    Example: headwater evaluate exit-training --data cifar10.tar.gz --network cifar-sem4
+
+    For each seed the network is trained without its exits, then the exits on it when frozen, by labels alone and with
+    its own answer as a teacher; and network and exits together. Thresholds come from the validation part (one point
+    of loss, 90 % confidence), figures from the test part. Written are exit-training.csv and .svg.
+
+    Args:
+        data: pictures as for `headwater models train`: a folder, .tar or .npz
+        network: a network of the shelf with exits: cifar-sem1 to cifar-sem8, cifar-mem
+        epochs: of the network, by default its plan's
+        exit_epochs: of exits on a frozen network
+        seeds: trainings of each way, seeds 0, 1, …
+        limit: at most so many pictures of each part, for a quick look
+        output: folder for the table and the plot
+    """
+    from models.errors import ModelError
+    from models.training.terminal import shown_progress, training_imports
+
+    with training_imports():
+        from evaluation.exit_training import compare, read
+        from evaluation.plots import write_csv
+        from models.training.plans import plan_of
+    plan = plan_of(network, epochs=epochs)
+    if not plan.exits:
+        raise ModelError(f"--network {network} has no exits, expected cifar-sem1 to cifar-sem8 or cifar-mem")
+    with shown_progress() as progress:
+        rows = list(compare(plan, read(plan, data, limit), exit_epochs, range(seeds), progress))
+    write_csv(output / "exit-training.csv", [asdict(row) for row in rows])
+    _plot(output / "exit-training.svg", [asdict(row) for row in rows], network)
+    for row in rows:
+        print(
+            f"{row.way:9} seed {row.seed} {row.exit}: exit {row.exit_accuracy:.2%}, end {row.final_accuracy:.2%}; "
+            f"{row.left:.1%} leave, {row.accuracy:.2%} right; {row.seconds:.0f} s"
+        )
+
+
+def _plot(path: Path, rows: list[dict[str, object]], network: str) -> None:
+    from evaluation.plots import new_figure, save_svg
+
+    figure, axes = new_figure(2, f"three ways to train exits ({network}), one dot a seed and exit")
+    ways = list(dict.fromkeys(str(row["way"]) for row in rows))
+    for axis, keys in zip(axes, (("exit_accuracy", "final_accuracy", "accuracy"), ("left",)), strict=True):
+        for number, key in enumerate(keys):
+            places = [ways.index(str(row["way"])) + 0.15 * (number - 1) for row in rows]
+            axis.plot(places, [100 * float(str(row[key])) for row in rows], "o", label=key.replace("_", " "))
+        axis.set_xticks(range(len(ways)), ways)
+        axis.set(ylabel="%")
+        axis.grid(alpha=0.3)
+        axis.legend()
+    save_svg(figure, path)
