@@ -28,7 +28,8 @@ from headwater.settings import PREFIX, variable
 LITTER: Final = "litter"
 LITTER_SPLIT: Final = "block_13_project"
 """The cut that the demo shows: the last of the narrow ones, 4,000 values, where most of the work is done."""
-LITERT_CHATTER: Final = "INFO: Created TensorFlow Lite"
+CHATTER: Final = ("INFO: Created TensorFlow Lite", "INFO: [", "WARNING: Logging before InitGoogle", "W0000 00:00:")
+"""How lines begin that LiteRT and mediapipe write to stderr in spite of every setting."""
 START_S: Final = 60.0
 STOP_S: Final = 20.0
 POLL_S: Final = 0.05
@@ -127,7 +128,7 @@ class Parts:
     def start(self, name: str, *arguments: str) -> Child:
         """Return a running `headwater` command that is told these arguments and nothing else."""
         command = [sys.executable, "-P", "-m", "headwater", *arguments, "--config", os.devnull]
-        child = start(name, command, hide=(LITERT_CHATTER,), without=self._without)
+        child = start(name, command, hide=CHATTER, without=self._without)
         self._running.callback(child.stop, STOP_S)
         if arguments[0] != "edge":
             (self._workers if arguments[0] == "worker" else self._needed).append(child)
