@@ -48,6 +48,7 @@ COMMANDS: Final[dict[str, dict[str, tuple[str, str]]]] = {
     "models": {
         "cuts": ("models.commands:cuts", "List the cut points of a model and what each costs."),
         "extract": ("models.commands:extract", "Write the part of a model between two tensors."),
+        "import": ("models.importing.commands:import_", "Make a bundle of your own model, and give it early exits."),
         "wire": ("evaluation.commands:wire", "Measure accuracy against bytes, per cut point and codec."),
         "privacy": ("evaluation.commands:privacy", "Rebuild pictures from what travels, and say how well."),
         "calibrate": ("models.calibration_commands:calibrate", "Choose when frames leave at the early exits."),
