@@ -175,7 +175,7 @@ class _Import:
 
     def _file_of(self, bundle: Bundle, content: bytes, exits: Sequence[Exit]) -> Bundle:
         """Return the bundle with another file."""
-        path = self.work / f"{hashlib.sha256(content).hexdigest()[:16]}.tflite"
+        path = self.work / f"{self.request.file.stem}-{hashlib.sha256(content).hexdigest()[:8]}.tflite"
         path.write_bytes(content)
         return replace(bundle, model_path=path, digest=file_digest(path), exits=tuple(exits))
 

@@ -250,7 +250,7 @@ x = keras.layers.Conv2D(8, 3, strides=2, activation="relu", padding="same")(x)
 x = keras.layers.GlobalAveragePooling2D()(x)
 keras.Model(image, keras.layers.Dense(3, activation="softmax", name="colour")(x)).save(folder / "net.keras")
 files = [str(folder / "net.keras"), "--data", str(pictures), "-o", str(folder / "out")]
-main(["models", "import", *files, "--int8", "--add-exits", "conv2d", "--value-range", "0", "1"])
+main(["models", "import", *files, "--int8", "--add-exits", "conv2d_1", "--value-range", "0", "1"])
 """
 
 
@@ -265,7 +265,7 @@ def test_a_keras_file_is_converted(pictures: Path, tmp_path: Path) -> None:
     engine = Engine(bundle.model_path)
     assert [spec.name for spec in engine.whole().outputs] == ["colour", "exit1/net"]
     assert {tensor.dtype for tensor in engine.graph.tensors} == {"int8", "int32"}
-    assert [found.after for found in bundle.exits] == ["conv2d"]
+    assert [found.after for found in bundle.exits] == ["conv2d_1"]
     assert "Quantised to int8" in (bundle.folder / "MODEL_CARD.md").read_text()
 
 
