@@ -4,30 +4,47 @@ from __future__ import annotations
 
 import json as json_text
 import sys
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
+if TYPE_CHECKING:
+    from evaluation.wire import Row
+    from models.bundle import Bundle
+
 Part = Literal["train", "validation", "test", "all"]
+Count = Annotated[int, Parameter(validator=Number(gte=1))]
+MaybeCount = Annotated[int | None, Parameter(validator=Number(gte=1))]
 
 
-def wire(
-    bundle: str,
-    /,
-    *,
-    data: Path,
-    cuts: str | None = None,
-    part: Part = "test",
-    limit: Annotated[int | None, Parameter(validator=Number(gte=1))] = None,
-    seed: int = 0,
-    max_loss: Annotated[float, Parameter(validator=Number(gte=0))] = 0.5,
-    reference: str | None = None,
-    output: Path | None = None,
-    write: bool = False,
-    json: bool = False,
-) -> None:
+@dataclass(frozen=True, kw_only=True)
+class WireSettings:
+    """What to measure, and where to put it."""
+
+    data: Path
+    """Folder, .tar or .npz of labelled pictures."""
+    cuts: str | None = None
+    """Cut points to measure, separated by commas; by default those that the bundle offers."""
+    part: Part = "test"
+    """Which of the pictures; test is what the training never saw."""
+    limit: MaybeCount = None
+    """At most so many pictures, drawn by the seed."""
+    seed: int = 0
+    """Draws the pictures of --limit."""
+    max_loss: Annotated[float, Parameter(validator=Number(gte=0))] = 0.5
+    """Points of accuracy that a codec may lose to be chosen (of a regression: per cent of its error)."""
+    reference: str | None = None
+    """Another bundle that answers the pictures and is compared with: the model without its bottleneck."""
+    output: Path | None = None
+    """Folder for wire-NAME.csv and wire-NAME.svg."""
+    write: bool = False
+    """Write the chosen codecs into the bundle's bundle.toml."""
+
+
+def wire(bundle: str, /, *, settings: Annotated[WireSettings, Parameter(name="*")], json: bool = False) -> None:
     """Measure accuracy against bytes per picture, for every cut point and codec, beside JPEG and WebP.
 
     Example: headwater models wire litter --data pictures --output results
@@ -38,68 +55,83 @@ def wire(
 
     Args:
         bundle: a bundle's name or folder
-        data: folder, .tar or .npz of labelled pictures
-        cuts: cut points to measure, separated by commas; by default those that the bundle offers
-        part: which of the pictures; test is what the training never saw
-        limit: at most so many pictures, drawn by the seed
-        seed: draws the pictures of --limit
-        max_loss: points of accuracy that a codec may lose to be chosen (of a regression: per cent of its error)
-        reference: another bundle that answers the pictures and is compared with: the model without its bottleneck
-        output: folder for wire-NAME.csv and wire-NAME.svg
-        write: write the chosen codecs into the bundle's bundle.toml
         json: print a JSON list instead of the table
     """
     from evaluation.plots import write_csv
     from evaluation.progress import progress_bar
-    from evaluation.wire import borne_out, chosen_codecs, measure
+    from evaluation.wire import chosen_codecs, measure
     from evaluation.wire_report import as_dicts, plot, table
-    from models.bundle import MANIFEST_FILE, Bundle
-    from models.engine import IMAGE
-    from models.evidence import Wire
-    from models.manifest_text import rewrite_measured
+    from models.bundle import Bundle
     from models.parts import chosen_samples
 
-    found = Bundle.load(bundle)
-    samples = chosen_samples(found, data, part, limit, seed)
+    found, part, output = Bundle.load(bundle), settings.part, settings.output
+    samples = chosen_samples(found, settings.data, part, settings.limit, settings.seed)
     with progress_bar(f"measuring {found.name}") as progress:
-        compared = Bundle.load(reference) if reference else None
-        rows = measure(found, samples, _cuts(cuts, found.cut_points), progress, compared)
-    chosen = chosen_codecs(rows, max_loss)
+        compared = Bundle.load(settings.reference) if settings.reference else None
+        rows = measure(found, samples, _cuts(settings.cuts, found.cut_points), progress, compared)
+    chosen = chosen_codecs(rows, settings.max_loss)
     entries = as_dicts(rows, chosen)
     if output is not None:
         write_csv(output / f"wire-{found.name}.csv", entries)
         plot(output / f"wire-{found.name}.svg", rows, f"{found.name}, {len(samples)} pictures")
-    if write:
-        kept = borne_out(chosen, rows, max_loss, len(samples))
-        if reference:
-            kept.pop(IMAGE, None)
-        rewrite_measured(found.folder / MANIFEST_FILE, wire=Wire(kept, max_loss, len(samples)))
+    if settings.write:
+        _write_choice(found, chosen, rows, settings, len(samples))
     if json:
         print(json_text.dumps(entries, indent=1))
     else:
         _print_table(table(rows, chosen))
-        print(f"\n{len(samples)} pictures of the part {part}; chosen: fewest bytes within {max_loss:g} points")
+        print(f"\n{len(samples)} pictures of the part {part}; chosen: fewest bytes within {settings.max_loss:g} points")
 
 
-def privacy(
-    bundle: str,
-    /,
-    *,
-    data: Path,
-    cuts: str | None = None,
-    part: Part = "test",
-    train_part: Part = "train",
-    limit: Annotated[int | None, Parameter(validator=Number(gte=1))] = None,
-    train_limit: Annotated[int | None, Parameter(validator=Number(gte=1))] = None,
-    copies: Annotated[int, Parameter(validator=Number(gte=0, lte=100))] = 0,
-    epochs: Annotated[int, Parameter(validator=Number(gte=1, lte=10_000))] = 30,
-    width: Annotated[int, Parameter(validator=Number(gte=8, lte=512))] = 64,
-    seed: int = 0,
-    output: Path | None = None,
-    pictures: Annotated[int, Parameter(validator=Number(gte=1, lte=64))] = 8,
-    write: bool = False,
-    json: bool = False,
+def _write_choice(
+    bundle: Bundle, chosen: dict[str, str], rows: list[Row], settings: WireSettings, pictures: int
 ) -> None:
+    """Put the choice into the bundle.toml, as far as the pictures bear it out and it is of this model."""
+    from evaluation.wire import borne_out
+    from models.bundle import MANIFEST_FILE
+    from models.engine import IMAGE
+    from models.evidence import Wire
+    from models.manifest_text import rewrite_measured
+
+    kept = borne_out(chosen, rows, settings.max_loss, pictures)
+    if settings.reference:
+        kept.pop(IMAGE, None)
+    rewrite_measured(bundle.folder / MANIFEST_FILE, wire=Wire(kept, settings.max_loss, pictures))
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrivacySettings:
+    """What to rebuild, how to learn it, and where to put it."""
+
+    data: Path
+    """Folder, .tar or .npz of labelled pictures."""
+    cuts: str | None = None
+    """Cut points to rebuild from, separated by commas; by default first, last, and three between."""
+    part: Part = "test"
+    """Which pictures to rebuild; test is what the model's training never saw."""
+    train_part: Part = "train"
+    """Which pictures the decoders learn from."""
+    limit: MaybeCount = None
+    """Rebuild at most so many pictures, drawn by the seed."""
+    train_limit: MaybeCount = None
+    """Learn from at most so many pictures, drawn by the seed."""
+    copies: Annotated[int, Parameter(validator=Number(gte=0, lte=100))] = 0
+    """Other crops of each picture to learn from as well."""
+    epochs: Annotated[int, Parameter(validator=Number(gte=1, lte=10_000))] = 30
+    """How often a decoder sees its pictures."""
+    width: Annotated[int, Parameter(validator=Number(gte=8, lte=512))] = 64
+    """Channels of a decoder's first layers."""
+    seed: int = 0
+    """Makes a run repeatable on the same machine."""
+    output: Path | None = None
+    """Folder for privacy-NAME.csv, .svg and the grid privacy-NAME.png, which shows pictures of the data."""
+    pictures: Count = 8
+    """How many pictures the grid shows."""
+    write: bool = False
+    """Write similarity and agreement per cut point into the bundle's bundle.toml."""
+
+
+def privacy(bundle: str, /, *, settings: Annotated[PrivacySettings, Parameter(name="*")], json: bool = False) -> None:
     """Rebuild pictures from what travels at some cut points, and say how close they come to the originals.
 
     Example: headwater models privacy litter --data pictures --cuts block_0_project,features --output results
@@ -109,19 +141,6 @@ def privacy(
 
     Args:
         bundle: a bundle's name or folder
-        data: folder, .tar or .npz of labelled pictures
-        cuts: cut points to rebuild from, separated by commas; by default first, last, and three between
-        part: which pictures to rebuild; test is what the model's training never saw
-        train_part: which pictures the decoders learn from
-        limit: rebuild at most so many pictures, drawn by the seed
-        train_limit: learn from at most so many pictures, drawn by the seed
-        copies: other crops of each picture to learn from as well
-        epochs: how often a decoder sees its pictures
-        width: channels of a decoder's first layers
-        seed: makes a run repeatable on the same machine
-        output: folder for privacy-NAME.csv, .svg and the grid privacy-NAME.png, which shows pictures of the data
-        pictures: how many pictures the grid shows
-        write: write similarity and agreement per cut point into the bundle's bundle.toml
         json: print a JSON list instead of the table
     """
     from evaluation.progress import progress_bar
@@ -135,22 +154,22 @@ def privacy(
         from evaluation.privacy_report import as_dicts, table, write_files
         from evaluation.rebuilding import Recipe
 
-    found = Bundle.load(bundle)
-    judged = chosen_samples(found, data, part, limit, seed)
-    train = chosen_samples(found, data, train_part, train_limit, seed)
-    chosen = spread(found.cut_points) if cuts is None else _cuts(cuts, found.cut_points)
-    recipe = Recipe(epochs=epochs, width=width, seed=seed)
-    with progress_bar(f"rebuilding from {found.name}") as progress:
-        originals, rows = measure(found, train, judged, chosen, recipe, progress, copies=copies, shown=pictures)
-    if output is not None:
-        write_files(output, f"privacy-{found.name}", originals, rows, found.name)
-    if write:
+    wanted, found = settings, Bundle.load(bundle)
+    judged = chosen_samples(found, wanted.data, wanted.part, wanted.limit, wanted.seed)
+    train = chosen_samples(found, wanted.data, wanted.train_part, wanted.train_limit, wanted.seed)
+    cuts = spread(found.cut_points) if wanted.cuts is None else _cuts(wanted.cuts, ())
+    recipe = Recipe(epochs=wanted.epochs, width=wanted.width, seed=wanted.seed)
+    with progress_bar(f"rebuilding from {found.name}") as tick:
+        shown, rows = measure(found, train, judged, cuts, recipe, tick, copies=wanted.copies, shown=wanted.pictures)
+    if wanted.output is not None:
+        write_files(wanted.output, f"privacy-{found.name}", shown, rows, found.name)
+    if wanted.write:
         rewrite_measured(found.folder / MANIFEST_FILE, leaks=[row.leak() for row in rows[1:]])
     if json:
         print(json_text.dumps(as_dicts(rows), indent=1))
     else:
         _print_table(table(rows))
-        print(f"\n{len(judged)} pictures of the part {part}, decoders trained on {len(train)} of the part {train_part}")
+        print(f"\n{len(judged)} pictures of the part {wanted.part}, decoders trained on {len(train)} others")
 
 
 def spread(names: tuple[str, ...], count: int = 5) -> list[str]:

@@ -21,6 +21,17 @@ def new_figure(panels: int, title: str) -> tuple[Any, list[Any]]:
     return figure, list(axes[0])
 
 
+def log_bytes(axes: Any) -> None:
+    """Give axes a logarithmic scale of bytes, with ticks at 1, 2 and 5 that say whole numbers."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _place: f"{value:,.0f}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.set_xlabel("bytes per picture")
+
+
 def save_svg(figure: Any, path: Path) -> None:
     """Write a figure as SVG without its date, and forget it."""
     from matplotlib import pyplot as plt

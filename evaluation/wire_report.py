@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.table import Table
 
-from evaluation.plots import new_figure, save_svg
+from evaluation.plots import log_bytes, new_figure, save_svg
 from evaluation.wire import Row, worst_loss
 from models.engine import IMAGE
 
@@ -79,11 +79,11 @@ def _panel(axes: Any, rows: Sequence[Row], values: Mapping[tuple[str, str], floa
     for number, codec in enumerate(dict.fromkeys(row.codec for row in rows if row.split != IMAGE)):
         cuts = [row for row in rows if row.split != IMAGE and row.codec == codec]
         spots = [(row.bytes_mean, values[row.split, row.codec]) for row in cuts]
-        axes.scatter(*zip(*spots, strict=True), s=18, marker="xs^vD*Ph"[number % 8], label=f"cut, {codec}")
+        look = {"marker": "xs^vD*Ph"[number % 8], "color": f"C{number + len(_FAMILIES)}"}
+        axes.scatter(*zip(*spots, strict=True), s=18, label=f"cut, {codec}", **look)
         if codec.endswith("+zstd"):
             for row, (x, y) in zip(cuts, spots, strict=True):
                 axes.annotate(row.split, (x, y), fontsize=5, rotation=60, xytext=(1, 3), textcoords="offset points")
-    axes.set_xscale("log")
-    axes.set_xlabel("bytes per picture")
+    log_bytes(axes)
     axes.set_ylabel(label)
     axes.grid(alpha=0.3)

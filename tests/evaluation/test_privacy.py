@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from evaluation import privacy as privacy_module
-from evaluation.commands import privacy
+from evaluation.commands import PrivacySettings, privacy
 from evaluation.privacy import KNOWS_NOTHING, Activations, measure, psnr_db, ssim
 from evaluation.rebuilding import Recipe, decoder, similarity
 from models.bundle import Bundle
@@ -95,8 +95,18 @@ def test_the_command_writes_grid_table_and_leaks(
 ) -> None:
     """One row of the grid per cut point below the originals and the mean; the bundle keeps a leak per cut point."""
     folder = bundle_folder(tmp_path / "mine")
-    privacy(str(folder), data=data, cuts="conv_a,pool", epochs=1, copies=1, width=8, pictures=2, train_limit=20,
-            output=tmp_path / "out", write=True)  # fmt: skip
+    asked = PrivacySettings(
+        data=data,
+        cuts="conv_a,pool",
+        epochs=1,
+        copies=1,
+        width=8,
+        pictures=2,
+        train_limit=20,
+        output=tmp_path / "out",
+        write=True,
+    )
+    privacy(str(folder), settings=asked)
     table = list(csv.DictReader((tmp_path / "out/privacy-tiny.csv").read_text().splitlines()))
     assert [row["cut"] for row in table] == [KNOWS_NOTHING, "conv_a", "pool"]
     grid = decode_picture((tmp_path / "out/privacy-tiny.png").read_bytes())

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from evaluation.commands import spread, wire
+from evaluation.commands import WireSettings, spread, wire
 from evaluation.judging import Score, Tally
 from evaluation.wire import FLOAT_CODECS, QUALITIES, Row, borne_out, chosen_codecs, measure
 from headwater.codec import Codec, decode_tensor, encode_tensor
@@ -166,7 +166,8 @@ def test_the_command_writes_files_and_the_choice(
     """CSV and SVG hold every row, the SVG is the same bytes again, and the bundle keeps the chosen codecs."""
     folder = bundle_folder(tmp_path / "mine")
     for name in ("one", "two"):
-        wire(str(folder), data=data, cuts="add,pool", part="all", output=tmp_path / name, write=name == "two")
+        asked = WireSettings(data=data, cuts="add,pool", part="all", output=tmp_path / name, write=name == "two")
+        wire(str(folder), settings=asked)
     table = list(csv.DictReader((tmp_path / "one/wire-tiny.csv").read_text().splitlines()))
     assert len(table) == 1 + 2 * len(QUALITIES) + 2 * len(FLOAT_CODECS)
     assert (tmp_path / "one/wire-tiny.svg").read_bytes() == (tmp_path / "two/wire-tiny.svg").read_bytes()

@@ -14,7 +14,7 @@ from models.graph import Graph
 from models.pictures import to_input
 from models.samples import read_samples
 from models.tasks import dequantise
-from models.training.bottleneck.commands import bottleneck
+from models.training.bottleneck.commands import BottleneckSettings, bottleneck
 from models.training.bottleneck.layers import Bottleneck, Convolution
 from models.training.bottleneck.splice import CODE, with_bottleneck
 from tests.edge.samples import bundle_folder, tiny_bundle
@@ -147,9 +147,10 @@ def test_the_command_writes_a_bundle(tmp_path: Path, capsys: pytest.CaptureFixtu
     """It loads, offers the code as a cut point between its neighbours, and its card has the figures."""
     folder = bundle_folder(tmp_path / "mine")
     data = write_labelled(tmp_path / "data", Bundle.load(folder), 60)
-    bottleneck(str(folder), data=data, at="add", wire_bytes=100, channels=2, width=4, epochs=1, copies=1,
-               output=tmp_path / "out")  # fmt: skip
-    (target,) = (tmp_path / "out").iterdir()
+    out = tmp_path / "out"
+    asked = BottleneckSettings(data=data, at="add", wire_bytes=100, channels=2, width=4, epochs=1, copies=1, output=out)
+    bottleneck(str(folder), settings=asked)
+    (target,) = out.iterdir()
     made = Bundle.load(target)
     assert made.name == "tiny-bottleneck"
     assert made.cut_points[made.cut_points.index("add") + 1] == CODE
