@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -10,16 +10,27 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 
 
-def exit_training(
-    *,
-    data: Annotated[list[Path], Parameter(negative="")],
-    network: str = "cifar-sem4",
-    epochs: Annotated[int | None, Parameter(validator=Number(gte=1))] = None,
-    exit_epochs: Annotated[int, Parameter(validator=Number(gte=1))] = 4,
-    seeds: Annotated[int, Parameter(validator=Number(gte=1, lte=100))] = 3,
-    limit: Annotated[int | None, Parameter(validator=Number(gte=10))] = None,
-    output: Annotated[Path, Parameter(name=["--output", "-o"])] = Path("docs/results"),
-) -> None:
+@dataclass(frozen=True, kw_only=True)
+class ExitTrainingSettings:
+    """What is compared, and on what."""
+
+    data: Annotated[list[Path], Parameter(negative="")]
+    """Pictures as for `headwater models train`: a folder, .tar or .npz."""
+    network: str = "cifar-sem4"
+    """A network of the shelf with exits: cifar-sem1 to cifar-sem8, cifar-mem."""
+    epochs: Annotated[int | None, Parameter(validator=Number(gte=1))] = None
+    """Of the network, by default its plan's."""
+    exit_epochs: Annotated[int, Parameter(validator=Number(gte=1))] = 4
+    """Of exits on a frozen network."""
+    seeds: Annotated[int, Parameter(validator=Number(gte=1, lte=100))] = 3
+    """Trainings of each way, seeds 0, 1, …"""
+    limit: Annotated[int | None, Parameter(validator=Number(gte=10))] = None
+    """At most so many pictures of each part, for a quick look."""
+    output: Annotated[Path, Parameter(name=["--output", "-o"])] = Path("docs/results")
+    """Folder for the table and the plot."""
+
+
+def exit_training(*, settings: Annotated[ExitTrainingSettings, Parameter(name="*")]) -> None:
     """Compare three ways to train the exits of one network: joint, separate and distilled.
 
     Example: headwater evaluate exit-training --data cifar10.tar.gz --network cifar-sem4
@@ -27,15 +38,6 @@ def exit_training(
     For each seed the network is trained without its exits, then the exits on it when frozen, by labels alone and with
     its own answer as a teacher; and network and exits together. Thresholds come from the validation part (one point
     of loss, 90 % confidence), figures from the test part. Written are exit-training.csv and .svg.
-
-    Args:
-        data: pictures as for `headwater models train`: a folder, .tar or .npz
-        network: a network of the shelf with exits: cifar-sem1 to cifar-sem8, cifar-mem
-        epochs: of the network, by default its plan's
-        exit_epochs: of exits on a frozen network
-        seeds: trainings of each way, seeds 0, 1, …
-        limit: at most so many pictures of each part, for a quick look
-        output: folder for the table and the plot
     """
     from models.errors import ModelError
     from models.training.terminal import shown_progress, training_imports
@@ -44,13 +46,14 @@ def exit_training(
         from evaluation.exit_training import compare, read
         from evaluation.plots import write_csv
         from models.training.plans import plan_of
-    plan = plan_of(network, epochs=epochs)
+    plan = plan_of(settings.network, epochs=settings.epochs)
     if not plan.exits:
-        raise ModelError(f"--network {network} has no exits, expected cifar-sem1 to cifar-sem8 or cifar-mem")
+        raise ModelError(f"--network {plan.name} has no exits, expected cifar-sem1 to cifar-sem8 or cifar-mem")
     with shown_progress() as progress:
-        rows = list(compare(plan, read(plan, data, limit), exit_epochs, range(seeds), progress))
-    write_csv(output / "exit-training.csv", [asdict(row) for row in rows])
-    _plot(output / "exit-training.svg", [asdict(row) for row in rows], network)
+        parts = read(plan, settings.data, settings.limit)
+        rows = list(compare(plan, parts, settings.exit_epochs, range(settings.seeds), progress))
+    write_csv(settings.output / "exit-training.csv", [asdict(row) for row in rows])
+    _plot(settings.output / "exit-training.svg", [asdict(row) for row in rows], plan.name)
     for row in rows:
         print(
             f"{row.way:9} seed {row.seed} {row.exit}: exit {row.exit_accuracy:.2%}, end {row.final_accuracy:.2%}; "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -24,20 +24,32 @@ if TYPE_CHECKING:
 Part = Literal["train", "validation", "test", "all"]
 
 
+@dataclass(frozen=True, kw_only=True)
+class CalibrationSettings:
+    """What is asked of a calibration."""
+
+    data: Annotated[list[Path], Parameter(negative="")]
+    """Folder, .tar or .npz of labelled pictures; may be given several times."""
+    max_loss: Annotated[float, Parameter(validator=Number(gt=0, lte=100))] = 0.5
+    """Allowed loss of accuracy of each task, in points."""
+    confidence: Annotated[float, Parameter(validator=Number(gte=0, lt=100))] = 95.0
+    """Of that statement, in per cent; 0 trusts the sample mean."""
+    rule: Rule | None = None
+    """By which exits decide; by default the bundle's own."""
+    part: Part = "validation"
+    """Which of the pictures: what a folder says, or the content of each file; see docs/exits.md."""
+    by_hand: Annotated[list[str] | None, Parameter(name="--set", negative="")] = None
+    """Look at a threshold set by hand instead, as exit1/gender=0.6; one for every exit and task to open."""
+    write: bool = False
+    """Put thresholds, rule and temperatures into the bundle.toml."""
+    output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None
+    """Folder for curve.csv, classes.csv and curve.svg."""
+    seed: int = 0
+    """Which pictures order the candidates and which test them."""
+
+
 def calibrate(
-    bundle: str,
-    /,
-    *,
-    data: Annotated[list[Path], Parameter(negative="")],
-    max_loss: Annotated[float, Parameter(validator=Number(gt=0, lte=100))] = 0.5,
-    confidence: Annotated[float, Parameter(validator=Number(gte=0, lt=100))] = 95.0,
-    rule: Rule | None = None,
-    part: Part = "validation",
-    thresholds: Annotated[list[str] | None, Parameter(name="--set", negative="")] = None,
-    write: bool = False,
-    output: Path | None = None,
-    seed: int = 0,
-    json: bool = False,
+    bundle: str, /, *, settings: Annotated[CalibrationSettings, Parameter(name="*")], json: bool = False
 ) -> None:
     """Choose when frames leave at the early exits of a bundle, for an allowed loss of accuracy.
 
@@ -49,15 +61,6 @@ def calibrate(
 
     Args:
         bundle: the name or the folder of a bundle with exits
-        data: folder, .tar or .npz of labelled pictures; may be given several times
-        max_loss: allowed loss of accuracy of each task, in points
-        confidence: of that statement, in percent; 0 trusts the sample mean
-        rule: by which exits decide; by default the bundle's own
-        part: which of the pictures, by folder (train, validation, test) or by content
-        thresholds: look at a threshold set by hand instead, as exit1/gender=0.6; one for every exit and task to open
-        write: put thresholds, rule and temperatures into the bundle.toml
-        output: folder for curve.csv, classes.csv and curve.svg
-        seed: of which pictures order the candidates and which test them
         json: print one JSON object instead of tables
     """
     from models.bundle import Bundle
@@ -65,15 +68,14 @@ def calibrate(
 
     found = Bundle.load(bundle)
     _check_exits(found)
-    judged = _judge(found, data, part)
-    chosen_rule = rule or found.exits[0].rule
-    result = _calibrate(judged.answers, chosen_rule, max_loss, confidence, seed, _set_by_hand(found, thresholds))
-    report = CalibrationReport(found, judged, result, max_loss, confidence)
-    if output is not None:
-        report.save(output)
-        print(f"written: {output}/curve.csv, classes.csv, curve.svg", file=sys.stderr)
+    judged = _judge(found, settings.data, settings.part)
+    result = _calibrate(judged.answers, found, settings)
+    report = CalibrationReport(found, judged, result, settings.max_loss, settings.confidence)
+    if settings.output is not None:
+        report.save(settings.output)
+        print(f"written: {settings.output}/curve.csv, classes.csv, curve.svg", file=sys.stderr)
     print(report.json() if json else report.text())
-    if write:
+    if settings.write:
         _write(found, result)
 
 
@@ -96,13 +98,12 @@ def _judge(bundle: Bundle, data: Sequence[Path], part: Part) -> Judged:
         return judge(bundle, list({sample.digest: sample for sample in samples}.values()), tick=tick)
 
 
-def _calibrate(
-    answers: Answers, rule: Rule, max_loss: float, confidence: float, seed: int, by_hand: Thresholds | None
-) -> Calibration:
+def _calibrate(answers: Answers, bundle: Bundle, settings: CalibrationSettings) -> Calibration:
     from models.answers import outcome
     from models.calibration import Point, calibrate
 
-    result = calibrate(answers, rule, max_loss / 100, confidence / 100, seed)
+    by_hand, rule = _set_by_hand(bundle, settings.by_hand), settings.rule or bundle.exits[0].rule
+    result = calibrate(answers, rule, settings.max_loss / 100, settings.confidence / 100, settings.seed)
     if by_hand is None:
         return result
     as_set = Point(by_hand, outcome(answers.tempered(result.temperatures), by_hand, rule), 1.0)
