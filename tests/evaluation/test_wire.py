@@ -16,7 +16,7 @@ from headwater.codec import Codec, decode_tensor, encode_tensor
 from models.bundle import Bundle
 from models.engine import Engine
 from models.errors import ModelError
-from models.parts import chosen_samples, seen
+from models.parts import chosen_samples, seen, unlabelled_samples
 from models.pictures import DataError, to_input
 from models.tasks import Prediction, predictions
 from models.training.bottleneck.splice import with_bottleneck
@@ -139,6 +139,15 @@ def test_what_the_bundle_held_out_is_the_test_part(bundle: Bundle, data: Path, t
     assert len(chosen_samples(bundle, data, "all", 4)) == 4
     with pytest.raises(DataError, match="no picture of the part validation"):
         chosen_samples(listed, data, "validation")
+
+
+def test_unlabelled_pictures_are_never_those_that_are_judged(bundle: Bundle, data: Path) -> None:
+    """Every picture of the source comes once, without the ones named, and can be read."""
+    everything = chosen_samples(bundle, data, "all")
+    judged = {sample.digest for sample in everything[:3]}
+    found = unlabelled_samples(data, judged)
+    assert {sample.digest for sample in found} == {sample.digest for sample in everything[3:]}
+    assert seen(bundle, found[0]).shape == (8, 8, 3)
 
 
 def test_a_bare_model_cannot_be_judged(bundle: Bundle, data: Path) -> None:

@@ -15,7 +15,9 @@ class BottleneckSettings:
     """Where the bottleneck lies, how large it is, and how it is trained."""
 
     data: Path
-    """Folder, .tar or .npz of pictures such as the model was trained on."""
+    """Folder, .tar or .npz of labelled pictures: of the part train to learn from, of the part test to judge."""
+    unlabelled: Path | None = None
+    """More pictures to learn from: folder or .tar, nothing known of them; none that is judged is taken."""
     at: str
     """The cut point behind which the encoder lies."""
     wire_bytes: Annotated[int, Parameter(validator=Number(gte=40, lte=1_000_000))] = 1000
@@ -58,7 +60,7 @@ def bottleneck(bundle: str, /, *, settings: Annotated[BottleneckSettings, Parame
         bundle: a bundle's name or folder
     """
     from models.bundle import Bundle
-    from models.parts import chosen_samples
+    from models.parts import chosen_samples, unlabelled_samples
     from models.training.terminal import shown_progress, training_imports
 
     with training_imports():
@@ -69,6 +71,8 @@ def bottleneck(bundle: str, /, *, settings: Annotated[BottleneckSettings, Parame
     wanted, found = settings, Bundle.load(bundle)
     train = chosen_samples(found, wanted.data, "train", wanted.limit, wanted.seed)
     unseen = chosen_samples(found, wanted.data, "test")
+    if wanted.unlabelled is not None:
+        train += unlabelled_samples(wanted.unlabelled, {sample.digest for sample in (*train, *unseen)})
     shape = Shape(halvings=wanted.halvings, channels=wanted.channels, width=wanted.width)
     recipe = Recipe(wanted.at, wanted.wire_bytes, shape, wanted.epochs, wanted.copies, seed=wanted.seed)
     with shown_progress() as progress:
