@@ -17,7 +17,7 @@ import numpy as np
 
 from models.answers import NOBODY_LEAVES, Answers, Outcome, Thresholds, Unsure, outcome, sign, unsure
 from models.certainty import bet
-from models.exits import Rule
+from models.rules import Rule
 
 STEPS: Final = 25
 """Thresholds tried at each exit and task, each letting as many more pictures pass."""

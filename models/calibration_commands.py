@@ -13,7 +13,7 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from models.errors import ModelError
-from models.exits import Rule
+from models.rules import Rule
 
 if TYPE_CHECKING:
     from models.answers import Answers, Thresholds

@@ -12,7 +12,8 @@ from typing import Final, Literal, Protocol
 
 import numpy as np
 
-Rule = Literal["entropy", "normalised-entropy", "top-probability", "margin"]
+from models.rules import Rule
+
 Decision = Literal["leave", "go on", "drop"]
 LOW_IS_SURE: Final = frozenset({"entropy", "normalised-entropy"})
 

@@ -11,8 +11,9 @@ from typing import cast
 
 from models.crop import CROPS, CropName
 from models.evidence import Leak, Wire, read_leak, read_wire
-from models.exits import MEASURES, Rule
+from models.exits import MEASURES
 from models.pictures import Colour
+from models.rules import Rule
 from models.tasks import Kind, Scores, Task
 from models.toml_table import BundleError, Table
 

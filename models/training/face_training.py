@@ -18,11 +18,11 @@ import tensorflow as tf
 from models.answers import Answers
 from models.bundle import MANIFEST_FILE, MODEL_FILE, Bundle
 from models.calibration import Calibration, calibrate
-from models.exits import Rule
 from models.graph import Graph
 from models.judge import judge
 from models.manifest import Exit, InputSpec, Manifest
 from models.manifest_text import manifest_text
+from models.rules import Rule
 from models.samples import PARTS, Sample, SamplePart, read_samples
 from models.training.batches import Batches, balanced, centred
 from models.training.convert import to_float, to_int8
