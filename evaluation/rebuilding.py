@@ -61,7 +61,7 @@ def train_decoder(
             tick(len(values))
 
     def rebuild(values: np.ndarray) -> np.ndarray:
-        found = model.predict_on_batch((values - mean) / deviation)
+        found = ops.convert_to_numpy(model((values - mean) / deviation, training=False))
         return np.asarray(np.rint(np.clip(found, 0, 1) * 255), np.uint8)
 
     return rebuild

@@ -49,8 +49,9 @@ def test_head_then_tail_is_the_whole_at_every_cut_of_it(model: str) -> None:
     """The code travels as int8 of scale 1, and every cut point around it gives the whole's answer bit for bit."""
     source = tflite_files.residual() if model == "float" else LITTER.read_bytes()
     at, channels = ("add", 4) if model == "float" else ("block_5_add", 32)
-    content = with_bottleneck(source, at, layers(channels))
-    engine, before = Engine(content, max_cached_parts=99), Graph.read(source)
+    finals = None if model == "float" else ["litter"]
+    content = with_bottleneck(source, at, layers(channels), finals)
+    engine, before = Engine(content, max_cached_parts=99, outputs=finals), Graph.read(source, outputs=finals)
     point = engine.graph.cut_point(CODE)
     assert (point.dtype, point.scale, point.zero_point, point.shape[3]) == ("int8", 1.0, 0, 3)
     names = [point.name for point in engine.graph.cut_points()]
@@ -65,7 +66,7 @@ def test_head_then_tail_is_the_whole_at_every_cut_of_it(model: str) -> None:
 
 def test_what_leads_there_is_unchanged() -> None:
     """The head up to the cut point computes what it did, bit for bit."""
-    content = with_bottleneck(LITTER.read_bytes(), "block_5_add", layers(32))
+    content = with_bottleneck(LITTER.read_bytes(), "block_5_add", layers(32), ["litter"])
     for picture in pictures(content, 2):
         one, other = (Engine(model).head("block_5_add").run(picture)[0] for model in (content, LITTER))
         assert np.array_equal(one, other)
@@ -100,7 +101,7 @@ def test_a_tail_in_real_numbers_says_what_the_file_says(model: str) -> None:
 
     source = tflite_files.residual() if model == "float" else LITTER.read_bytes()
     at, tolerance = ("conv_a", 1e-5) if model == "float" else ("block_5_add", 0.1)
-    engine = Engine(source)
+    engine = Engine(source, outputs=None if model == "float" else ["litter"])
     tail, final = FloatGraph(source, at, [engine.whole().outputs[0].name]), engine.whole()
     for picture in pictures(source):
         head = engine.head(at)
