@@ -120,7 +120,7 @@ def test_exits_stand_where_the_document_has_them(shelf: tuple[Path, dict], name:
     folder, _ = shelf
     bundle = Bundle.load(folder / name)
     assert {operator.kind for operator in Graph.read(bundle.model_path).operators} == {
-        "CONV_2D", "AVERAGE_POOL_2D", "MEAN", "FULLY_CONNECTED", "SOFTMAX"
+        "ADD", "CONV_2D", "AVERAGE_POOL_2D", "MEAN", "FULLY_CONNECTED", "SOFTMAX"
     }  # fmt: skip
     engine = Engine(bundle.model_path, outputs=bundle.finals)
     assert set(bundle.cut_points) <= {point.name for point in engine.graph.cut_points()}
