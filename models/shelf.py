@@ -56,7 +56,7 @@ _EIGHT: Final = tuple(f"exit{number}" for number in range(1, 9))
 _FACES: Final = ("gender", "age", "age-group")
 
 SHELF: Final[tuple[Entry, ...]] = (
-    _trained("litter", "clean or littered street", ("litter",), (), "pictures", "papers/002"),
+    _trained("litter", "clean or littered street", ("litter",), ("exit1",), "pictures", "papers/002"),
     _trained("faces", "gender, age and age group of a face; a light net", _FACES, ("exit1", "exit2"), "faces.tar", ""),
     _trained(
         "faces-vgg16", "the same with the thesis's VGG16", _FACES, ("exit1", "exit2"), "faces.tar", "papers/000"
