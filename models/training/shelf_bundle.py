@@ -122,8 +122,8 @@ def _data(outcome: Outcome) -> str:
     return card_text.bullets(
         outcome.source,
         f"Licence of the pictures: {outcome.licence}",
-        f"{_counted(outcome)} pictures. The validation part was neither trained on nor judged: calibrate on it. The "
-        "test part was looked at once, after the training.",
+        f"{_counted(outcome)} pictures. The validation part was neither trained on nor judged: calibrate on it. No "
+        "training was stopped or chosen by looking at the test part.",
     )
 
 
