@@ -88,6 +88,8 @@ class Outcome:
     shares: tuple[float, ...]
     """How many leave at each exit and at the end, as shares of all."""
     accuracy: Mapping[str, float]
+    losses: Mapping[str, np.ndarray]
+    """By classification: (n,) 1 where the end alone would have been right, -1 where only this is, else 0."""
     loss: Mapping[str, float]
     """By classification: the accuracy of the end minus this accuracy, over the same pictures."""
     error: Mapping[str, float]
@@ -122,16 +124,18 @@ def outcome(answers: Answers, thresholds: Thresholds, rule: Rule, measured: Unsu
     for number in reversed(range(len(answers.exits))):
         left[_leaving(measured[number], thresholds.get(answers.exits[number].name, {}), rule)] = number
     shares = np.bincount(left, minlength=len(answers.places)) / max(1, len(left))
-    accuracy, loss = {}, {}
+    accuracy, losses, loss = {}, {}, {}
     for task, truth in answers.truth.items():
-        known = truth >= 0
-        right = answers.right(task)[:, known]
-        accuracy[task] = float(right[left[known], np.arange(right.shape[1])].mean()) if known.any() else 0.0
-        loss[task] = float(right[-1].mean()) - accuracy[task] if known.any() else 0.0
+        known, right = truth >= 0, answers.right(task).astype(np.int8)
+        here = right[left, np.arange(len(left))]
+        losses[task] = right[-1] - here
+        accuracy[task] = float(here[known].mean()) if known.any() else 0.0
+        loss[task] = float(losses[task][known].mean()) if known.any() else 0.0
     return Outcome(
         left=left,
         shares=tuple(float(share) for share in shares),
         accuracy=accuracy,
+        losses=losses,
         loss=loss,
         error={task: _error(answers, task, left) for task in answers.true_values},
         madds=float(shares @ [place.madds for place in answers.places]),
