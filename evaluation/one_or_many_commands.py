@@ -34,14 +34,7 @@ def one_or_many(
         output: folder for the tables and plots
     """
     from evaluation.one_or_many import ask, found_networks, row
-    from evaluation.one_or_many_report import (
-        plot_exits,
-        plot_threshold,
-        plot_thresholds,
-        verdict,
-        write_exits,
-        write_rows,
-    )
+    from evaluation.one_or_many_report import verdict, write_all
     from evaluation.progress import progress_bar
     from models.errors import ModelError
 
@@ -51,11 +44,7 @@ def one_or_many(
     with progress_bar(f"asking {len(paths)} networks") as progress:
         asked = ask(paths, data, limit, progress)
     rows = [row(one, threshold) for threshold in THRESHOLDS for one in asked]
-    write_rows(output / "one-or-many.csv", rows)
-    write_exits(output / "one-or-many-exits.csv", asked)
-    plot_threshold(output / "one-or-many.svg", rows)
-    plot_thresholds(output / "one-or-many-thresholds.svg", rows)
-    plot_exits(output / "one-or-many-exits.svg", asked)
+    write_all(output, rows, asked)
     for line in verdict(rows):
         print(line)
     print(f"{len(asked[0].entropy)} pictures, {len(paths)} networks; tables and plots in {output}")

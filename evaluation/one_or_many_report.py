@@ -38,6 +38,15 @@ THEIR_EXITS: Final[dict[str, dict[Key, float]]] = {
 """Every picture asked at the exit and at the end. Source: Lee et al. 2021, section 4.5."""
 
 
+def write_all(folder: Path, rows: Sequence[Row], asked: Sequence[Asked]) -> None:
+    """Write the two tables and the three plots into a folder."""
+    write_rows(folder / "one-or-many.csv", rows)
+    write_exits(folder / "one-or-many-exits.csv", asked)
+    plot_threshold(folder / "one-or-many.svg", rows)
+    plot_thresholds(folder / "one-or-many-thresholds.svg", rows)
+    plot_exits(folder / "one-or-many-exits.svg", asked)
+
+
 def write_rows(path: Path, rows: Iterable[Row]) -> None:
     """Write one line per network, exit and threshold, the document's figures behind ours."""
     names = [field.name for field in fields(Row)]
