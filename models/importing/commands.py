@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -11,34 +12,57 @@ from cyclopts.validators import Number
 
 if TYPE_CHECKING:
     from models.branches.add import Row, Wish
-    from models.importing.request import Imported
+    from models.importing.request import Imported, Request
 
 
-def import_(
-    file: Path,
-    /,
-    *,
-    labels: str | None = None,
-    task: Annotated[list[str] | None, Parameter(negative="")] = None,
-    name: str | None = None,
-    value_range: tuple[float, float] | None = None,
-    colour: Literal["RGB", "BGR", "grey"] | None = None,
-    crop: Literal["none", "centre", "region", "face"] = "none",
-    scores: Literal["probabilities", "logits"] | None = None,
-    data: Path | None = None,
-    add_exits: str | None = None,
-    exits: Annotated[int, Parameter(validator=Number(gte=1, lte=4))] = 1,
-    max_loss: Annotated[float, Parameter(validator=Number(gte=0, lte=100))] = 1.0,
-    distil: bool = False,
-    int8: bool = False,
-    output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None,
-    threads: Annotated[int, Parameter(validator=Number(gte=1, lte=64))] = 1,
-    seed: int = 0,
-    description: str = "",
-    licence: str = "not stated",
-    source: str = "not stated",
-    json: bool = False,
-) -> None:
+@dataclass(frozen=True, kw_only=True)
+class ImportSettings:
+    """What a user says of a model."""
+
+    labels: str | None = None
+    """The labels in the order of the scores, as a,b,c or a text file with one a line; by default the folders of --data
+    in alphabetical order."""
+    task: Annotated[tuple[str, ...], Parameter(negative="")] = ()
+    """NAME of the one task; with several outputs NAME=OUTPUT:LABELS for each (a number: NAME=OUTPUT:UNIT)."""
+    name: str | None = None
+    """Of the bundle, by default that of the file."""
+    value_range: Annotated[tuple[float, float] | None, Parameter(negative="")] = None
+    """What pixel values 0 and 255 become, such as -1 1."""
+    colour: Literal["RGB", "BGR", "grey"] | None = None
+    """The order of colours that the model wants."""
+    crop: Literal["none", "centre", "region", "face"] = "none"
+    """What of a picture the model sees."""
+    scores: Literal["probabilities", "logits"] | None = None
+    """What the outputs are, where the file does not tell."""
+    data: Path | None = None
+    """Labelled pictures: a folder of one folder per label, one with labels.csv, a tar, or an .npz."""
+    add_exits: str | None = None
+    """`auto`, or the cut points behind which exits are wanted, with commas."""
+    exits: Annotated[int, Parameter(validator=Number(gte=1, lte=4))] = 1
+    """How many exits auto may choose."""
+    max_loss: Annotated[float, Parameter(validator=Number(gte=0, lte=100))] = 1.0
+    """The points of accuracy that exits may cost where places are chosen."""
+    distil: bool = False
+    """Teach the branches half with the model's own final answers."""
+    int8: bool = False
+    """Quantise a Keras model, its ranges shown by --data."""
+    output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None
+    """The bundle's folder, by default its name."""
+    threads: Annotated[int, Parameter(validator=Number(gte=1, lte=64))] = 1
+    """LiteRT threads."""
+    seed: int = 0
+    """Of the training of exits."""
+    description: str = ""
+    """One sentence for the bundle."""
+    licence: str = "not stated"
+    """Of the model and its data, for the model card."""
+    source: str = "not stated"
+    """What the model was trained on, for the model card."""
+    json: bool = False
+    """Print what was done as JSON."""
+
+
+def import_(file: Path, /, settings: Annotated[ImportSettings | None, Parameter(name="*")] = None) -> None:
     """Make a bundle of your own model, and give it early exits.
 
     Example: headwater models import street.tflite --data pictures --add-exits auto -o my-bundles/street
@@ -49,43 +73,31 @@ def import_(
 
     Args:
         file: the .tflite or .keras file
-        labels: the labels in the order of the scores, as a,b,c or a text file with one a line; by default the
-            folders of --data in alphabetical order
-        task: NAME of the one task; with several outputs NAME=OUTPUT:LABELS for each (a number: NAME=OUTPUT:UNIT)
-        name: of the bundle, by default that of the file
-        value_range: what pixel values 0 and 255 become, such as -1 1
-        colour: the order of colours that the model wants
-        crop: what of a picture the model sees
-        scores: what the outputs are, where the file does not tell
-        data: labelled pictures: a folder of one folder per label, one with labels.csv, a tar, or an .npz
-        add_exits: auto, or the cut points behind which exits are wanted, with commas
-        exits: how many exits auto may choose
-        max_loss: the points of accuracy that exits may cost where places are chosen
-        distil: teach the branches half with the model's own final answers
-        int8: quantise a Keras model, its ranges shown by --data
-        output: the bundle's folder, by default its name
-        threads: LiteRT threads
-        seed: of the training of exits
-        description: one sentence for the bundle
-        licence: of the model and its data, for the model card
-        source: what the model was trained on, for the model card
-        json: print what was done as JSON
+        settings: what the file does not tell, and what is wanted
     """
-    from models.importing.request import Request
     from models.importing.run import import_model
     from models.training.terminal import shown_progress
 
-    request = Request(
-        file=file, name=name, labels=labels, tasks=tuple(task or ()), value_range=value_range, colour=colour,
-        crop=crop, scores=scores, data=data, exits=_wish(add_exits, exits, max_loss / 100, distil, seed), int8=int8,
-        output=output, threads=threads, seed=seed, description=description, licence=licence, source=source,
-    )  # fmt: skip
+    settings = settings or ImportSettings()
+    request = _request(file, settings)
     with shown_progress() as bar:
         done = import_model(request, bar)
-    if json:
+    if settings.json:
         _print_json(done)
     else:
         _print(done)
+
+
+def _request(file: Path, said: ImportSettings) -> Request:
+    from models.importing.request import Request
+
+    wish = _wish(said.add_exits, said.exits, said.max_loss / 100, said.distil, said.seed)
+    return Request(
+        file=file, name=said.name, labels=said.labels, tasks=said.task, value_range=said.value_range,
+        colour=said.colour, crop=said.crop, scores=said.scores, data=said.data, exits=wish, int8=said.int8,
+        output=said.output, threads=said.threads, seed=said.seed, description=said.description,
+        licence=said.licence, source=said.source,
+    )  # fmt: skip
 
 
 def _wish(add_exits: str | None, count: int, max_loss: float, distil: bool, seed: int) -> Wish | None:

@@ -13,7 +13,7 @@ from models.importing.wishes import ImportFailed
 from models.training.convert import to_float, to_int8
 
 _REFUSALS: Final = (
-    ValueError, TypeError, KeyError, AttributeError, ImportError, NotImplementedError, OSError, zipfile.BadZipFile,
+    ValueError, TypeError, KeyError, AttributeError, ImportError, OSError, zipfile.BadZipFile,
 )  # fmt: skip
 _COMPARED: Final = 4
 

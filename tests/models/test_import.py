@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from models.bundle import Bundle
 from models.engine import Engine
 from models.errors import ModelError
 from models.exits import ExitRule
-from models.importing.commands import import_
+from models.importing import commands
 from models.importing.wishes import TaskWish, bundle_name, read_labels, task_wishes
 from models.profile import noise
 from models.stages import StagedHead
@@ -29,6 +30,13 @@ needs_tensorflow = pytest.mark.skipif(
     not os.environ.get("CI") and not any((Path(p) / "tensorflow").is_dir() for p in sys.path),
     reason="a Keras file needs TensorFlow",
 )
+
+
+def import_(file: Path, **said: Any) -> None:
+    """Call the command."""
+    if "task" in said:
+        said["task"] = tuple(said["task"])
+    commands.import_(file, commands.ImportSettings(**said))
 
 
 @pytest.fixture(scope="module")
