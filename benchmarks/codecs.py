@@ -28,7 +28,7 @@ def run() -> list[Row]:
     """
     photograph = decode_picture(next(p for p in built_in_photographs() if p.stem == "china").read_bytes())
     bundle = Bundle.load("litter")
-    engine = Engine(bundle.model_path)
+    engine = Engine(bundle.model_path, outputs=bundle.finals)
     native, spec = _activation(engine, bundle, photograph, CUT)
     values = ((native.astype(np.float32) - spec.zero_point) * spec.scale).astype(np.float32)
     rows = [Row("papers/002: JSON list, bytes", len(_json_list(values)), "B")]

@@ -60,7 +60,8 @@ def _papers_way(at: Installation, pictures: str) -> dict[str, float]:
 
 
 def _our_way(at: Installation, bundle: Bundle, pictures: Any) -> dict[str, float]:
-    split = next(p.name for p in Engine(bundle.model_path).graph.cut_points() if CUT in f"{p.name} {p.tensor}")
+    points = Engine(bundle.model_path, outputs=bundle.finals).graph.cut_points()
+    split = next(p.name for p in points if CUT in f"{p.name} {p.tensor}")
     common = ["--bundle", str(bundle.model_path.parent if bundle.tasks else bundle.model_path), "--split", split]
     calm, _ = run_device(at, pictures, *common, "--frames", str(FRAMES), "--rate", "20")
     fast, _ = run_device(at, pictures, *common, "--frames", str(FAST_FRAMES), "--name", "fast")

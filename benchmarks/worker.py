@@ -35,7 +35,7 @@ def run() -> list[Row]:
 
 
 def _one(label: str, bundle: Bundle, tail_ms: float, goal: float) -> list[Row]:
-    engine = Engine(bundle.model_path, threads=1)
+    engine = Engine(bundle.model_path, outputs=bundle.finals, threads=1)
     split, _ = cut_with_tail_of(engine, tail_ms)
     tail = engine.tail(split)
     array = random_input(tail)

@@ -43,7 +43,8 @@ def cuts(
     from models.graph import Graph
     from models.profile import costs, profile
 
-    path = model_path(file)
+    path, finals = model_path(file)
+    output = output or finals
     graph = Graph.read(path, signature=signature, outputs=output)
     found, measured = costs(graph.cut_points()), None
     if not found:
@@ -83,10 +84,10 @@ def extract(
     from models.errors import CannotWrite
     from models.graph import Graph
 
-    path = model_path(file)
+    path, finals = model_path(file)
     if output.exists() and output.samefile(path):
         raise CannotWrite(str(output), "it is the model itself")
-    part = Graph.read(path, signature=signature).extract(from_, to)
+    part = Graph.read(path, signature=signature, outputs=finals).extract(from_, to)
     try:
         output.write_bytes(part)
     except OSError as error:
@@ -97,13 +98,14 @@ def extract(
     print(f"{output}: {' to '.join(ends)}, {len(graph.operators)} operators, {len(part):,} B")
 
 
-def model_path(file: Path) -> Path:
-    """Return the .tflite file that a user named: a file, else the model of a bundle of that name."""
+def model_path(file: Path) -> tuple[Path, list[str] | None]:
+    """Return the .tflite file that a user named, and of a bundle with exits the final outputs; None: all."""
     if file.is_file():
-        return file
+        return file, None
     from models.bundle import Bundle
 
-    return Bundle.load(str(file)).model_path
+    bundle = Bundle.load(str(file))
+    return bundle.model_path, list(bundle.finals) if bundle.finals else None
 
 
 def _print_json(found: tuple[CutCost, ...]) -> None:

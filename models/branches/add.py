@@ -110,7 +110,7 @@ def judge_places(
     valued = [task.name for task in tasks if task.kind == "regression"]
     candidates = []
     for point in points:
-        said, madds = _out_of_fold(tasks, seen, targets, point.name, folds, settings)
+        said, madds = out_of_fold(tasks, seen, targets, point.name, folds, settings)
         progress.step(1)
         scores, values = {name: said[name][rows] for name in labelled}, {name: said[name][rows, 0] for name in valued}
         candidates.append(Candidate(point.name, point.nbytes, point.madds_head, madds, scores, values))
@@ -121,7 +121,7 @@ def judge_places(
     return candidates, Judges(final, truth, {name: targets[name][rows] for name in valued})
 
 
-def _out_of_fold(
+def out_of_fold(
     tasks: Sequence[Task],
     seen: Activations,
     targets: Mapping[str, np.ndarray],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator
 
+from models.training.exit_card import exit_section
 from models.training.facts import Elsewhere, Facts, Judged
 from models.training.measure import Confusion
 
@@ -25,6 +26,7 @@ def model_card(name: str, precision: str, file_bytes: int, facts: Facts) -> str:
         ["## Data", *_data(facts)],
         ["## Training", *_training(facts)],
         ["## Accuracy", *_figures(precision, facts)],
+        exit_section(precision, facts),
         _elsewhere(facts),
         ["## Limits", *_limits(facts)],
         ["## Licences", *_licences(facts)],

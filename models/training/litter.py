@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -11,10 +11,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from models.training.convert import run, to_float, to_int8
+from models.tasks import Task
+from models.training.convert import run, run_all, to_float, to_int8
 from models.training.data import Photograph, check_apart, find_pictures, group_duplicates, read_pictures, split_folds
 from models.training.equalise import equalise
-from models.training.facts import Elsewhere, Facts, Judged
+from models.training.facts import EXIT, EarlyExit, Elsewhere, Facts, Judged
+from models.training.litter_exit import Exited, exit_madds, leaving, with_exit
 from models.training.measure import confusion
 from models.training.recipe import Recipe, Request
 from models.training.transfer import as_input, train
@@ -26,6 +28,7 @@ TASK, LABELS, POSITIVE = "litter", ("clean", "dirty"), "dirty"
 DESCRIPTION = "Says whether the street in a picture is clean or littered."
 HELD_OUT_OF = 5  # one part in five is held out where no cross-validation is asked for
 CALIBRATION = 128
+_TASK = Task(TASK, "classification", TASK, LABELS, positive=POSITIVE)
 
 
 class Progress(Protocol):
@@ -43,13 +46,15 @@ class Progress(Protocol):
 
 @dataclass(frozen=True)
 class Trained:
-    """One training: the two files, and what they say of the pictures that it never saw."""
+    """One training: the two files with their exit, and what they say of the pictures that it never saw."""
 
-    float_file: bytes
-    int8_file: bytes
+    files: Mapping[str, Exited]
+    """By precision."""
+    seen: list[int]
     unseen: list[int]
-    float_scores: np.ndarray
-    int8_scores: np.ndarray
+    scores: Mapping[str, np.ndarray]
+    """By precision, at the end."""
+    exit_scores: Mapping[str, np.ndarray]
 
 
 def train_litter(request: Request, progress: Progress) -> list[Path]:
@@ -79,10 +84,10 @@ def train_litter(request: Request, progress: Progress) -> list[Path]:
     done = []
     for fold in range(trainings):
         progress.say(f"training {fold + 1} of {trainings}")
-        done.append(_train_without(fold, folds, pictures, weights, recipe, progress))
+        done.append(_train_without(fold, folds, pictures, groups, weights, recipe, progress))
     facts = _facts(request, pictures, len(set(groups)), done, other)
     progress.say("writing bundles")
-    return write_bundles(request.output, done[0].float_file, done[0].int8_file, facts)
+    return write_bundles(request.output, done[0].files["fp32"].content, done[0].files["int8"].content, facts)
 
 
 def _groups(pictures: Sequence[Photograph], weights: Arrays, size: int) -> list[int]:
@@ -92,9 +97,15 @@ def _groups(pictures: Sequence[Photograph], weights: Arrays, size: int) -> list[
 
 
 def _train_without(
-    fold: int, folds: np.ndarray, pictures: Sequence[Photograph], weights: Arrays, recipe: Recipe, progress: Progress
+    fold: int,
+    folds: np.ndarray,
+    pictures: Sequence[Photograph],
+    groups: Sequence[int],
+    weights: Arrays,
+    recipe: Recipe,
+    progress: Progress,
 ) -> Trained:
-    """Train on all pictures but those of the fold; convert; ask both files about the fold."""
+    """Train on all pictures but those of the fold; convert; add exits; ask both files about the fold."""
     seen = [int(i) for i in np.flatnonzero(folds != fold)]
     unseen = [int(i) for i in np.flatnonzero(folds == fold)]
     model = train(
@@ -110,10 +121,14 @@ def _train_without(
     tests = as_input([pictures[i].seen for i in unseen])
     shown = _calibration(inputs, recipe.seed)
     equalise(model, shown)
-    float_file = to_float(model, inputs)
-    int8_file = to_int8(model, shown)
+    files = {"fp32": to_float(model, inputs), "int8": to_int8(model, shown)}
     keras.backend.clear_session()
-    return Trained(float_file, int8_file, unseen, run(float_file, tests), run(int8_file, tests))
+    shown_to = [pictures[i] for i in seen], [groups[i] for i in seen]
+    exited = {kind: with_exit(file, _TASK, *shown_to, recipe) for kind, file in files.items()}
+    said = {kind: run_all(one.content, tests) for kind, one in exited.items()}
+    ends = {kind: outputs[TASK] for kind, outputs in said.items()}
+    early = {kind: outputs[f"{EXIT}/{TASK}"] for kind, outputs in said.items()}
+    return Trained(exited, seen, unseen, ends, early)
 
 
 def _calibration(inputs: np.ndarray, seed: int) -> np.ndarray:
@@ -141,18 +156,43 @@ def _facts(
         pictures=tuple(labels.count(number) for number in range(len(LABELS))),
         groups=groups,
         held_out=tuple((pictures[i].digest, labels[i]) for i in shipped.unseen),
-        test=_judged(shipped, labels),
-        folds=tuple(_judged(one, labels) for one in done) if request.folds > 1 else (),
-        elsewhere=_elsewhere(away, shipped.int8_file),
-        largest_difference=float(np.abs(shipped.float_scores - shipped.int8_scores).max()),
+        test=_judged(shipped.scores, shipped.unseen, labels),
+        folds=tuple(_judged(one.scores, one.unseen, labels) for one in done) if request.folds > 1 else (),
+        elsewhere=_elsewhere(away, shipped.files["int8"].content),
+        largest_difference=float(np.abs(shipped.scores["fp32"] - shipped.scores["int8"]).max()),
         versions=f"Keras {keras.__version__}, TensorFlow {tf.__version__}",
+        exit=_early_exit(request, done, labels),
     )
 
 
-def _judged(trained: Trained, labels: Sequence[int]) -> Judged:
+def _early_exit(request: Request, done: Sequence[Trained], labels: Sequence[int]) -> EarlyExit:
+    """Return what was measured of the exit, on what each training never saw."""
+    judged = [_judged(one.exit_scores, one.unseen, labels) for one in done]
+    limit = request.recipe.exit_threshold
+    left = [
+        {
+            kind: leaving([labels[i] for i in one.unseen], one.exit_scores[kind], one.scores[kind], limit)
+            for kind in one.scores
+        }
+        for one in done
+    ]
+    early, whole = exit_madds(done[0].files["int8"].content, TASK)
+    crossed = request.folds > 1
+    return EarlyExit(
+        request.recipe.exit_after, limit, early, whole, judged[0], left[0],
+        _judged({kind: one.said for kind, one in done[0].files.items()}, done[0].seen, labels),
+        {
+            kind: leaving([labels[i] for i in done[0].seen], one.said, one.final, limit)
+            for kind, one in done[0].files.items()
+        },
+        tuple(judged) if crossed else (), tuple(left) if crossed else (),
+    )  # fmt: skip
+
+
+def _judged(scores: Mapping[str, np.ndarray], unseen: Sequence[int], labels: Sequence[int]) -> Judged:
     """Return the confusion of each file on what its training never saw."""
-    truth = [labels[i] for i in trained.unseen]
-    return {"fp32": confusion(truth, trained.float_scores), "int8": confusion(truth, trained.int8_scores)}
+    truth = [labels[i] for i in unseen]
+    return {kind: confusion(truth, found) for kind, found in scores.items()}
 
 
 def _elsewhere(pictures: Sequence[Photograph], int8_file: bytes) -> tuple[Elsewhere, ...]:

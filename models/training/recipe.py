@@ -26,6 +26,9 @@ class Recipe:
     smoothing: float = 0.05
     patches: int = 4
     sure: float = 0.9
+    exit_after: str = "block_7_add"
+    exit_threshold: float = 0.9
+    exit_copies: int = 8
     changes: Changes = field(default_factory=Changes)
 
     def steps(self, pictures: int) -> float:

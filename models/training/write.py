@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from models.bundle import Bundle
 from models.graph import Graph
 from models.training.card import model_card
-from models.training.facts import Facts
+from models.training.facts import EXIT, Facts
 
 SHIPPED_SIZE = 160
 HELD_OUT_FILE = "held_out.txt"
@@ -46,9 +47,9 @@ def bundle_name(task: str, size: int, precision: str) -> str:
     return "-".join(parts)
 
 
-def offered_cut_points(content: bytes) -> list[str]:
+def offered_cut_points(content: bytes, outputs: Sequence[str] | None = None) -> list[str]:
     """Return the cut points between two bottlenecks, and the mean features: few bytes, nothing inside a block."""
-    names = [point.name for point in Graph.read(content).cut_points()]
+    names = [point.name for point in Graph.read(content, outputs=outputs).cut_points()]
     return [name for name in names if name.endswith(("_add", "_project")) or name == "features"]
 
 
@@ -62,7 +63,7 @@ def manifest_text(variant: Variant, facts: Facts) -> str:
     """Return the bundle.toml of one file."""
     size, test = facts.recipe.size, facts.test[variant.precision]
     low, high = test.interval
-    cuts = offered_cut_points(variant.content)
+    cuts = offered_cut_points(variant.content, [facts.task])
     return f"""format = 1
 name = {_toml(bundle_name(facts.task, size, variant.precision))}
 description = {_toml(facts.description)}
@@ -86,7 +87,7 @@ output = {_toml(facts.task)}
 labels = [{", ".join(map(_toml, facts.labels))}]
 positive = {_toml(facts.positive)}
 
-[training]
+{_exit(facts)}[training]
 network = "MobileNetV2, width 1.0, {variant.precision}"
 start = "ImageNet weights of torchvision (BSD-3-Clause)"
 data = {_toml(facts.source)}
@@ -102,7 +103,37 @@ low = {low:.4f}
 high = {high:.4f}
 pictures = {test.pictures}
 data = "pictures held out, listed in {HELD_OUT_FILE}"
-{_crossed(variant, facts)}"""
+{_crossed(variant, facts)}{_at_exit(variant, facts)}"""
+
+
+def _exit(facts: Facts) -> str:
+    if facts.exit is None:
+        return ""
+    return f"""[[exits]]
+name = "{EXIT}"
+after = {_toml(facts.exit.after)}
+outputs = {{ {_toml(facts.task)} = {_toml(f"{EXIT}/{facts.task}")} }}
+rule = "top-probability"
+thresholds = {{ {_toml(facts.task)} = {facts.exit.threshold} }}  # set by hand; see MODEL_CARD.md
+
+"""
+
+
+def _at_exit(variant: Variant, facts: Facts) -> str:
+    if facts.exit is None:
+        return ""
+    test = facts.exit.test[variant.precision]
+    low, high = test.interval
+    return f"""
+[[accuracy]]
+task = {_toml(facts.task)}
+metric = "accuracy at {EXIT}"
+value = {test.accuracy:.4f}
+low = {low:.4f}
+high = {high:.4f}
+pictures = {test.pictures}
+data = "pictures held out, listed in {HELD_OUT_FILE}"
+"""
 
 
 def _crossed(variant: Variant, facts: Facts) -> str:

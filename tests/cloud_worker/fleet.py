@@ -79,7 +79,7 @@ class Camera:
 
     def __init__(self, bundle: Bundle, device: str = "cam1", boot: str = BOOT) -> None:
         self.bundle, self.device, self.boot = bundle, device, boot
-        self.engine = Engine(bundle.model_path)
+        self.engine = Engine(bundle.model_path, outputs=bundle.finals)
         self.cuts = [point.name for point in self.engine.graph.cut_points()]
 
     def picture(self, sequence: int) -> np.ndarray:

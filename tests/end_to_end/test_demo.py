@@ -15,7 +15,7 @@ from headwater.messages import Box
 from models.bundle import Bundle, predictions
 from models.engine import Engine
 from models.pictures import decode_to_fit, to_input
-from tests.edge.samples import exit_bundle
+from tests.edge.samples import exit_bundle, to_the_end
 from tests.end_to_end.stream import SHARED, demo, figures, headwater, records
 from tests.face_models import need_face_models
 from tests.servers import StoreUnderTest, eventually, need
@@ -40,12 +40,14 @@ def splits() -> list[str]:
 
 
 @pytest.mark.timeout(300)
-def test_street_pictures_all_finish_and_have_real_positions(valkey: StoreUnderTest) -> None:
+def test_street_pictures_all_finish_and_have_real_positions(valkey: StoreUnderTest, tmp_path: Path) -> None:
     """28 frames of real photographs are captured and finished, none dropped, with the positions of their EXIF.
 
     Each is judged as the model judges the file by itself.
     """
-    summary = demo("--source", shared("street"), "--frames", str(FRAMES), "--store", valkey.url)
+    bundle = to_the_end(Bundle.load("litter"), tmp_path / "litter")
+    common = ["--frames", str(FRAMES), "--store", valkey.url]
+    summary = demo("--source", shared("street"), "--bundle", str(bundle.folder), *common)
     assert (summary["captured"], sum(summary["finished"].values())) == (FRAMES, FRAMES)
     assert (summary["dropped"], summary["in_flight"]) == ({}, 0)
     found = records(valkey.url)
@@ -59,7 +61,7 @@ def test_street_pictures_all_finish_and_have_real_positions(valkey: StoreUnderTe
 def scores_without_a_stream(folder: Path) -> dict[str, list[float]]:
     """Return what the shipped model says of each picture, read as training reads its pictures."""
     bundle = Bundle.load("litter")
-    whole, wanted, found = Engine(bundle.model_path).whole(), bundle.input, {}
+    whole, wanted, found = Engine(bundle.model_path, outputs=bundle.finals).whole(), bundle.input, {}
     for path in folder.glob("*.jpg"):
         small = decode_to_fit(path.read_bytes(), wanted.width, wanted.height)
         outputs = whole.run(to_input(small, whole.inputs[0], wanted.low, wanted.high, wanted.colour))
@@ -69,12 +71,16 @@ def scores_without_a_stream(folder: Path) -> dict[str, list[float]]:
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("source", ["street", "video"])
-def test_every_split_predicts_the_same(valkey: StoreUnderTest, source: str) -> None:
-    """Whatever the split, a lossless codec gives the same predictions for the same pictures, to the last bit."""
-    answers = []
+def test_every_split_predicts_the_same(valkey: StoreUnderTest, tmp_path: Path, source: str) -> None:
+    """Whatever the split, a lossless codec gives the same predictions for the same pictures, to the last bit.
+
+    No frame leaves at the exit, which answers by itself.
+    """
+    bundle, answers = to_the_end(Bundle.load("litter"), tmp_path / "litter"), []
     for number, split in enumerate(splits()):
         fleet = f"fleet{number}"
         common = ["--store", valkey.url, "--fleet", fleet, "--rate", "50", "--codec", "auto"]
+        common += ["--bundle", str(bundle.folder)]
         summary = demo("--source", shared(source), "--frames", str(FRAMES), "--split", split, *common)
         by = "device" if split == "device" else "worker"
         assert summary["finished"][by] == FRAMES

@@ -10,9 +10,12 @@ import numpy as np
 import pytest
 from skimage import data as photographs
 
+from models.answers import outcome
 from models.bundle import SHIPPED, Bundle, BundleError, find_bundles
 from models.engine import Engine
 from models.graph import Graph
+from models.judge import judge as judge_samples
+from models.parts import chosen_samples
 from models.pictures import decode_to_fit, fit, to_input
 from models.tasks import Prediction, predictions
 
@@ -27,7 +30,7 @@ def bundle() -> Bundle:
 
 @pytest.fixture(scope="module")
 def engine(bundle: Bundle) -> Engine:
-    return Engine(bundle.model_path)
+    return Engine(bundle.model_path, outputs=bundle.finals)
 
 
 def judge(bundle: Bundle, engine: Engine, picture: np.ndarray) -> Prediction:
@@ -57,7 +60,7 @@ def test_it_is_int8_throughout(bundle: Bundle) -> None:
 
 def test_it_offers_its_cut_points_in_order(bundle: Bundle) -> None:
     """Every cut point offered is one of the graph, in the order of execution."""
-    names = [point.name for point in Graph.read(bundle.model_path).cut_points()]
+    names = [point.name for point in Graph.read(bundle.model_path, outputs=bundle.finals).cut_points()]
     assert list(bundle.cut_points) == [name for name in names if name in bundle.cut_points]
     assert len(bundle.cut_points) >= 14
 
@@ -88,23 +91,48 @@ def test_its_accuracy_is_what_its_card_says(bundle: Bundle, engine: Engine) -> N
         for digest, label in truth.items()
     )
     written = bundle.accuracy[0]
-    assert written.pictures == len(truth)
+    assert (written.metric, written.pictures) == ("accuracy", len(truth))
     assert right / len(truth) == pytest.approx(written.value, abs=1e-4)
     assert f"{written.value:.1%}" in (bundle.folder / "MODEL_CARD.md").read_text()
 
 
+def test_its_exit_is_as_right_as_its_card_says(bundle: Bundle) -> None:
+    """On the held-out pictures the exit alone, what leaves there, and both together are what the card says."""
+    if not PICTURES.is_dir():
+        if os.environ.get("CI"):
+            pytest.fail(f"{PICTURES} is missing")
+        pytest.skip("the litter pictures are not here")
+    samples = chosen_samples(bundle, PICTURES, "test")
+    answers = judge_samples(bundle, samples).answers
+    found = outcome(answers, {one.name: one.thresholds for one in bundle.exits}, "top-probability")
+    written = next(row for row in bundle.accuracy if row.metric == "accuracy at exit1")
+    assert answers.right("litter")[0].mean() == pytest.approx(written.value, abs=1e-4)
+    together = round(found.accuracy["litter"] * len(samples))
+    card = (bundle.folder / "MODEL_CARD.md").read_text()
+    assert f"| {found.early:.0%} |" in card
+    assert f"| {together} of {len(samples)} |" in card
+
+
 def test_its_bare_file_is_usable_too(bundle: Bundle, engine: Engine, tmp_path: Path) -> None:
-    """A .tflite file alone tells its input and its cut points; its answer is the same numbers without a label."""
+    """A .tflite file alone tells its input and its cut points; its answers are the same numbers without a label.
+
+    All its outputs are final then: behind the exit there is no cut point that both need.
+    """
     path = tmp_path / "street.tflite"
     path.write_bytes(bundle.model_path.read_bytes())
     bare = Bundle.load(path)
     assert (bare.name, bare.tasks, bare.digest) == ("street", (), bundle.digest)
     assert bare.input == bundle.input
-    assert set(bundle.cut_points) < set(bare.cut_points)
+    (found,) = bundle.exits
+    assert found.after in bare.cut_points
+    assert set(bundle.cut_points[: bundle.cut_points.index(found.after) + 1]) < set(bare.cut_points)
     assert find_bundles([tmp_path])[bundle.digest].tasks == ()
     picture = fit(photographs.coffee(), bundle.input.width, bundle.input.height)
-    with_label, without = judge(bundle, engine, picture), judge(bare, engine, picture)
-    assert without == Prediction("litter", None, None, None, with_label.scores)
+    whole = Engine(path).whole()
+    outputs = whole.run(to_input(picture, whole.inputs[0], bare.input.low, bare.input.high))
+    final, early = predictions(bare, outputs, whole.outputs)
+    assert final == Prediction("litter", None, None, None, judge(bundle, engine, picture).scores)
+    assert (early.task, sum(early.scores)) == ("exit1/litter", pytest.approx(1.0, abs=0.01))
 
 
 def test_a_bare_file_that_takes_no_picture_is_refused(engine: Engine, tmp_path: Path) -> None:

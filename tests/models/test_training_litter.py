@@ -73,15 +73,18 @@ def test_a_small_training_writes_bundles_that_run(pictures: Path, weights: Path,
     assert small.model_path.stat().st_size < 0.4 * large.model_path.stat().st_size
     assert small.cut_points == large.cut_points
     for bundle in (small, large):
-        names = {point.name for point in Graph.read(bundle.model_path).cut_points()}
+        names = {point.name for point in Graph.read(bundle.model_path, outputs=bundle.finals).cut_points()}
         assert set(bundle.cut_points) <= names
         part = Engine(bundle.model_path).whole()
-        (scores,) = part.run(np.zeros(part.inputs[0].shape, part.inputs[0].dtype))
-        assert scores.shape == (1, 2)
+        assert [spec.name for spec in part.outputs] == ["litter", "exit1/litter"]
+        for scores in part.run(np.zeros(part.inputs[0].shape, part.inputs[0].dtype)):
+            assert scores.shape == (1, 2)
+        assert [(found.name, found.after) for found in bundle.exits] == [("exit1", "block_7_add")]
         card = (bundle.folder / "MODEL_CARD.md").read_text()
         assert "- a shelf" in card
         assert "12 pictures (6 clean, 6 dirty)" in card
         assert "all folds" not in card
+        assert "## Early exit" in card
 
 
 @needs_tensorflow
