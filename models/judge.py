@@ -83,7 +83,7 @@ class _Asked:
             _check_exit(bundle, found)
         self._bundle = _untempered(bundle)
         self._engine = Engine(bundle.model_path, threads=threads, outputs=bundle.finals)
-        self._exits = exits_before(self._engine, bundle, DEVICE)
+        self._exits = exits_before(self._engine, self._bundle, DEVICE)
         names = [[found.outputs[t.name] for t in bundle.tasks if t.name in found.outputs] for found in self._exits]
         self._ends = np.cumsum([len(outputs) for outputs in names])
         self._part: Part = self._engine.part(None, [name for outputs in names for name in outputs] + [*bundle.outputs])

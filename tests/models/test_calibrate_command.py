@@ -123,3 +123,17 @@ def test_what_cannot_be_done_is_one_line(
     said = capsys.readouterr().err
     assert expected in said
     assert said.count("\n") == 1
+
+
+def test_temperatures_of_a_bundle_count_once(bundle: Bundle, pictures: Path) -> None:
+    """What was calibrated is asked without its temperatures, so that calibrating again finds the same ones."""
+    samples = read_samples(pictures, bundle.tasks)
+    before = judge(bundle, samples).answers
+    options = ["--max-loss", "20", "--confidence", "0", "--part", "all", "--write"]
+    _run(bundle.folder, "--data", pictures, *options)
+    first = Bundle.load(bundle.folder)
+    after = judge(first, samples).answers
+    for one, other in zip(before.places, after.places, strict=True):
+        assert np.array_equal(one.scores["litter"], other.scores["litter"])
+    _run(bundle.folder, "--data", pictures, *options)
+    assert Bundle.load(bundle.folder).exits == first.exits
