@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import json
-import shutil
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from headwater.children import Child, start
 from headwater.demo import built_in_photographs
-from models.bundle import MANIFEST_FILE, Bundle
-from models.manifest_text import rewrite_exits
 from models.pictures import decode_picture, decode_to_fit, encode_jpeg, fit
 
 START_S = 60.0
@@ -77,14 +74,6 @@ def run_device(at: Installation, pictures: Path, *arguments: str) -> tuple[dict[
     if summary["dropped"] or sum(summary["finished"].values()) != summary["captured"]:
         raise SystemExit(f"benchmarks: not every frame was finished: {summary}")
     return summary, most
-
-
-def to_the_end(bundle: Bundle, folder: Path) -> Bundle:
-    """Return a copy of a bundle in which no frame leaves at an exit, so that the whole is what is measured."""
-    copy = folder / f"{bundle.name}-to-the-end"
-    shutil.copytree(bundle.folder, copy, dirs_exist_ok=True)
-    rewrite_exits(copy / MANIFEST_FILE, [replace(found, thresholds={}) for found in bundle.exits], {})
-    return Bundle.load(copy)
 
 
 def resident_bytes(pid: int) -> int:

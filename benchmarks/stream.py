@@ -11,14 +11,7 @@ from itertools import cycle
 from pathlib import Path
 
 from benchmarks.echo import round_trip_ms
-from benchmarks.installation import (
-    Installation,
-    camera_pictures,
-    installation,
-    network_pictures,
-    run_device,
-    to_the_end,
-)
+from benchmarks.installation import Installation, camera_pictures, installation, network_pictures, run_device
 from benchmarks.measure import Row, median_ms
 from benchmarks.nets import random_input
 from models.bundle import Bundle
@@ -38,7 +31,6 @@ def run() -> list[Row]:
     cuts = [offered[0], offered[len(offered) // 2], offered[-1]]
     rows: list[Row] = []
     with installation() as at:
-        bundle = to_the_end(bundle, at.folder)
         small = network_pictures(at.folder, bundle.input.width, bundle.input.height)
         for split in ["image", *cuts, "device"]:
             rows += _one(at, small, split, bundle)
@@ -47,7 +39,7 @@ def run() -> list[Row]:
 
 
 def _one(at: Installation, pictures: Path, split: str, bundle: Bundle) -> list[Row]:
-    stages, size = _streamed(at, pictures, split, bundle)
+    stages, size = _streamed(at, pictures, split)
     computing_ms, travelling_ms = _computing_ms(bundle, split), round_trip_ms(at.broker, size, 1 / RATE)
     over_ms = stages["total"]["p50"] - computing_ms - travelling_ms
     return [
@@ -62,7 +54,7 @@ def _one(at: Installation, pictures: Path, split: str, bundle: Bundle) -> list[R
 def _with_camera(at: Installation, split: str, bundle: Bundle) -> list[Row]:
     """Return the same for pictures that must first be decoded and scaled; Pillow alone does that in the limit."""
     pictures = camera_pictures(at.folder)
-    stages, size = _streamed(at, pictures, split, bundle)
+    stages, size = _streamed(at, pictures, split)
     wanted, turns = bundle.input, cycle([path.read_bytes() for path in sorted(pictures.iterdir())])
     decoding_ms = _paced_ms(lambda: decode_to_fit(next(turns), wanted.width, wanted.height))
     limit_ms = _computing_ms(bundle, split) + round_trip_ms(at.broker, size, 1 / RATE)
@@ -75,21 +67,9 @@ def _with_camera(at: Installation, split: str, bundle: Bundle) -> list[Row]:
     ]
 
 
-def _streamed(at: Installation, pictures: Path, split: str, bundle: Bundle) -> tuple[dict[str, dict[str, float]], int]:
+def _streamed(at: Installation, pictures: Path, split: str) -> tuple[dict[str, dict[str, float]], int]:
     codec = ["--codec", "jpeg:90"] if split == "image" else []
-    arguments = [
-        "--bundle",
-        str(bundle.folder),
-        "--split",
-        split,
-        "--frames",
-        str(FRAMES),
-        "--rate",
-        str(RATE),
-        "--threads",
-        str(THREADS),
-        *codec,
-    ]
+    arguments = ["--split", split, "--frames", str(FRAMES), "--rate", str(RATE), "--threads", str(THREADS), *codec]
     figures, _ = run_device(at, pictures, *arguments)
     return figures["stages_ms"], round(figures["bytes_per_frame"])
 

@@ -76,7 +76,8 @@ def prepare_head(
     if isinstance(codec, PictureCodec) or split == IMAGE:
         quality = codec.jpeg_quality if isinstance(codec, PictureCodec) else None
         return Head(split, str(codec), partial(_send_picture, view, quality))
-    staged = StagedHead(engine, bundle, split, rules_of(bundle) if rules is None else rules)
+    asked = {name: rule for name, rule in (rules_of(bundle) if rules is None else rules).items() if rule.can_end}
+    staged = StagedHead(engine, bundle, split, asked)
     if view.crop.most > 1 and not staged.takes_rows:
         raise SettingsError(f"max-faces: {bundle.name} takes one picture at a time up to {split}; add --max-faces 1")
     if codec is None:

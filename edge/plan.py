@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -54,7 +54,7 @@ def changed_plan(now: Plan, change: SettingsChange, graph: Graph) -> Plan:
 def with_thresholds(rules: Mapping[str, ExitRule], wanted: Mapping[str, Mapping[str, float]]) -> Mapping[str, ExitRule]:
     """Return the rules with other thresholds; exits and tasks that are not named stay as they are.
 
-    Raises: SettingsError for an exit that there is not, or a task without a threshold at it.
+    Raises: SettingsError for an exit that there is not, or a task that it does not classify.
     """
     changed = dict(rules)
     for name, thresholds in wanted.items():
@@ -62,12 +62,13 @@ def with_thresholds(rules: Mapping[str, ExitRule], wanted: Mapping[str, Mapping[
         if rule is None:
             raise _unknown("exit", name, rules)
         for task in thresholds:
-            if task not in rule.thresholds:
-                raise _unknown(f"task at exit {name}", task, rule.thresholds)
+            if task not in rule.tasks:
+                raise _unknown(f"task at exit {name}", task, sorted(rule.tasks))
         changed[name] = replace(rule, thresholds={**rule.thresholds, **thresholds})
     return changed
 
 
-def _unknown(what: str, got: str, known: Mapping[str, object]) -> SettingsError:
-    expected = f"one of {', '.join(known)}" if known else "none, the model has no exits"
+def _unknown(what: str, got: str, known: Iterable[str]) -> SettingsError:
+    names = list(known)
+    expected = f"one of {', '.join(names)}" if names else "none, the model has no exits"
     return SettingsError(f"thresholds: got {what} {got!r}, expected {expected}; correct the name")

@@ -79,6 +79,13 @@ class ExitRule:
     rule: Rule
     thresholds: Mapping[str, float]
     drop: Mapping[str, float] = field(default_factory=dict)
+    tasks: frozenset[str] = frozenset()
+    """The classifications that the exit answers, and that may be given a threshold."""
+
+    @property
+    def can_end(self) -> bool:
+        """Tell whether a frame can end here at all; an exit at which none can need not be computed."""
+        return bool(self.drop) or (bool(self.thresholds) and self.tasks <= self.thresholds.keys())
 
     def decide(self, predictions: Sequence[Scored]) -> Decision:
         """Return what becomes of a frame with these predictions; regressions ride along."""

@@ -76,7 +76,16 @@ class StagedHead:
 
 def rules_of(bundle: Bundle) -> dict[str, ExitRule]:
     """Return the rule of every exit of a bundle by the exit's name."""
-    return {found.name: ExitRule(found.rule, found.thresholds, found.drop) for found in bundle.exits}
+    kinds = {task.name: task.kind for task in bundle.tasks}
+    return {
+        found.name: ExitRule(
+            found.rule,
+            found.thresholds,
+            found.drop,
+            frozenset(task for task in found.outputs if kinds[task] == "classification"),
+        )
+        for found in bundle.exits
+    }
 
 
 def exit_predictions(

@@ -33,11 +33,12 @@ def exit_section(precision: str, facts: Facts) -> list[str]:
             "network itself had learnt from these pictures, so that row flatters."
         ),
         paragraph(
-            f"A frame leaves where the top probability is {found.threshold:g} or more. That threshold was set by hand, "
-            "and no certificate stands behind it: with so few pictures none is possible (half a point of loss takes a "
-            "thousand pictures that no training saw; `headwater models calibrate` finds thresholds from yours). The "
-            "place was chosen on the training pictures of the `litter` model that ships, by the fewest multiply-adds "
-            "expected at a loss of at most one point; for those pictures the folds flatter a little."
+            "The exit is closed: nobody leaves there until a threshold is set, in bundle.toml or while frames flow. "
+            f"The table is for a top probability of {found.threshold:g} or more, set by hand. No certificate stands "
+            "behind it: with so few pictures none is possible (half a point of loss takes a thousand pictures that no "
+            "training saw; `headwater models calibrate` finds thresholds from yours). The place was chosen on the "
+            "training pictures of the `litter` model that ships, by the fewest multiply-adds expected at a loss of at "
+            "most one point; for those pictures the folds flatter a little."
         ),
     ]
 

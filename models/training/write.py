@@ -114,7 +114,8 @@ name = "{EXIT}"
 after = {_toml(facts.exit.after)}
 outputs = {{ {_toml(facts.task)} = {_toml(f"{EXIT}/{facts.task}")} }}
 rule = "top-probability"
-thresholds = {{ {_toml(facts.task)} = {facts.exit.threshold} }}  # set by hand; see MODEL_CARD.md
+# Closed until you open it: too few pictures for a promise. What {facts.exit.threshold} would do is in MODEL_CARD.md.
+# thresholds = {{ {_toml(facts.task)} = {facts.exit.threshold} }}
 
 """
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from dataclasses import replace as shallow
 from pathlib import Path
 
 import numpy as np
@@ -34,8 +32,7 @@ from headwater.messages import (
 )
 from headwater.session import PACKET_OVERHEAD_BYTES, Limits, Received
 from headwater.topics import Topics
-from models.bundle import MANIFEST_FILE, Bundle
-from models.manifest_text import rewrite_exits
+from models.bundle import Bundle
 from tests.models import tflite_files
 
 DEVICE = "cam1"
@@ -96,13 +93,6 @@ thresholds = {{ litter = {threshold} }}
 {given_up}
 """
     (folder / "bundle.toml").write_text(text)
-    return Bundle.load(folder)
-
-
-def to_the_end(bundle: Bundle, folder: Path) -> Bundle:
-    """Return a copy of a bundle in which no frame leaves at an exit."""
-    shutil.copytree(bundle.folder, folder)
-    rewrite_exits(folder / MANIFEST_FILE, [shallow(found, thresholds={}) for found in bundle.exits], {})
     return Bundle.load(folder)
 
 

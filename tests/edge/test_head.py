@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from edge.head import Head, Hopeless, is_positive, prepare_head
+from edge.plan import with_thresholds
 from headwater.clock import Stopwatch
 from headwater.codec import decode_tensor
 from headwater.errors import SettingsError
@@ -17,6 +18,7 @@ from models.bundle import Bundle
 from models.engine import Engine
 from models.evidence import Wire
 from models.pictures import decode_picture, fit, to_input
+from models.stages import rules_of
 from models.tasks import predictions
 from tests.edge.samples import exit_bundle, tiny_bundle
 from tests.models import tflite_files
@@ -195,3 +197,16 @@ def test_auto_is_what_the_bundle_measured(bundle: Bundle, engine: Engine) -> Non
     }
     assert taken == {"image": "jpeg:30", "add": "uint8+zstd", "conv_a": "native+zstd", "conv_c": "native+zstd"}
     assert prepare_head(measured, engine, "add", "float16").codec == "float16"
+
+
+def test_a_closed_exit_is_not_computed_until_it_is_opened(tmp_path: Path) -> None:
+    """An exit without thresholds is no stage; given one, by an operator too, it is asked."""
+    bundle = exit_bundle(tmp_path / "early", 99.0)
+    closed = replace(bundle, exits=tuple(replace(found, thresholds={}) for found in bundle.exits))
+    engine = Engine(bundle.model_path, outputs=bundle.finals)
+    rules = rules_of(closed)
+    assert prepare_head(closed, engine, "device", "auto", rules).exits == ()
+    opened = with_thresholds(rules, {"exit1": {"litter": 99.0}})
+    assert prepare_head(closed, engine, "device", "auto", opened).exits == ("exit1",)
+    with pytest.raises(SettingsError, match="task at exit exit1 'age', expected one of litter"):
+        with_thresholds(rules, {"exit1": {"age": 0.5}})

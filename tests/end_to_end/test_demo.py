@@ -15,7 +15,8 @@ from headwater.messages import Box
 from models.bundle import Bundle, predictions
 from models.engine import Engine
 from models.pictures import decode_to_fit, to_input
-from tests.edge.samples import exit_bundle, to_the_end
+from models.samples import read_samples
+from tests.edge.samples import exit_bundle
 from tests.end_to_end.stream import SHARED, demo, figures, headwater, records
 from tests.face_models import need_face_models
 from tests.servers import StoreUnderTest, eventually, need
@@ -40,14 +41,12 @@ def splits() -> list[str]:
 
 
 @pytest.mark.timeout(300)
-def test_street_pictures_all_finish_and_have_real_positions(valkey: StoreUnderTest, tmp_path: Path) -> None:
+def test_street_pictures_all_finish_and_have_real_positions(valkey: StoreUnderTest) -> None:
     """28 frames of real photographs are captured and finished, none dropped, with the positions of their EXIF.
 
     Each is judged as the model judges the file by itself.
     """
-    bundle = to_the_end(Bundle.load("litter"), tmp_path / "litter")
-    common = ["--frames", str(FRAMES), "--store", valkey.url]
-    summary = demo("--source", shared("street"), "--bundle", str(bundle.folder), *common)
+    summary = demo("--source", shared("street"), "--frames", str(FRAMES), "--store", valkey.url)
     assert (summary["captured"], sum(summary["finished"].values())) == (FRAMES, FRAMES)
     assert (summary["dropped"], summary["in_flight"]) == ({}, 0)
     found = records(valkey.url)
@@ -71,16 +70,12 @@ def scores_without_a_stream(folder: Path) -> dict[str, list[float]]:
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("source", ["street", "video"])
-def test_every_split_predicts_the_same(valkey: StoreUnderTest, tmp_path: Path, source: str) -> None:
-    """Whatever the split, a lossless codec gives the same predictions for the same pictures, to the last bit.
-
-    No frame leaves at the exit, which answers by itself.
-    """
-    bundle, answers = to_the_end(Bundle.load("litter"), tmp_path / "litter"), []
+def test_every_split_predicts_the_same(valkey: StoreUnderTest, source: str) -> None:
+    """Whatever the split, a lossless codec gives the same predictions for the same pictures, to the last bit."""
+    answers = []
     for number, split in enumerate(splits()):
         fleet = f"fleet{number}"
         common = ["--store", valkey.url, "--fleet", fleet, "--rate", "50", "--codec", "auto"]
-        common += ["--bundle", str(bundle.folder)]
         summary = demo("--source", shared(source), "--frames", str(FRAMES), "--split", split, *common)
         by = "device" if split == "device" else "worker"
         assert summary["finished"][by] == FRAMES
@@ -116,6 +111,26 @@ def test_faces_are_cut_and_pictures_without_one_are_counted(valkey: StoreUnderTe
     assert isinstance(box, Box)
     assert abs(box.x + box.width / 2 - 225) < 5
     assert abs(box.y + box.height / 2 - 124) < 5
+
+
+@pytest.mark.timeout(180)
+def test_faces_leave_early_or_go_on_and_every_one_is_counted(valkey: StoreUnderTest, tmp_path: Path) -> None:
+    """The shipped faces model answers real faces on the device or in the cloud; the counts of its exits add up."""
+    need_face_models()
+    tasks = Bundle.load("faces").tasks
+    archive = Path(shared("faces")) / "utkface_200px.tar"
+    for sample in [one for one in read_samples(archive, tasks) if one.part == "test"][:40]:
+        (tmp_path / Path(sample.name).name).write_bytes(sample.read())
+    common = ["--source", str(tmp_path), "--frames", "40", "--rate", "20", "--store", valkey.url]
+    summary = demo("--bundle", "faces", "--split", "block_9_add", *common)
+    finished = summary["finished"]
+    assert finished["device"] + finished["worker"] + sum(summary["dropped"].values()) == 40
+    assert sum(summary["exits"].values()) == finished["device"]
+    assert min(finished.values()) > 0
+    assert summary["exits"].keys() <= {"exit1", "exit2"}
+    found = records(valkey.url)
+    assert {record.exit for record in found} == {None, *summary["exits"]}
+    assert {tuple(p.task for p in record.predictions) for record in found} == {tuple(task.name for task in tasks)}
 
 
 @pytest.mark.timeout(180)

@@ -85,3 +85,12 @@ def test_hopeless_frames_are_dropped_only_where_asked() -> None:
     two = ExitRule("normalised-entropy", {}, {"kind": 0.9, "other": 0.9})
     assert two.decide([TORN, Said("other", [0.99, 0.01])]) == "go on"
     assert two.decide([TORN, Said("other", [0.5, 0.5])]) == "drop"
+
+
+def test_an_exit_where_nobody_can_end_is_known() -> None:
+    """Without thresholds, or with one task's missing, no frame leaves; a drop threshold can still end one."""
+    both = frozenset({"kind", "other"})
+    assert not ExitRule("entropy", {}, {}, both).can_end
+    assert not ExitRule("entropy", {"kind": 0.5}, {}, both).can_end
+    assert ExitRule("entropy", {"kind": 0.5, "other": 0.5}, {}, both).can_end
+    assert ExitRule("entropy", {}, {"kind": 0.9}, both).can_end
