@@ -57,10 +57,7 @@ _FACES: Final = ("gender", "age", "age-group")
 
 SHELF: Final[tuple[Entry, ...]] = (
     _trained("litter", "clean or littered street", ("litter",), ("exit1",), "pictures", "papers/002"),
-    _trained("faces", "gender, age and age group of a face; a light net", _FACES, ("exit1", "exit2"), "faces.tar", ""),
-    _trained(
-        "faces-vgg16", "the same with the thesis's VGG16", _FACES, ("exit1", "exit2"), "faces.tar", "papers/000"
-    ),
+    _trained("faces", "gender, age, age group of a face", _FACES, ("exit1", "exit2"), "faces.tar", "papers/000"),
     _trained("mnist", "a handwritten digit; 9 layers", ("digit",), (), "mnist.npz", "papers/001"),
     _built("alexnet", "AlexNet, 19 layers, for timing: random weights", "papers/001"),
     _built("vgg16", "VGG16, 37 layers, for timing: random weights or ImageNet's convolutions", "papers/001"),
