@@ -58,9 +58,9 @@ def wire(bundle: str, /, *, settings: Annotated[WireSettings, Parameter(name="*"
         json: print a JSON list instead of the table
     """
     from evaluation.plots import write_csv
-    from evaluation.progress import progress_bar
     from evaluation.wire import chosen_codecs, measure
     from evaluation.wire_report import as_dicts, plot, table
+    from models.bars import progress_bar
     from models.bundle import Bundle
     from models.parts import chosen_samples
 
@@ -143,7 +143,7 @@ def privacy(bundle: str, /, *, settings: Annotated[PrivacySettings, Parameter(na
         bundle: a bundle's name or folder
         json: print a JSON list instead of the table
     """
-    from evaluation.progress import progress_bar
+    from models.bars import progress_bar
     from models.bundle import MANIFEST_FILE, Bundle
     from models.manifest_text import rewrite_measured
     from models.parts import chosen_samples

@@ -35,7 +35,7 @@ def one_or_many(
     """
     from evaluation.one_or_many import ask, found_networks, row
     from evaluation.one_or_many_report import verdict, write_all
-    from evaluation.progress import progress_bar
+    from models.bars import progress_bar
     from models.errors import ModelError
 
     if precision not in {"fp32", "int8"}:

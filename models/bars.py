@@ -13,10 +13,18 @@ SLOW_S = 1.0
 def progress_bar(title: str) -> Iterator[Callable[[int, int], None]]:
     """Yield a function to call with (done, total); after a second it draws a bar, where stderr is a terminal."""
     from rich.console import Console
-    from rich.progress import Progress as Bar
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
 
     console, began_s = Console(stderr=True), time.monotonic()
-    bar = Bar(console=console, transient=True, disable=not console.is_terminal)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    bar = Progress(*columns, TimeRemainingColumn(), console=console, transient=True, disable=not console.is_terminal)
     task = bar.add_task(title, total=None)
 
     def show(done: int, total: int) -> None:
