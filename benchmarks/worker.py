@@ -52,7 +52,9 @@ def _one(label: str, bundle: Bundle, tail_ms: float, goal: float) -> list[Row]:
 
 
 def folder_of(bundle: Bundle) -> Path:
-    """Return a folder that holds only this model, for a worker to find."""
+    """Return a folder that holds only this model, for a worker to find: its own where it has a manifest."""
+    if bundle.tasks:
+        return bundle.folder
     folder = Path(".cache/bench") / bundle.digest[:12]
     folder.mkdir(parents=True, exist_ok=True)
     if not (folder / bundle.model_path.name).exists():

@@ -47,8 +47,10 @@ class Row:
 
 
 def read(plan: Plan, data: Sequence[Path], limit: int | None) -> dict[SamplePart, Labelled]:
-    """Return the pictures of every part at the network's size, at most `limit` of each."""
-    return {part: _pixels(plan, found[:limit]) for part, found in read_all(data, (plan.task,)).items()}
+    """Return the pictures of every part at the network's size; at most `limit` of each, of all labels alike."""
+    parts = read_all(data, (plan.task,))
+    drawn = {part: sorted(found, key=lambda sample: sample.digest)[:limit] for part, found in parts.items()}
+    return {part: _pixels(plan, found) for part, found in drawn.items()}
 
 
 def compare(

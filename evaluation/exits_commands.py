@@ -59,17 +59,24 @@ def _measured(bundle: Bundle, data: Sequence[Path], split: str | None, part: Par
     """Ask the bundle about the pictures and measure its stages, with a bar."""
     from evaluation.exits import measure_stages, measured
     from models.bars import counting_bar
+    from models.engine import Engine
     from models.errors import ModelError
     from models.judge import judge
     from models.parts import chosen_samples, seen
+    from models.stages import exits_before
 
     if not bundle.exits:
         raise ModelError(f"{bundle.name} has no exits to evaluate; give it some: headwater models import --add-exits")
+    cut = split or bundle.exits[-1].after
+    if len(exits_before(Engine(bundle.model_path, outputs=bundle.finals), bundle, cut)) < len(bundle.exits):
+        raise ModelError(
+            f"--split {cut} lies before an exit of {bundle.name}, expected {bundle.exits[-1].after} or deeper"
+        )
     samples = [sample for source in data for sample in chosen_samples(bundle, source, part, limit)]
     with counting_bar(f"asking {bundle.name}", len(samples)) as tick:
         judged = judge(bundle, samples, tick=tick)
     timed = [seen(bundle, sample) for sample in judged.samples[:TIMED]]
-    return measured(bundle, judged.answers, measure_stages(bundle, split or bundle.exits[-1].after, timed))
+    return measured(bundle, judged.answers, measure_stages(bundle, cut, timed))
 
 
 def _print_table(entries: Sequence[Mapping[str, object]]) -> None:

@@ -72,7 +72,8 @@ def calibrate(answers: Answers, rule: Rule, max_loss: float, confidence: float, 
     for thresholds in ordered(answers.rows(ordering), rule, max_loss, confidence, len(held)):
         p_value, passing = _test(testing, thresholds, rule, max_loss, confidence) if passing else (1.0, False)
         curve.append(Point(thresholds, outcome(answers, thresholds, rule, measured), p_value))
-        if passing and curve[-1].outcome.madds < best.outcome.madds:
+        found = curve[-1].outcome
+        if passing and found.madds < best.outcome.madds and max(found.loss.values()) <= max_loss:
             best = curve[-1]
     return Calibration(rule, best, tuple(curve), temperatures, held)
 

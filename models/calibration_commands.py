@@ -84,6 +84,12 @@ def _check_exits(bundle: Bundle) -> None:
         raise ModelError(
             f"{bundle.name} has no exits to calibrate; give it some: headwater models import FILE --add-exits auto"
         )
+    given_up = next((found.name for found in bundle.exits if found.drop), None)
+    if given_up is not None:
+        raise ModelError(
+            f"{given_up} of {bundle.name} has drop thresholds, which no calibration weighs: frames that they end would "
+            "be missing from every figure; take `drop` out of the bundle.toml, calibrate, and put it back"
+        )
     if not (bundle.folder / "bundle.toml").is_file():
         raise ModelError(f"{bundle.name} has no bundle.toml; expected a bundle's folder")
 
@@ -122,7 +128,7 @@ def _set_by_hand(bundle: Bundle, given: Sequence[str] | None) -> Thresholds | No
             number = float(value)
         except ValueError:
             number = math.nan
-        if name not in known or math.isnan(number):
+        if name not in known or not math.isfinite(number):
             raise ModelError(f"--set {text!r}: expected EXIT/TASK=NUMBER with one of {', '.join(sorted(known))}")
         exit_, _, task = name.partition("/")
         found.setdefault(exit_, {})[task] = number

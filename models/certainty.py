@@ -10,7 +10,8 @@ import numpy as np
 from models.tasks import tempered
 
 _MOST_STAKED: Final = 0.9
-_TEMPERATURES: Final = np.exp(np.linspace(math.log(0.2), math.log(10.0), 80))
+_TEMPERATURES: Final = (1.0, *np.exp(np.linspace(math.log(0.2), math.log(10.0), 80)))
+"""1 first: where no other is better, nothing is changed."""
 _LEAST: Final = 1e-12
 
 
@@ -36,7 +37,10 @@ def least_pictures(bound: float, confidence: float) -> int:
     """Return how many pictures a statement takes at least: so many where not one is lost."""
     if confidence <= 0:
         return 1
-    return math.ceil(math.log(1 / max(_LEAST, 1 - confidence)) / math.log1p(_MOST_STAKED * bound))
+    count = math.ceil(math.log(1 / max(_LEAST, 1 - confidence)) / math.log1p(_MOST_STAKED * bound))
+    while bet(np.zeros(count), bound) > 1 - confidence:
+        count += 1
+    return count
 
 
 def temperature(scores: np.ndarray, truth: np.ndarray) -> float:

@@ -28,10 +28,13 @@ def labeller(source: Path, paths: Sequence[PurePosixPath], tasks: Sequence[Task]
     table = source / LABELS_FILE
     if source.is_dir() and table.is_file():
         return _by_table(table, paths, tasks)
+    only = tasks[0] if len(tasks) == 1 and tasks[0].kind == "classification" else None
+    if only and all(path.parent.name in only.labels for path in paths):
+        return lambda path: _target(only, path.parent.name, str(path))
     if FACE_TASKS & {task.name for task in tasks}:
         return lambda path: _by_name(path, tasks)
-    if len(tasks) == 1 and tasks[0].kind == "classification":
-        return lambda path: _target(tasks[0], path.parent.name, str(path))
+    if only:
+        return lambda path: _target(only, path.parent.name, str(path))
     names = ", ".join(task.name for task in tasks) or "none"
     raise DataError(
         f"{source} has folders for one classification, the tasks are {names}; "
@@ -58,7 +61,7 @@ def _by_table(table: Path, paths: Sequence[PurePosixPath], tasks: Sequence[Task]
 
 def _read_table(table: Path, tasks: Sequence[Task]) -> dict[str, dict[str, Target]]:
     try:
-        with table.open(encoding="utf-8", newline="") as file:
+        with table.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file)
             columns = reader.fieldnames or []
             for name in ("file", *(task.name for task in tasks)):

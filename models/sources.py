@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import lzma
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Final, NamedTuple
@@ -16,6 +18,7 @@ from models.pictures import DataError, encode_png
 SUFFIXES: Final = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 MAX_FILE_BYTES: Final = 100_000_000
 MAX_PICTURES: Final = 5_000_000
+_DAMAGE: Final = (OSError, EOFError, tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError)
 
 
 class Place(NamedTuple):
@@ -69,7 +72,10 @@ def _in_tar(archive: Path) -> Iterator[Entry]:
                 path = PurePosixPath(member.name)
                 if member.isreg() and path.suffix.lower() in SUFFIXES:
                     yield Entry(path, _content(archive, tar, member, packed))
-    except (OSError, tarfile.TarError, EOFError) as error:
+            # To the end, where the checksum lies that tells a damaged archive from a short one.
+            while packed and tar.fileobj is not None and tar.fileobj.read(1 << 20):
+                continue
+    except _DAMAGE as error:
         raise DataError(f"{archive} cannot be read as tar: {error}; fetch it again") from error
 
 
@@ -92,7 +98,7 @@ def _in_arrays(archive: Path) -> Iterator[Entry]:
                 for number, (picture, label) in enumerate(zip(pictures, labels, strict=True)):
                     rgb = np.repeat(picture[..., None], 3, axis=2) if picture.ndim == 2 else picture
                     yield Entry(PurePosixPath(part, str(int(label)), f"{number}.png"), encode_png(rgb))
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except (*_DAMAGE, ValueError, KeyError) as error:
         raise DataError(f"{archive} cannot be read: {error}; expected x_train, y_train, x_test, y_test") from error
 
 

@@ -13,6 +13,7 @@ from models.errors import ModelError
 Kind = Literal["classification", "regression"]
 Scores = Literal["probabilities", "logits"]
 MAX_RAW_SCORES = 1024
+_LEAST_TOGETHER = 1 / 64  # so much of the whole at most, however many labels there are
 _LEAST = 1 / 512  # half a step of an int8 softmax: a probability of 0 in such a file may be as large as this
 
 
@@ -131,7 +132,8 @@ def tempered(probabilities: np.ndarray, temperature: float) -> np.ndarray:
     """
     if temperature == 1.0:
         return probabilities
-    logits = np.log(np.maximum(probabilities, _LEAST)) / temperature
+    least = min(_LEAST, _LEAST_TOGETHER / probabilities.shape[-1])
+    logits = np.log(np.maximum(probabilities, least)) / temperature
     powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
     return np.asarray(powers / powers.sum(axis=-1, keepdims=True), np.float32)
 

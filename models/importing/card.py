@@ -70,7 +70,7 @@ def _accuracy(done: Imported) -> Iterator[str]:
         return
     yield paragraph(
         f"On {measured.pictures} labelled pictures ({measured.part}). Whether the model itself was trained on them is "
-        "not known here; its new exits were not. Intervals are Wilson's, 95%."
+        "not known here; new exits are trained on all but the test part. Intervals are Wilson's, 95%."
     )
     rows = (
         (row.task, row.metric, _figure(row.value, row.low, row.high), str(row.pictures)) for row in measured.accuracy

@@ -30,7 +30,7 @@ class ImportSettings:
     """What pixel values 0 and 255 become, such as -1 1."""
     colour: Literal["RGB", "BGR", "grey"] | None = None
     """The order of colours that the model wants."""
-    crop: Literal["none", "centre", "region", "face"] = "none"
+    crop: Literal["none", "centre", "face"] = "none"
     """What of a picture the model sees."""
     scores: Literal["probabilities", "logits"] | None = None
     """What the outputs are, where the file does not tell."""
@@ -137,7 +137,10 @@ def _print(done: Imported) -> None:
     if done.measured and done.measured.outcome:
         left = zip(done.manifest.exits, done.measured.outcome.shares, strict=False)
         shares = ", ".join(f"{share:.0%} leave at {one.name} (behind {one.after})" for one, share in left)
-        print(f"with thresholds set by hand {shares}; find better ones: headwater models calibrate {done.folder}")
+        print(
+            f"with thresholds set by hand {shares}; find better ones with pictures not used here: "
+            f"headwater models calibrate {done.folder} --data …"
+        )
     for note in done.notes:
         print(f"note: {note}", file=sys.stderr)
     print(done.folder)

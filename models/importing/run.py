@@ -206,7 +206,7 @@ class _Import:
         if len(samples) > most:
             samples = random.Random(self.request.seed).sample(samples, most)  # noqa: S311
             self.notes.append(f"The exits were trained and chosen on {most} pictures; more do not fit into memory.")
-        if len(validation) >= _ENOUGH:
+        if len(validation) >= _ENOUGH and len(train) >= _ENOUGH:
             self.notes.append("Places for exits were compared on the validation part.")
             return samples, [0 if sample.part == "validation" else -1 for sample in samples]
         self.notes.append(f"Places for exits were compared by cross-validation in {_FOLDS} folds.")

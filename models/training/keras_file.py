@@ -50,6 +50,8 @@ class KerasFile:
 
 
 def _named_outputs(model: keras.Model) -> dict[str, keras.KerasTensor]:
+    if isinstance(model, keras.Sequential):
+        model = keras.Model(model.inputs, model.outputs)
     if isinstance(model.output, dict):
         return dict(model.output)
     return dict(zip(model.output_names, model.outputs, strict=True))

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from evaluation.exit_training import read
 from headwater.cli import main
 from models.training.plans import plan_of
 
@@ -39,6 +40,13 @@ def test_ways_are_compared_on_one_network(pictures: Path, tmp_path: Path) -> Non
     assert rows[1]["final_accuracy"] == rows[2]["final_accuracy"]
     assert all(0.0 <= float(row["left"]) <= 1.0 for row in rows)
     assert (tmp_path / "out" / "exit-training.svg").read_text().startswith("<?xml")
+
+
+def test_a_limit_keeps_every_label(pictures: Path) -> None:
+    """A few pictures of a part are drawn from all of it, not from its first folder."""
+    parts = read(plan_of("cifar-sem1"), [pictures], 20)
+    assert {part: len(found.pictures) for part, found in parts.items()} == {"train": 20, "validation": 20, "test": 20}
+    assert all(5 <= int(found.targets["object"].sum()) <= 15 for found in parts.values())
 
 
 def test_a_network_without_exits_is_refused(pictures: Path, capsys: pytest.CaptureFixture[str]) -> None:

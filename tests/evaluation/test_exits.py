@@ -88,3 +88,12 @@ def test_the_command_writes_table_and_figures(tmp_path: Path, capsys: pytest.Cap
     assert sum(float(rows[1][name]) for name in rows[1] if name.startswith("share")) == pytest.approx(1.0, abs=1e-3)
     for figure in ("sureness", "paths", "confusion"):
         assert (out / f"exits-{bundle.name}-{figure}.svg").read_text().startswith("<?xml")
+
+
+def test_a_split_before_an_exit_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The plain split is compared with all exits asked before it: a shallower one is one line, judged nothing."""
+    bundle = exit_bundle(tmp_path / "early", 0.5)
+    with pytest.raises(SystemExit) as ended:
+        main(["evaluate", "exits", str(bundle.folder), "--data", str(tmp_path), "--split", "image"])
+    assert ended.value.code == 2
+    assert "lies before an exit" in capsys.readouterr().err

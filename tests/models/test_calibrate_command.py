@@ -137,3 +137,14 @@ def test_temperatures_of_a_bundle_count_once(bundle: Bundle, pictures: Path) -> 
         assert np.array_equal(one.scores["litter"], other.scores["litter"])
     _run(bundle.folder, "--data", pictures, *options)
     assert Bundle.load(bundle.folder).exits == first.exits
+
+
+def test_drop_thresholds_are_not_calibrated_over(
+    tmp_path: Path, pictures: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An exit that gives frames up is refused: the figures would not count what it ends."""
+    given_up = exit_bundle(tmp_path / "dropping", 0.0, drop=0.5)
+    with pytest.raises(SystemExit) as ended:
+        main(["models", "calibrate", str(given_up.folder), "--data", str(pictures), "--part", "all", "--write"])
+    assert ended.value.code == 2
+    assert "has drop thresholds" in capsys.readouterr().err

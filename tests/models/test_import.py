@@ -257,6 +257,12 @@ x = keras.layers.Conv2D(8, 3, activation="relu", padding="same")(image)
 x = keras.layers.Conv2D(8, 3, strides=2, activation="relu", padding="same")(x)
 x = keras.layers.GlobalAveragePooling2D()(x)
 keras.Model(image, keras.layers.Dense(3, activation="softmax", name="colour")(x)).save(folder / "net.keras")
+layers = [keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(3, activation="softmax")]
+keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Conv2D(4, 3), *layers]).save(folder / "chain.keras")
+try:
+    main(["models", "import", str(folder / "chain.keras"), "--labels", "a,b,c", "-o", str(folder / "chain")])
+except SystemExit as ended:
+    assert ended.code == 0
 files = [str(folder / "net.keras"), "--data", str(pictures), "-o", str(folder / "out")]
 main(["models", "import", *files, "--int8", "--add-exits", "conv2d_1", "--value-range", "0", "1"])
 """
@@ -265,10 +271,11 @@ main(["models", "import", *files, "--int8", "--add-exits", "conv2d_1", "--value-
 @pytest.mark.timeout(400)
 @needs_tensorflow
 def test_a_keras_file_is_converted(pictures: Path, tmp_path: Path) -> None:
-    """To float32, then to int8 with its ranges from the pictures, and an int8 exit."""
+    """A chain of layers to float32, another network to int8 with its ranges from the pictures, and an int8 exit."""
     arguments = [sys.executable, "-c", KERAS, str(tmp_path), str(pictures)]
     ran = subprocess.run(arguments, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr
+    assert Bundle.load(tmp_path / "chain").tasks[0].labels == ("a", "b", "c")
     bundle = Bundle.load(tmp_path / "out")
     engine = Engine(bundle.model_path)
     assert [spec.name for spec in engine.whole().outputs] == ["colour", "exit1/net"]

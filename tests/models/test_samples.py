@@ -173,3 +173,43 @@ def test_a_range_holds_both_its_ends() -> None:
     assert [range_of(age, labels) for age in (0, 2, 3, 59, 60, 116)] == ["0-2", "0-2", "3-9", "20-59", "60+", "60+"]
     with pytest.raises(DataError, match="5 is in none"):
         range_of(5, ("0-2", "60+"))
+
+
+def test_damaged_archives_are_refused_and_not_read_in_part(tmp_path: Path) -> None:
+    """Bytes overwritten inside a packed tar or .npz are one clear line, never fewer pictures without a word."""
+    rng = np.random.default_rng(0)
+    for number in range(200):
+        path = tmp_path / "pictures" / "clean" / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(encode_png(rng.integers(0, 256, (8, 8, 3), np.uint8)))
+    np.savez_compressed(
+        tmp_path / "digits.npz",
+        **{f"x_{part}": rng.integers(0, 256, (50, 9, 9), np.uint8) for part in ("train", "test")},
+        **{f"y_{part}": np.zeros(50, int) for part in ("train", "test")},
+    )
+    for kind in ("gz", "xz"):
+        with tarfile.open(tmp_path / f"pictures.tar.{kind}", f"w:{kind}") as tar:
+            tar.add(tmp_path / "pictures", "pictures")
+    for name in ("pictures.tar.gz", "pictures.tar.xz", "digits.npz"):
+        content = bytearray((tmp_path / name).read_bytes())
+        middle = len(content) // 2
+        content[middle : middle + 40] = bytes(40)
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(DataError, match="cannot be read"):
+            read_samples(tmp_path / name, [Task("d", "classification", "d", ("0", "clean"))])
+    (tmp_path / "empty.npz").write_bytes(b"")
+    with pytest.raises(DataError, match="cannot be read"):
+        read_samples(tmp_path / "empty.npz", [STREET])
+
+
+def test_a_table_from_a_spreadsheet_is_read(tmp_path: Path) -> None:
+    """The mark that some programs put before the first column does not hide it."""
+    folder = _folder(tmp_path, {"one.png": 1})
+    (folder / "labels.csv").write_text("file,litter\none.png,dirty\n", encoding="utf-8-sig")
+    assert [sample.targets for sample in read_samples(folder, [STREET])] == [{"litter": 1}]
+
+
+def test_folders_serve_a_task_named_like_those_of_faces(tmp_path: Path) -> None:
+    """One classification called gender with a folder for each label needs no names as in UTKFace."""
+    folder = _folder(tmp_path, {"female/a.png": 1, "male/b.png": 2})
+    assert [sample.targets["gender"] for sample in read_samples(folder, FACES[:1])] == [1, 0]

@@ -122,3 +122,10 @@ def test_a_temperature_softens_and_1_changes_nothing() -> None:
 def test_a_probability_of_zero_can_be_tempered() -> None:
     """An int8 softmax that says 0 stays a finite answer that sums to 1."""
     assert tempered(np.array([0.0, 1.0], np.float32), 3.0).sum() == pytest.approx(1.0)
+
+
+def test_a_temperature_near_1_changes_little_however_many_labels() -> None:
+    """With a thousand labels the smallest probabilities together stay small."""
+    scores = np.full(1000, 0.01 / 999, np.float32)
+    scores[7] = 0.99
+    assert tempered(scores, 1.001)[7] == pytest.approx(0.99, abs=0.02)
