@@ -36,7 +36,7 @@ def run() -> list[Row]:
 
 def _one(label: str, bundle: Bundle, tail_ms: float, goal: float) -> list[Row]:
     engine = Engine(bundle.model_path, outputs=bundle.finals, threads=1)
-    split, _ = cut_with_tail_of(engine, tail_ms)
+    split, _ = cut_with_tail_of(engine, tail_ms, bundle.cut_points if bundle.tasks else ())
     tail = engine.tail(split)
     array = random_input(tail)
     alone_ms = median_ms(lambda: tail.run(array))
