@@ -24,7 +24,8 @@ def one_or_many(
     Example: headwater evaluate one-or-many --data cifar10.tar.gz --bundles bundles
 
     Every `cifar-sem…` and `cifar-mem` that is there is asked about the test part at T = 0.1, 0.3, 0.5 and 0.8. Written
-    are one-or-many.csv, one-or-many-exits.csv and their plots.
+    are one-or-many.csv, one-or-many-exits.csv, one-or-many-epochs.csv (where the trainings left their epochs.csv) and
+    their plots.
 
     Args:
         data: CIFAR-10, as for the training
@@ -34,6 +35,7 @@ def one_or_many(
         output: folder for the tables and plots
     """
     from evaluation.one_or_many import ask, found_networks, row
+    from evaluation.one_or_many_epochs import read_all, write_epochs
     from evaluation.one_or_many_report import verdict, write_all
     from models.bars import progress_bar
     from models.errors import ModelError
@@ -45,6 +47,7 @@ def one_or_many(
         asked = ask(paths, data, limit, progress)
     rows = [row(one, threshold) for threshold in THRESHOLDS for one in asked]
     write_all(output, rows, asked)
+    write_epochs(output, read_all(paths))
     for line in verdict(rows):
         print(line)
     print(f"{len(asked[0].entropy)} pictures, {len(paths)} networks; tables and plots in {output}")

@@ -102,13 +102,19 @@ def _weights(targets: np.ndarray, of_classes: np.ndarray | None) -> np.ndarray:
 class Watcher(keras.callbacks.Callback):  # type: ignore[misc]
     """Tells the batches their epoch, and a person how many pictures were seen."""
 
-    def __init__(self, batches: Batches, progress: Progress | None) -> None:
+    def __init__(
+        self, batches: Batches, progress: Progress | None, after_epoch: Callable[[int], None] = lambda epoch: None
+    ) -> None:
         super().__init__()
-        self._batches, self._progress = batches, progress
+        self._batches, self._progress, self._after_epoch = batches, progress, after_epoch
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Deal out the pictures anew, also where an interrupted training goes on."""
         self._batches.begin(epoch)
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Tell who asked for it."""
+        self._after_epoch(epoch)
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         """Count the pictures of a batch."""

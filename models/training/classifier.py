@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import shutil
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from models.pictures import DataError, decode_to_fit
 from models.samples import Sample, SamplePart, read_all
 from models.training.batches import Batches, Labelled, labelled
 from models.training.convert import run_all, to_float, to_int8
+from models.training.epochs import FILE, Epochs
 from models.training.fit import Aim, fit
 from models.training.measure import Confusion, confusion
 from models.training.plan import HIGH, LOW, Plan, prepared
@@ -21,6 +23,8 @@ from models.training.progress import Progress
 from models.training.shelf_bundle import Outcome, write_outcome
 
 CALIBRATION = 256
+_LOOK = 250
+"""Pictures asked at once after an epoch."""
 
 
 @dataclass(frozen=True)
@@ -55,14 +59,18 @@ def train_classifier(plan: Plan, order: Order, progress: Progress) -> list[Path]
         change=plan.change,
         prepare=lambda pictures: prepared(pictures, plan.input.colour),
     )
-    losses = fit(model, (plan.task,), batches, plan.schedule, Aim(), resume=_kept(plan, order), progress=progress)
+    kept = _kept(plan, order)
+    epochs = _epochs(plan, model, parts.get("validation"), kept)
+    losses = fit(model, (plan.task,), batches, plan.schedule, Aim(), resume=kept, progress=progress, after_epoch=epochs)
     progress.say("converting and judging")
     shown = _calibration(prepared(train.pictures[_drawn(plan, len(train.pictures))], plan.input.colour))
     files = {"fp32": to_float(model, shown), "int8": to_int8(model, shown)}
     judged = {kind: _judge(plan, content, test, progress) for kind, content in files.items()}
     counts = {str(part): len(found.pictures) for part, found in parts.items()}
     outcome = Outcome(plan, files, judged, counts, order.source, order.licence, tuple(losses["loss"]), _versions())
-    return write_outcome(order.output, outcome)
+    folders = write_outcome(order.output, outcome)
+    _put_beside(kept.with_name(f"{kept.name}.csv"), folders)
+    return folders
 
 
 def _pixels(plan: Plan, samples: Sequence[Sample]) -> Labelled:
@@ -80,6 +88,27 @@ def _kept(plan: Plan, order: Order) -> Path:
     """Return the folder in which an unfinished training is kept; another seed or length is another training."""
     order.output.mkdir(parents=True, exist_ok=True)
     return order.output / f".unfinished-{plan.name}-{plan.schedule.seed}-{plan.schedule.epochs}"
+
+
+def _epochs(plan: Plan, model: keras.Model, held: Labelled | None, kept: Path) -> Callable[[int], None]:
+    """Return what writes down the accuracies on the validation part after each epoch."""
+    if held is None:
+        return lambda epoch: None
+    inputs, truth = prepared(held.pictures, plan.input.colour), held.targets[plan.task.name]
+
+    def look() -> dict[str, float]:
+        said = model.predict(inputs, batch_size=_LOOK, verbose=0)
+        return {name: float((said[output].argmax(axis=1) == truth).mean()) for name, output in plan.outputs.items()}
+
+    return Epochs(kept.with_name(f"{kept.name}.csv"), len(truth), look)
+
+
+def _put_beside(epochs: Path, folders: Sequence[Path]) -> None:
+    """Put the accuracies of each epoch into the bundles' folders, where there are any."""
+    if epochs.is_file():
+        for folder in folders:
+            shutil.copyfile(epochs, folder / FILE)
+        epochs.unlink()
 
 
 def _drawn(plan: Plan, pictures: int) -> np.ndarray:

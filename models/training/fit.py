@@ -8,7 +8,7 @@ Multi-Exit Architectures). The outputs of a network are a dict: `gender` is fina
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -70,12 +70,13 @@ def fit(
     *,
     resume: Path | None = None,
     progress: Progress | None = None,
+    after_epoch: Callable[[int], None] = lambda epoch: None,
 ) -> dict[str, list[float]]:
     """Train the model in place and return its losses, one per epoch, by Keras's names.
 
     With `resume`, a folder, every epoch is kept there, and a training that was interrupted goes on after its last one;
     the batches of an epoch depend on seed and number alone, so that it ends where it would have. The folder is
-    emptied at the end.
+    emptied at the end. `after_epoch` is called with the number of each epoch that ended, from 0.
     """
     keras.utils.set_random_seed(schedule.seed)
     trained = model if aim.mode == "joint" else _with_frozen_rest(model, aim.mode)
@@ -83,7 +84,7 @@ def fit(
     student = Student(trained.input, trained.output)
     student.teach({task.name: task for task in tasks}, outputs, aim)
     student.compile(optimizer=_optimiser(schedule, len(batches)), jit_compile=False)
-    watcher = Watcher(batches, progress)
+    watcher = Watcher(batches, progress, after_epoch)
     callbacks: list[keras.callbacks.Callback] = [watcher]
     if resume is not None:
         callbacks.insert(0, keras.callbacks.BackupAndRestore(resume, delete_checkpoint=True))

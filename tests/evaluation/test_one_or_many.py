@@ -72,7 +72,12 @@ def test_the_command_writes_tables_and_plots(shelf: tuple[Path, dict], tmp_path:
     assert second["papers_003_overall_accuracy"] == "84.31"
     assert second["pictures"] == "60"
     assert float(second["cloud_ms"]) > float(second["edge_ms"]) > 0
-    for name in ("one-or-many", "one-or-many-thresholds", "one-or-many-exits"):
+    with (tmp_path / "one-or-many-epochs.csv").open(newline="") as file:
+        epochs = list(csv.DictReader(file))
+    assert {line["answer"] for line in epochs} == {"final", *(f"exit{n}" for n in range(1, 9))}
+    assert {int(line["epoch"]) for line in epochs} == set(range(1, 1 + max(int(line["epoch"]) for line in epochs)))
+    assert all(0 <= float(line["accuracy"]) <= 100 and int(line["pictures"]) > 0 for line in epochs)
+    for name in ("one-or-many", "one-or-many-thresholds", "one-or-many-exits", "one-or-many-epochs"):
         assert (tmp_path / f"{name}.svg").stat().st_size > 5000
 
 

@@ -21,6 +21,7 @@ from models.pictures import encode_png
 from models.training import timing
 from models.training.classifier import Order, train_classifier
 from models.training.convert import to_float, to_int8
+from models.training.epochs import FILE, Epochs
 from models.training.measure import Confusion
 from models.training.plan import HIGH, LOW, mirrored_and_shifted, shifted
 from models.training.plans import plan_of
@@ -82,7 +83,11 @@ def objects(folder: Path) -> None:
     files = {"fp32": to_float(model, pictures), "int8": to_int8(model, pictures)}
     judged = dict.fromkeys(plan.outputs, Confusion(tuple(map(tuple, np.ones((10, 10), int).tolist()))))
     counts = {"train": 0, "test": 100}
-    write_outcome(folder, Outcome(plan, files, dict.fromkeys(files, judged), counts, "noise", "CC0", (1.0,), ""))
+    outcome = Outcome(plan, files, dict.fromkeys(files, judged), counts, "noise", "CC0", (1.0,), "")
+    for written in write_outcome(folder, outcome):
+        epochs = Epochs(written / FILE, 60, lambda: dict.fromkeys(plan.outputs, 0.1))
+        epochs(0)
+        epochs(1)
 
 
 def timed(folder: Path) -> None:

@@ -19,6 +19,7 @@ from models.layers import CHAINS, rows_of, tables
 from models.pictures import to_input
 from models.shelf import SHELF, entry, standings
 from models.stages import StagedHead
+from models.training.epochs import FILE, read_epochs
 from models.zoo.chain import cut_points, rows
 
 ROOT = Path(__file__).parents[2]
@@ -101,6 +102,7 @@ def test_a_training_says_what_it_measured(shelf: tuple[Path, dict]) -> None:
     assert bundle.accuracy[0].value > 0.5
     for text in ("squares", "CC0", "Luger 2023", "| final | 100 |", "seed 0"):
         assert text in card
+    assert [row[:2] for row in read_epochs(bundle.folder / FILE)] == [(number, "final") for number in (1, 2, 3)]
     assert not list(folder.glob(".unfinished*"))
 
 

@@ -11,6 +11,7 @@ import pytest
 from models.samples import Sample
 from models.tasks import Task
 from models.training.batches import Batches, Labelled, balanced, labelled
+from models.training.epochs import Epochs, read_epochs
 from models.training.fit import Aim, Mode, Schedule, answers, fit
 
 TASKS = (Task("square", "classification", "square", ("no", "yes")), Task("light", "regression", "light"))
@@ -117,6 +118,21 @@ def test_an_interrupted_training_ends_where_it_would_have(data: Labelled, tmp_pa
     assert len(losses) == 2
     for one, other in zip(whole.get_weights(), resumed.get_weights(), strict=True):
         assert np.array_equal(one, other)
+
+
+def test_every_epoch_is_written_down_once(data: Labelled, tmp_path: Path) -> None:
+    """What was said after each epoch survives an interruption; the epochs that are trained again replace their rows."""
+    model, seen = _network(), iter(range(10))
+    epochs = Epochs(tmp_path / "epochs.csv", PICTURES, lambda: {"square": next(seen) / 10})
+    with pytest.raises(_Interrupted):
+        _fit(model, data, "joint", resume=tmp_path / "kept", progress=_Interruption(), after_epoch=epochs)
+    assert [row[0] for row in read_epochs(tmp_path / "epochs.csv")] == [1, 2]
+    _fit(_network(), data, "joint", resume=tmp_path / "kept", after_epoch=epochs)
+    rows = read_epochs(tmp_path / "epochs.csv")
+    assert [row[:3] for row in rows] == [(n, "square", (n - 1) / 10) for n in range(1, 5)]
+    epochs(1)
+    assert [row[0] for row in read_epochs(tmp_path / "epochs.csv")] == [1, 2]
+    assert rows[0][3] == PICTURES
 
 
 def test_rare_classes_weigh_more() -> None:
