@@ -50,8 +50,8 @@ def prepared(pictures: np.ndarray, colour: str) -> np.ndarray:
 
 
 def mirrored_and_shifted(pictures: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Return each picture shifted by up to 4 pixels each way, its border mirrored, and every second one mirrored."""
-    return _shifted(pictures, rng, 4, mirror=True)
+    """Return each picture shifted by up to 2 pixels each way, its border mirrored, and every second one mirrored."""
+    return _shifted(pictures, rng, 2, mirror=True)
 
 
 def shifted(pictures: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -26,12 +26,12 @@ class Block(NamedTuple):
 
 
 BLOCKS: Final = (
-    Block(16, True),
-    Block(32, True),
-    Block(64, False),
-    Block(64, False),
-    Block(64, True),
-    *(Block(96, False) for _ in range(4)),
+    Block(24, True),
+    Block(48, False),
+    Block(48, True),
+    Block(96, False),
+    Block(96, True),
+    *(Block(128, False) for _ in range(4)),
 )
 EXITS: Final = tuple(range(1, len(BLOCKS)))
 
