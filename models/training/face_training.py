@@ -22,17 +22,18 @@ from models.graph import Graph
 from models.judge import judge
 from models.manifest import Exit, InputSpec, Manifest
 from models.manifest_text import manifest_text
+from models.pictures import HIGH, LOW, centred
 from models.rules import Rule
 from models.samples import PARTS, Sample, SamplePart, read_samples
-from models.training.batches import Batches, balanced, centred
-from models.training.convert import to_float, to_int8
+from models.training.batches import Batches, balanced
+from models.training.convert import to_float, to_int8, with_limits
 from models.training.equalise import equalise
 from models.training.faces import FaceChanges, as_labelled, cut_faces, middle
 from models.training.fit import Aim, Schedule, fit
 from models.training.progress import Progress
 from models.training.weights import find_weights, read_weights
 from models.zoo.faces import BRANCHES, EXITS, TASKS, faces
-from models.zoo.mobilenet_v2 import HIGH, LOW, expected_arrays, load_imagenet
+from models.zoo.mobilenet_v2 import expected_arrays, load_imagenet
 
 NAME: Final = "faces"
 DESCRIPTION: Final = "Says of each face whether it is a man's or a woman's, its age in years, and its age group."
@@ -140,11 +141,8 @@ def _train(
 
 
 def _shown(pictures: Sequence[np.ndarray], order: FaceOrder) -> np.ndarray:
-    """Return inputs that show the ranges of activations; the first holds black and white, the input's limits."""
     chosen = np.random.default_rng(order.schedule.seed).permutation(len(pictures))[:_SHOWN]
-    shown = centred(middle(np.stack([pictures[int(place)] for place in chosen]), order.size))
-    shown[0, 0, 0], shown[0, 0, 1] = LOW, HIGH
-    return shown
+    return with_limits(centred(middle(np.stack([pictures[int(place)] for place in chosen]), order.size)))
 
 
 def _judged(

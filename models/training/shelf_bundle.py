@@ -10,9 +10,10 @@ from pathlib import Path
 from models.bundle import MANIFEST_FILE, MODEL_FILE, Bundle
 from models.manifest import Accuracy, Manifest
 from models.manifest_text import manifest_text
+from models.pictures import HIGH, LOW
 from models.training import card_text
 from models.training.measure import Confusion
-from models.training.plan import HIGH, LOW, Plan
+from models.training.plan import Plan
 
 CARD_FILE = "MODEL_CARD.md"
 PRECISIONS = {"int8": "", "fp32": "-fp32"}

@@ -12,10 +12,10 @@ import numpy as np
 from models.bundle import MANIFEST_FILE, MODEL_FILE, Bundle
 from models.manifest import InputSpec, Manifest
 from models.manifest_text import manifest_text
+from models.pictures import HIGH, LOW
 from models.tasks import Task
 from models.training import card_text
 from models.training.convert import to_float
-from models.training.plan import HIGH, LOW
 from models.training.progress import Progress
 from models.training.weights import read_arrays
 from models.zoo import vgg16
