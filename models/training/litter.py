@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import keras
 import numpy as np
@@ -19,6 +18,7 @@ from models.training.equalise import equalise
 from models.training.facts import EXIT, EarlyExit, Elsewhere, Facts, Judged
 from models.training.litter_exit import Exited, exit_madds, leaving, with_exit
 from models.training.measure import confusion
+from models.training.progress import Progress
 from models.training.recipe import Recipe, Request
 from models.training.transfer import train
 from models.training.weights import find_weights, read_weights
@@ -30,19 +30,6 @@ DESCRIPTION = "Says whether the street in a picture is clean or littered."
 HELD_OUT_OF = 5  # one part in five is held out where no cross-validation is asked for
 CALIBRATION = 128
 _TASK = Task(TASK, "classification", TASK, LABELS, positive=POSITIVE)
-
-
-class Progress(Protocol):
-    """Where the training says how far it is."""
-
-    def expect(self, steps: float) -> None:
-        """Say how many steps there will be."""
-
-    def say(self, text: str) -> None:
-        """Name what is being done."""
-
-    def step(self, count: float) -> None:
-        """Count steps done."""
 
 
 @dataclass(frozen=True)
