@@ -17,7 +17,7 @@ from models.manifest_text import manifest_text
 from models.training import card_text
 from models.training.face_training import FaceOutcome, bundle_name, calibrated_manifest, write_bundle
 from models.training.faces import FaceChanges
-from models.training.measure import wilson
+from models.training.measure import measured_accuracy
 from models.zoo.faces import EXITS, TASKS
 
 CARD_FILE: Final = "MODEL_CARD.md"
@@ -63,9 +63,7 @@ def accuracies(found: FaceOutcome) -> Iterator[Accuracy]:
 def _accuracies(answers: Answers, reached: Outcome, where: str, data: str) -> Iterator[Accuracy]:
     for task, value in reached.accuracy.items():
         count = int((answers.truth[task] >= 0).sum())
-        low, high = wilson(round(value * count), count)
-        bounds = (round(min(low, value), 4), round(max(high, value), 4))
-        yield Accuracy(task, f"accuracy{where}", round(value, 4), *bounds, count, data)
+        yield measured_accuracy(task, f"accuracy{where}", round(value * count), count, data)
     for task, error in reached.error.items():
         count = int(np.isfinite(answers.true_values[task]).sum())
         yield Accuracy(task, f"mean absolute error{where}", round(error, 3), None, None, count, data)

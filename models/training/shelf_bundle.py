@@ -12,7 +12,7 @@ from models.manifest import Accuracy, Manifest
 from models.manifest_text import manifest_text
 from models.pictures import HIGH, LOW
 from models.training import card_text
-from models.training.measure import Confusion
+from models.training.measure import Confusion, measured_accuracy
 from models.training.plan import Plan
 
 CARD_FILE = "MODEL_CARD.md"
@@ -74,10 +74,8 @@ def _manifest(name: str, precision: str, outcome: Outcome) -> Manifest:
 def _accuracies(precision: str, outcome: Outcome) -> Iterator[Accuracy]:
     """Yield the final answer's accuracy first, then that of each exit when all pictures are asked there."""
     for name, found in reversed(list(outcome.judged[precision].items())):
-        low, high = (round(bound, 4) for bound in found.interval)
         metric = "accuracy" if name == "final" else f"accuracy of {name}"
-        value = min(max(round(found.accuracy, 4), low), high)
-        yield Accuracy(outcome.plan.task.name, metric, value, low, high, found.pictures, "test part of the data")
+        yield measured_accuracy(outcome.plan.task.name, metric, found.right, found.pictures, "test part of the data")
 
 
 def _counted(outcome: Outcome) -> str:

@@ -29,7 +29,7 @@ from models.training.data import (
     split_folds,
 )
 from models.training.facts import Elsewhere, Facts
-from models.training.measure import Confusion, confusion, wilson
+from models.training.measure import Confusion, confusion, measured_accuracy, wilson
 from models.training.recipe import Recipe
 from models.training.weights import find_weights, read_torch, read_weights
 from models.training.write import bundle_name, held_out_text
@@ -199,6 +199,15 @@ def test_confusion_counts_what_was_said() -> None:
 def test_wilson_gives_the_published_intervals(right: int, pictures: int, low: float, high: float) -> None:
     """The interval agrees with tables of the score interval, also at 0 and at all."""
     assert wilson(right, pictures) == pytest.approx((low, high), abs=1e-4)
+
+
+def test_a_figure_lies_within_its_interval() -> None:
+    """Four digits each; also with every answer right, which no rounding may put outside."""
+    assert measured_accuracy("litter", "accuracy", 2, 3, "test part").value == 0.6667
+    for pictures in range(1, 500):
+        found = measured_accuracy("litter", "accuracy", pictures, pictures, "test part")
+        assert found.low is not None
+        assert found.low <= found.value == found.high == 1.0
 
 
 def facts() -> Facts:

@@ -17,16 +17,17 @@ from models.bundle import MANIFEST_FILE, MODEL_FILE, Bundle
 from models.engine import Engine
 from models.errors import ModelError
 from models.graph import Graph
-from models.manifest import Accuracy, Manifest, read_manifest
+from models.manifest import Manifest, read_manifest
 from models.manifest_text import manifest_text
 from models.parts import HELD_OUT_FILE, seen, truth
 from models.pictures import to_input
 from models.samples import Sample
 from models.tasks import predictions
 from models.training.bottleneck.splice import CODE
-from models.training.measure import wilson
+from models.training.measure import measured_accuracy
 
 CARD_FILE: Final = "MODEL_CARD.md"
+_JUDGED_ON: Final = "pictures that neither the model nor its bottleneck was trained on"
 ZSTD_LEVEL: Final = 1
 """As on the wire."""
 
@@ -88,7 +89,10 @@ def _manifest(before: Manifest, name: str, content: bytes, at: str, training: st
         digest=hashlib.sha256(content).hexdigest(),
         cut_points=_with_code(content, before, at),
         training={**before.training, CODE: training},
-        accuracy=tuple(_accuracy(task, right, judged.pictures) for task, right in judged.right.items()),
+        accuracy=tuple(
+            measured_accuracy(task, "accuracy", right, judged.pictures, _JUDGED_ON)
+            for task, right in judged.right.items()
+        ),
         wire=None,
         leaks=(),
     )
@@ -100,13 +104,6 @@ def _with_code(content: bytes, before: Manifest, at: str) -> tuple[str, ...]:
     order = [point.name for point in Graph.read(content, outputs=finals).cut_points()]
     offered = {*before.cut_points, at, CODE}
     return tuple(name for name in order if name in offered)
-
-
-def _accuracy(task: str, right: int, pictures: int) -> Accuracy:
-    low, high = wilson(right, pictures)
-    share = round(right / pictures, 4)
-    data = "pictures that neither the model nor its bottleneck was trained on"
-    return Accuracy(task, "accuracy", share, round(low, 4), round(high, 4), pictures, data)
 
 
 def _card(bundle: Bundle, name: str, at: str, training: str, judged: Judged) -> str:
