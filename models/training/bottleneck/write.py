@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,6 +23,7 @@ from models.pictures import to_input
 from models.samples import Sample
 from models.tasks import predictions
 from models.training.bottleneck.splice import CODE
+from models.training.card_text import paragraph, table
 from models.training.measure import measured_accuracy
 
 CARD_FILE: Final = "MODEL_CARD.md"
@@ -111,25 +111,17 @@ def _card(bundle: Bundle, name: str, at: str, training: str, judged: Judged) -> 
     path = bundle.folder / CARD_FILE
     old = path.read_text(encoding="utf-8").partition("\n")[2] if path.is_file() else "\n"
     about = f"Behind `{at}` lie an encoder, whose last tensor `{CODE}` is meant to travel, and a decoder. {training}"
+    heads = ("task", "right before", "right with it", "same answer", "pictures")
     rows = [
-        f"| {task} | {judged.right_before[task]} | {right} | {judged.agreed[task]} | {judged.pictures} |"
+        (task, *map(str, (judged.right_before[task], right, judged.agreed[task], judged.pictures)))
         for task, right in judged.right.items()
     ]
-    return "\n".join(
-        [
-            f"# {name}",
-            "",
-            "## Bottleneck",
-            "",
-            textwrap.fill(about, 118, break_on_hyphens=False),
-            "",
-            f"The code takes {judged.code_bytes:,.0f} B per picture (mean, zstd). On pictures never trained on:",
-            "",
-            "| task | right before | right with it | same answer | pictures |",
-            "|---|---|---|---|---|",
-            *rows,
-            "",
-            f"What follows is the card of `{bundle.name}`, the model without it; its figures are of that model.",
-            old,
-        ]
-    )
+    blocks = [
+        f"# {name}",
+        "## Bottleneck",
+        paragraph(about),
+        f"The code takes {judged.code_bytes:,.0f} B per picture (mean, zstd). On pictures never trained on:",
+        table(heads, rows),
+        f"What follows is the card of `{bundle.name}`, the model without it; its figures are of that model.",
+    ]
+    return "\n\n".join(blocks) + f"\n{old}"
