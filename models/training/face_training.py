@@ -16,12 +16,11 @@ import numpy as np
 import tensorflow as tf
 
 from models.answers import Answers
-from models.bundle import MANIFEST_FILE, MODEL_FILE, Bundle
+from models.bundle_folder import write_bundle
 from models.calibration import Calibration, calibrate
 from models.graph import Graph
 from models.judge import judge
 from models.manifest import Exit, InputSpec, Manifest
-from models.manifest_text import manifest_text
 from models.pictures import HIGH, LOW, centred
 from models.rules import Rule
 from models.samples import PARTS, Sample, SamplePart, read_samples
@@ -155,7 +154,8 @@ def _judged(
     progress: Progress,
 ) -> FaceOutcome:
     """Choose thresholds on the validation pictures, and ask about the test pictures, source by source."""
-    bundle = write_bundle(order, precision, content, bare_manifest(order, precision, content))
+    manifest = bare_manifest(order, precision, content)
+    bundle = write_bundle(order.output / manifest.name, content, manifest)
     tick = lambda: progress.step(1)  # noqa: E731
     validation = [sample for found in parts.values() for sample in found["validation"]]
     validated = judge(bundle, validation, tick=tick).answers
@@ -173,15 +173,6 @@ def _judged(
         losses=losses,
         versions=f"Keras {keras.__version__}, TensorFlow {tf.__version__}",
     )
-
-
-def write_bundle(order: FaceOrder, precision: str, content: bytes, manifest: Manifest) -> Bundle:
-    """Return the bundle written to its folder and read back."""
-    folder = order.output / bundle_name(order, precision)
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / MODEL_FILE).write_bytes(content)
-    (folder / MANIFEST_FILE).write_text(manifest_text(manifest), encoding="utf-8")
-    return Bundle.load(folder)
 
 
 def bundle_name(order: FaceOrder, precision: str) -> str:

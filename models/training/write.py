@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from models.bundle import Bundle
+from models.bundle_folder import write_bundle
 from models.graph import Graph
 from models.manifest import Accuracy, Exit, InputSpec, Manifest
-from models.manifest_text import Comments, manifest_text
+from models.manifest_text import Comments
 from models.parts import HELD_OUT_FILE
 from models.tasks import Task
 from models.training.card import model_card
@@ -34,15 +34,10 @@ def write_bundles(folder: Path, float_file: bytes, int8_file: bytes, facts: Fact
     written = []
     for variant in (Variant("fp32", float_file), Variant("int8", int8_file)):
         target = folder / bundle_name(facts.task, facts.recipe.size, variant.precision)
-        target.mkdir(parents=True, exist_ok=True)
-        (target / "model.tflite").write_bytes(variant.content)
-        (target / HELD_OUT_FILE).write_text(held_out_text(facts), encoding="utf-8")
-        (target / "bundle.toml").write_text(
-            manifest_text(_manifest(variant, facts), _comments(facts)), encoding="utf-8"
-        )
         card = model_card(target.name, variant.precision, len(variant.content), facts)
-        (target / "MODEL_CARD.md").write_text(card, encoding="utf-8")
-        Bundle.load(target)
+        held_out = {HELD_OUT_FILE: held_out_text(facts)}
+        manifest = _manifest(variant, facts)
+        write_bundle(target, variant.content, manifest, card, comments=_comments(facts), beside=held_out)
         written.append(target)
     return written
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,12 +11,12 @@ from typing import Final
 import numpy as np
 import zstandard
 
-from models.bundle import MANIFEST_FILE, MODEL_FILE, Bundle
+from models.bundle import MANIFEST_FILE, Bundle
+from models.bundle_folder import CARD_FILE, write_bundle
 from models.engine import Engine
 from models.errors import ModelError
 from models.graph import Graph
 from models.manifest import Manifest, read_manifest
-from models.manifest_text import manifest_text
 from models.parts import HELD_OUT_FILE, seen, truth
 from models.pictures import to_input
 from models.samples import Sample
@@ -26,7 +25,6 @@ from models.training.bottleneck.splice import CODE
 from models.training.card_text import paragraph, table
 from models.training.measure import measured_accuracy
 
-CARD_FILE: Final = "MODEL_CARD.md"
 _JUDGED_ON: Final = "pictures that neither the model nor its bottleneck was trained on"
 ZSTD_LEVEL: Final = 1
 """As on the wire."""
@@ -64,21 +62,18 @@ def judge(bundle: Bundle, content: bytes, samples: Sequence[Sample]) -> Judged:
     return Judged(len(samples), float(np.mean(sizes)), right, right_before, agreed)
 
 
-def write_bundle(folder: Path, bundle: Bundle, content: bytes, at: str, training: str, judged: Judged) -> Path:
+def write_bottleneck(folder: Path, bundle: Bundle, content: bytes, at: str, training: str, judged: Judged) -> Path:
     """Return the bundle folder written below `folder`: NAME-bottleneck, read back, so that what is written loads."""
     manifest = read_manifest(bundle.folder / MANIFEST_FILE)
     target = folder / f"{bundle.name}-{CODE}"
     if target.exists() and target.samefile(bundle.folder):
         raise ModelError(f"{target} is the model itself; give another folder with --output")
-    target.mkdir(parents=True, exist_ok=True)
-    (target / MODEL_FILE).write_bytes(content)
     changed = _manifest(manifest, target.name, content, at, training, judged)
-    (target / MANIFEST_FILE).write_text(manifest_text(changed), encoding="utf-8")
-    (target / CARD_FILE).write_text(_card(bundle, target.name, at, training, judged), encoding="utf-8")
-    if (bundle.folder / HELD_OUT_FILE).is_file():
-        shutil.copyfile(bundle.folder / HELD_OUT_FILE, target / HELD_OUT_FILE)
-    Bundle.load(target)
-    return target
+    held_out = bundle.folder / HELD_OUT_FILE
+    beside = {HELD_OUT_FILE: held_out.read_text(encoding="utf-8")} if held_out.is_file() else {}
+    return write_bundle(
+        target, content, changed, _card(bundle, target.name, at, training, judged), beside=beside
+    ).folder
 
 
 def _manifest(before: Manifest, name: str, content: bytes, at: str, training: str, judged: Judged) -> Manifest:
