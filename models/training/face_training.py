@@ -18,7 +18,6 @@ import tensorflow as tf
 from models.answers import Answers
 from models.bundle_folder import write_bundle
 from models.calibration import Calibration, calibrate
-from models.graph import Graph
 from models.judge import judge
 from models.manifest import Exit, InputSpec, Manifest
 from models.pictures import HIGH, LOW, centred
@@ -31,6 +30,7 @@ from models.training.faces import FaceChanges, as_labelled, cut_faces, middle
 from models.training.fit import Aim, Schedule, fit
 from models.training.progress import Progress
 from models.training.weights import find_weights, read_weights
+from models.training.write import offered_cut_points
 from models.zoo.faces import BRANCHES, EXITS, TASKS, faces
 from models.zoo.mobilenet_v2 import expected_arrays, load_imagenet
 
@@ -187,15 +187,16 @@ def bare_manifest(order: FaceOrder, precision: str, content: bytes) -> Manifest:
         Exit(name, after, {task.name: f"{name}/{task.name}" for task in TASKS}, RULE, {}, {})
         for name, after in EXITS.items()
     )
+    outputs = tuple(task.output for task in TASKS)
     return Manifest(
         name=bundle_name(order, precision),
         description=DESCRIPTION,
         digest=hashlib.sha256(content).hexdigest(),
         input=InputSpec(order.size, order.size, LOW, HIGH, "RGB", "face"),
-        outputs=tuple(task.output for task in TASKS),
+        outputs=outputs,
         tasks=TASKS,
         exits=exits,
-        cut_points=_offered(content),
+        cut_points=offered_cut_points(content, outputs),
         training={
             "network": f"MobileNetV2, width 1.0, two exits, {precision}",
             "start": "ImageNet weights of torchvision (BSD-3-Clause)",
@@ -219,10 +220,3 @@ def calibrated_manifest(outcome: FaceOutcome) -> Manifest:
     end = found.temperatures["end"]
     tasks = tuple(replace(task, temperature=end.get(task.name, 1.0)) for task in bare.tasks)
     return replace(bare, exits=exits, tasks=tasks)
-
-
-def _offered(content: bytes) -> tuple[str, ...]:
-    """Return the cut points between two bottlenecks, and the mean features."""
-    finals = [task.output for task in TASKS]
-    names = [point.name for point in Graph.read(content, outputs=finals).cut_points()]
-    return tuple(name for name in names if name.endswith(("_add", "_project")) or name == "features")

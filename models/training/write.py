@@ -48,10 +48,10 @@ def bundle_name(task: str, size: int, precision: str) -> str:
     return "-".join(parts)
 
 
-def offered_cut_points(content: bytes, outputs: Sequence[str] | None = None) -> list[str]:
+def offered_cut_points(content: bytes, outputs: Sequence[str]) -> tuple[str, ...]:
     """Return the cut points between two bottlenecks, and the mean features: few bytes, nothing inside a block."""
     names = [point.name for point in Graph.read(content, outputs=outputs).cut_points()]
-    return [name for name in names if name.endswith(("_add", "_project")) or name == "features"]
+    return tuple(name for name in names if name.endswith(("_add", "_project")) or name == "features")
 
 
 def held_out_text(facts: Facts) -> str:
@@ -71,7 +71,7 @@ def _manifest(variant: Variant, facts: Facts) -> Manifest:
         outputs=(facts.task,),
         tasks=(Task(facts.task, "classification", facts.task, facts.labels, positive=facts.positive),),
         exits=tuple(_exits(facts)),
-        cut_points=tuple(offered_cut_points(variant.content, [facts.task])),
+        cut_points=offered_cut_points(variant.content, [facts.task]),
         training={
             "network": f"MobileNetV2, width 1.0, {variant.precision}",
             "start": "ImageNet weights of torchvision (BSD-3-Clause)",

@@ -60,7 +60,8 @@ def bottleneck(bundle: str, /, *, settings: Annotated[BottleneckSettings, Parame
         bundle: a bundle's name or folder
     """
     from models.bundle import Bundle
-    from models.parts import chosen_samples, unlabelled_samples
+    from models.parts import chosen_samples
+    from models.samples import unlabelled_samples
     from models.training.terminal import shown_progress, training_imports
 
     with training_imports():
