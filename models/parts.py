@@ -6,16 +6,16 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
 import numpy as np
 
 from models.bundle import Bundle
+from models.choices import Part
 from models.crop import Crop, open_crop, read_cuts
 from models.pictures import DataError, decode_to_fit
 from models.samples import Sample, read_samples
 
-Part = Literal["train", "validation", "test", "all"]
 HELD_OUT_FILE: Final = "held_out.txt"
 
 

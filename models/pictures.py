@@ -6,14 +6,14 @@ import io
 import struct
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any, Final, Literal, Protocol
+from typing import Any, Final, Protocol
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from models.choices import Colour
 from models.errors import ModelError
 
-Colour = Literal["RGB", "BGR", "grey"]
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "PPM")
 MAX_PIXELS = 50_000_000
 LOW: Final = -1.0

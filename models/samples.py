@@ -11,15 +11,15 @@ import hashlib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
-from typing import Final, Literal
+from typing import Final, get_args
 
+from models.choices import SamplePart
 from models.labels import Target, labeller
 from models.pictures import DataError
 from models.sources import Entry, Place, entries_in
 from models.tasks import Task
 
-SamplePart = Literal["train", "validation", "test"]
-PARTS: Final[tuple[SamplePart, ...]] = ("train", "validation", "test")
+PARTS: Final[tuple[SamplePart, ...]] = get_args(SamplePart)
 _OF_EVERY: Final = 20
 
 

@@ -10,8 +10,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from models.choices import SamplePart
 from models.pictures import DataError, decode_to_fit
-from models.samples import Sample, SamplePart, read_all
+from models.samples import Sample, read_all
 from models.training.batches import Batches, Labelled, labelled
 from models.training.convert import run_all, to_float, to_int8, with_limits
 from models.training.fit import Aim, fit

@@ -18,11 +18,11 @@ import tensorflow as tf
 from models.answers import Answers
 from models.bundle_folder import write_bundle
 from models.calibration import Calibration, calibrate
+from models.choices import Rule, SamplePart
 from models.judge import judge
 from models.manifest import Exit, InputSpec, Manifest
 from models.pictures import HIGH, LOW, centred
-from models.rules import Rule
-from models.samples import PARTS, Sample, SamplePart, read_samples
+from models.samples import PARTS, Sample, read_samples
 from models.training.batches import Batches, balanced
 from models.training.convert import to_float, to_int8, with_limits
 from models.training.equalise import equalise
