@@ -10,12 +10,14 @@ import socket
 import threading
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from cyclopts import Parameter
 
 from headwater.errors import SettingsError
+from headwater.fields import Report
 from headwater.logs import Level, configure_logging, settings_line
+from models.choices import CropName
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -48,13 +50,13 @@ class EdgeSettings:
     codec: str = "auto"
     """How it travels: auto (what the bundle measured, else lossless), float32, float16, uint8, native or one of these
     with +zstd; png, jpeg:90."""
-    crop: Literal["none", "centre", "region", "face"] | None = None
+    crop: CropName | None = None
     """What of a picture the model sees; what it was trained with when left out."""
     region: str | None = None
     """LEFT,TOP,WIDTH,HEIGHT in shares of the picture: what is seen, or where faces are sought."""
     max_faces: int = 8
     """The most faces of one picture that are looked at, the largest."""
-    report: Literal["all", "positive"] = "all"
+    report: Report = "all"
     """Frames to send when the device finishes: all, or only those that show what the model looks for."""
     rate: float | None = None
     """Pictures a second; as fast as the source gives them when left out."""

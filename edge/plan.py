@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal
 
 from edge.splits import checked_split, codec_fits
 from headwater.codec import LOSSLESS
 from headwater.errors import SettingsError
+from headwater.fields import Report
 from headwater.messages import SettingsChange
 from models.exits import ExitRule
 from models.graph import Graph
-
-Report = Literal["all", "positive"]
 
 
 @dataclass(frozen=True)

@@ -6,16 +6,17 @@ import json as json_text
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 from cyclopts.validators import Number
+
+from models.choices import Part
 
 if TYPE_CHECKING:
     from evaluation.wire import Row
     from models.bundle import Bundle
 
-Part = Literal["train", "validation", "test", "all"]
 Count = Annotated[int, Parameter(validator=Number(gte=1))]
 MaybeCount = Annotated[int | None, Parameter(validator=Number(gte=1))]
 

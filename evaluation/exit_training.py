@@ -13,8 +13,9 @@ import numpy as np
 
 from models.answers import Answers, Place, outcome
 from models.calibration import calibrate
+from models.choices import SamplePart
 from models.pictures import decode_to_fit
-from models.samples import Sample, SamplePart, read_all
+from models.samples import Sample, read_all
 from models.training.batches import Batches, Labelled, labelled
 from models.training.fit import Aim, Mode, answers, fit
 from models.training.plan import Plan, prepared

@@ -5,16 +5,17 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 from cyclopts.validators import Number
+
+from models.choices import Part
 
 if TYPE_CHECKING:
     from evaluation.exits import Measured
     from models.bundle import Bundle
 
-Part = Literal["train", "validation", "test", "all"]
 TIMED = 50
 
 

@@ -11,8 +11,8 @@ import numpy as np
 from evaluation.exits import Measured, Row
 from evaluation.plots import new_figure, save_svg, write_csv
 from models.answers import Answers, Outcome
+from models.choices import Rule
 from models.exits import MEASURES
-from models.rules import Rule
 from models.tasks import Task
 
 THESIS: Final[Sequence[Mapping[str, Any]]] = (

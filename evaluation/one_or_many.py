@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import statistics
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,10 +19,11 @@ from models.bundle import MANIFEST_FILE, Bundle, Exit
 from models.engine import Engine, Part
 from models.errors import ModelError
 from models.exits import is_sure, normalised_entropy
+from models.judge import judge
 from models.manifest import read_manifest
-from models.parts import chosen_samples, seen, truth
+from models.parts import chosen_samples, seen
 from models.pictures import to_input
-from models.tasks import dequantise
+from models.samples import Sample
 
 RUNS = 300
 Tick = Callable[[int, int], None]
@@ -113,46 +114,30 @@ def ask(
     """Return every exit of these networks asked about the test part of the data. Raises: ModelError."""
     bundles = [Bundle.load(path) for path in paths]
     samples = chosen_samples(bundles[0], data, "test", limit)
-    pictures = [seen(bundles[0], sample) for sample in samples]
-    labels = [str(truth(bundles[0], sample)[bundles[0].tasks[0].name]) for sample in samples]
-    counted = itertools.count(1)
-    total = len(bundles) * len(pictures)
-    return [one for bundle in bundles for one in _asked(bundle, pictures, labels, lambda: tick(next(counted), total))]
+    counted, total = itertools.count(1), len(bundles) * len(samples)
+    return [one for bundle in bundles for one in _asked(bundle, samples, lambda: tick(next(counted), total))]
 
 
-def _asked(
-    bundle: Bundle, pictures: Sequence[np.ndarray], labels: Sequence[str], tick: Callable[[], None]
-) -> Iterator[Asked]:
+def _asked(bundle: Bundle, samples: Sequence[Sample], tick: Callable[[], None]) -> Iterator[Asked]:
     task, engine = bundle.tasks[0], Engine(bundle.model_path, outputs=bundle.outputs)
     seed = read_manifest(bundle.folder / MANIFEST_FILE).training.get("seed", "")
-    answers = _answers(bundle, pictures, tick)
-    numbers = np.array([task.labels.index(label) for label in labels])
-    final_right = answers[task.output].argmax(axis=1) == numbers
+    answers = judge(bundle, samples, tick=tick).answers
+    right, pictures = answers.right(task.name), [seen(bundle, sample) for sample in samples[:RUNS]]
+    numbers = {place.name: number for number, place in enumerate(answers.exits)}
     for found in bundle.exits:
-        scores = answers[found.outputs[task.name]]
+        number = numbers[found.name]
         head_ms, tail_ms = _stage_ms(engine, bundle, found, pictures)
         yield Asked(
             network=bundle.name,
             kind="MEM" if len(bundle.exits) > 1 else "SEM",
             seed=seed,
             exit=int(found.name.removeprefix("exit")),
-            entropy=normalised_entropy(scores),
-            exit_right=scores.argmax(axis=1) == numbers,
-            final_right=final_right,
+            entropy=normalised_entropy(answers.exits[number].scores[task.name]),
+            exit_right=right[number],
+            final_right=right[-1],
             head_ms=head_ms,
             tail_ms=tail_ms,
         )
-
-
-def _answers(bundle: Bundle, pictures: Sequence[np.ndarray], tick: Callable[[], None]) -> Mapping[str, np.ndarray]:
-    """Return what every output, of the exits too, says of every picture: (n, labels) real numbers each."""
-    part = Engine(bundle.model_path).whole()
-    rows: dict[str, list[np.ndarray]] = {spec.name: [] for spec in part.outputs}
-    for picture in pictures:
-        for spec, values in zip(part.outputs, part.run(_given(bundle, picture, part)), strict=True):
-            rows[spec.name].append(np.asarray(dequantise(values, spec)).reshape(-1))
-        tick()
-    return {name: np.stack(values) for name, values in rows.items()}
 
 
 def _given(bundle: Bundle, picture: np.ndarray, part: Part) -> np.ndarray:

@@ -22,6 +22,7 @@ from rich.table import Table
 
 from headwater.children import Child, start
 from headwater.errors import ChildError, MissingPart, SettingsError
+from headwater.fields import Report
 from headwater.logs import Level
 from headwater.settings import PREFIX, variable
 
@@ -63,7 +64,7 @@ class DemoSettings:
     """LEFT,TOP,WIDTH,HEIGHT in shares of the picture: what is seen, or where faces are sought."""
     max_faces: int = 8
     """The most faces of one picture that are looked at, the largest."""
-    report: Literal["all", "positive"] = "all"
+    report: Report = "all"
     """Frames to send when the device finishes: all, or only those that show what the model looks for."""
     location: str | None = None
     """Positions: exif, gpx:FILE, gpsd, LATITUDE,LONGITUDE; a made-up walk goes with the built-in photographs."""

@@ -26,3 +26,5 @@ Offset = Annotated[int, Meta(ge=0, lt=MAX_DIMENSION)]
 TensorType = Literal["float32", "int8", "uint8", "int16", "int32"]
 Encoding = Literal["float32", "float16", "uint8", "native"]
 Compression = Literal["none", "zstd"]
+Report = Literal["all", "positive"]
+"""Which frames that are finished on the device are sent: all, or only those with a positive prediction."""

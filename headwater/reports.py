@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from headwater.fields import Boot, Count, Digest, Duration, Label, Name, Nanoseconds, Reason, Sequence, Stages
+from headwater.fields import Boot, Count, Digest, Duration, Label, Name, Nanoseconds, Reason, Report, Sequence, Stages
 from headwater.frames import Position, Predictions
 
 
@@ -75,7 +75,7 @@ class SettingsChange(Struct, frozen=True, forbid_unknown_fields=True, omit_defau
     """`image`, `device` or a cut point of the device's model."""
     codec: Label | None = None
     """`auto`, an encoding (float32, float16, uint8, native) alone or with `+zstd`; of pictures `png` or `jpeg:90`."""
-    report: Literal["all", "positive"] | None = None
+    report: Report | None = None
     """Whether frames finished on the device are all sent, or only those with a positive prediction."""
     thresholds: Thresholds | None = None
     """By exit, then by task: how sure it must be for a frame to leave there; what is not named stays as it is."""
@@ -88,7 +88,7 @@ class SettingsApplied(Struct, frozen=True, forbid_unknown_fields=True):
     device: Name
     split: Label
     codec: Label
-    report: Literal["all", "positive"]
+    report: Report
     thresholds: Thresholds = {}
     """Of every exit of the model, by its tasks."""
     refused: Reason | None = None

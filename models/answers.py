@@ -9,8 +9,8 @@ from typing import Final
 import numpy as np
 
 from models.certainty import temperature
+from models.choices import Rule
 from models.exits import LOW_IS_SURE, MEASURES
-from models.rules import Rule
 from models.tasks import tempered
 
 Thresholds = Mapping[str, Mapping[str, float]]

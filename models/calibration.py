@@ -17,7 +17,7 @@ import numpy as np
 from models.answers import NOBODY_LEAVES, Answers, Outcome, Thresholds, outcome, unsure
 from models.calibration_order import ordered
 from models.certainty import bet
-from models.rules import Rule
+from models.choices import Rule
 
 ORDERING_SHARE: Final = 1 / 3
 

@@ -7,21 +7,19 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
+from models.choices import Part, Rule
 from models.errors import ModelError
-from models.rules import Rule
 
 if TYPE_CHECKING:
     from models.answers import Answers, Thresholds
     from models.bundle import Bundle
     from models.calibration import Calibration
     from models.judge import Judged
-
-Part = Literal["train", "validation", "test", "all"]
 
 
 @dataclass(frozen=True, kw_only=True)

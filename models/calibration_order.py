@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 
 from models.answers import NOBODY_LEAVES, Answers, Outcome, Thresholds, Unsure, outcome, sign, unsure
-from models.rules import Rule
+from models.choices import Rule
 
 STEPS: Final = 25
 """Thresholds tried at each exit and task, each letting as many more pictures pass."""

@@ -5,15 +5,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, Literal, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol, get_args
 
 import numpy as np
 
+from models.choices import CropName
 from models.errors import ModelError
 from models.pictures import MAX_PIXELS, decode_picture, fit, size_to_decode
 
-CropName = Literal["none", "centre", "region", "face"]
-CROPS: Final[tuple[CropName, ...]] = ("none", "centre", "region", "face")
+CROPS: Final[tuple[CropName, ...]] = get_args(CropName)
 MAX_FACES: Final = 8
 
 Pixels = np.ndarray[Any, Any]

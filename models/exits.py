@@ -12,7 +12,7 @@ from typing import Final, Literal, Protocol
 
 import numpy as np
 
-from models.rules import Rule
+from models.choices import Rule
 
 Decision = Literal["leave", "go on", "drop"]
 LOW_IS_SURE: Final = frozenset({"entropy", "normalised-entropy"})

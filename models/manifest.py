@@ -7,14 +7,13 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import cast
+from typing import cast, get_args
 
-from models.crop import CROPS, CropName
+from models.choices import Colour, CropName, Rule, Scores
+from models.crop import CROPS
 from models.evidence import Leak, Wire, read_leak, read_wire
 from models.exits import MEASURES
-from models.pictures import Colour
-from models.rules import Rule
-from models.tasks import Kind, Scores, Task
+from models.tasks import Kind, Task
 from models.toml_table import BundleError, Table
 
 FORMAT = 1
@@ -131,14 +130,14 @@ def _input(table: Table) -> InputSpec:
     if low >= high:
         raise table.wrong("high", high, f"a number over low = {low}")
     width, height = table.integer("width", 1, MAX_SIDE), table.integer("height", 1, MAX_SIDE)
-    colour = cast(Colour, table.choice("colour", ("RGB", "BGR", "grey"), "RGB"))
+    colour = cast(Colour, table.choice("colour", get_args(Colour), "RGB"))
     crop = cast(CropName, table.choice("crop", CROPS, "none"))
     table.no_more()
     return InputSpec(width, height, low, high, colour, crop)
 
 
 def _task(table: Table, outputs: tuple[str, ...]) -> Task:
-    kind = cast(Kind, table.choice("kind", ("classification", "regression")))
+    kind = cast(Kind, table.choice("kind", get_args(Kind)))
     labels = table.texts("labels", required=kind == "classification")
     if kind == "classification" and len(set(labels)) < max(2, len(labels)):
         raise table.wrong("labels", list(labels), "two or more different labels")
@@ -151,7 +150,7 @@ def _task(table: Table, outputs: tuple[str, ...]) -> Task:
         labels=labels,
         unit=table.text("unit", "") or None,
         positive=table.choice("positive", labels, "") or None,
-        scores=cast(Scores, table.choice("scores", ("probabilities", "logits"), "probabilities")),
+        scores=cast(Scores, table.choice("scores", get_args(Scores), "probabilities")),
         temperature=table.positive("temperature", 1.0),
     )
     table.no_more()

@@ -7,15 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import tomlkit
-from tomlkit.items import Array
+from tomlkit.items import AoT, Array
 
 from models.evidence import Leak, Wire
 from models.manifest import FORMAT, Accuracy, Exit, Manifest, parse_manifest
 from models.tasks import Task
 from models.toml_table import BundleError
 
+Comments = Mapping[str, Sequence[str]]
+"""Lines for a person, by the name of the exit at whose end they stand."""
 
-def manifest_text(manifest: Manifest) -> str:
+
+def manifest_text(manifest: Manifest, comments: Comments | None = None) -> str:
     """Return the text of a bundle.toml that reads back as this manifest."""
     top = {
         "format": FORMAT,
@@ -26,7 +29,7 @@ def manifest_text(manifest: Manifest) -> str:
         "cut_points": _lines(manifest.cut_points) if manifest.cut_points else None,
         "input": _filled(vars(manifest.input)),
         "tasks": [_task(task) for task in manifest.tasks],
-        "exits": [exit_table(found) for found in manifest.exits] or None,
+        "exits": _exits(manifest.exits, comments or {}),
         "training": dict(manifest.training) or None,
         "accuracy": [_accuracy(found) for found in manifest.accuracy] or None,
         "wire": wire_table(manifest.wire) if manifest.wire else None,
@@ -81,6 +84,17 @@ def rewrite_exits(path: Path, exits: Iterable[Exit], temperatures: Mapping[str, 
         path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise BundleError(f"{path} cannot be changed: {error.strerror or error}; check its rights") from error
+
+
+def _exits(exits: Sequence[Exit], comments: Comments) -> AoT | None:
+    tables = tomlkit.aot()
+    for found in exits:
+        table = tomlkit.table()
+        table.update(exit_table(found))
+        for line in comments.get(found.name, ()):
+            table.add(tomlkit.comment(line))
+        tables.append(table)
+    return tables if exits else None
 
 
 def exit_table(found: Exit) -> dict[str, Any]:

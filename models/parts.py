@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
 import random
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
 import numpy as np
 
 from models.bundle import Bundle
+from models.choices import Part
 from models.crop import Crop, open_crop, read_cuts
 from models.pictures import DataError, decode_to_fit
 from models.samples import Sample, read_samples
-from models.sources import entries_in
 
-Part = Literal["train", "validation", "test", "all"]
 HELD_OUT_FILE: Final = "held_out.txt"
 
 
@@ -44,20 +42,6 @@ def chosen_samples(
     if limit is not None and limit < len(chosen):
         chosen = random.Random(seed).sample(chosen, limit)  # noqa: S311
     return sorted(chosen, key=lambda sample: sample.digest)
-
-
-def unlabelled_samples(source: Path, without: Collection[str]) -> list[Sample]:
-    """Return all pictures of a source as training pictures without a target, but for those with these digests.
-
-    Raises: DataError for a source that cannot be read.
-    """
-    found: dict[str, Sample] = {}
-    for entry in entries_in(source):
-        content = entry.content if isinstance(entry.content, bytes) else entry.content.read()
-        digest = hashlib.sha256(content).hexdigest()
-        if digest not in without:
-            found.setdefault(digest, Sample(str(entry.path), digest, "train", {}, entry.content))
-    return list(found.values())
 
 
 def held_out_digests(bundle: Bundle) -> frozenset[str]:

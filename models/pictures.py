@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import io
 import struct
+from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any, Literal, Protocol
+from typing import Any, Final, Protocol
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from models.choices import Colour
 from models.errors import ModelError
 
-Colour = Literal["RGB", "BGR", "grey"]
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "PPM")
 MAX_PIXELS = 50_000_000
+LOW: Final = -1.0
+HIGH: Final = 127 / 128
+"""What pixel values 0 and 255 become in `centred`."""
 _GAP = 2  # the reduction by whole factors stops at this many times the wanted size; the filter does the rest
 _LUMA = (299, 587, 114)  # Source: ITU-R BT.601
 _EXIF_ORIENTATION = 0x0112
@@ -64,6 +68,11 @@ def to_input(picture: np.ndarray, spec: InputTensor, low: float, high: float, co
     else:
         converted = np.take(table, pixels.reshape(-1))
     return converted.reshape(1, *pixels.shape)
+
+
+def centred(pictures: np.ndarray | Sequence[np.ndarray]) -> np.ndarray:
+    """Return uint8 pixels v as float32 (v - 128) / 128, from LOW to HIGH: in int8 one step for each pixel value."""
+    return (np.asarray(pictures, np.float32) - 128) / 128
 
 
 def decode_picture(data: bytes, *, max_pixels: int = MAX_PIXELS, at_least: tuple[int, int] | None = None) -> np.ndarray:

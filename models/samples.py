@@ -8,18 +8,18 @@ apart; without them the content of each file decides, so that a picture is on th
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
-from typing import Final, Literal
+from typing import Final, get_args
 
+from models.choices import SamplePart
 from models.labels import Target, labeller
 from models.pictures import DataError
 from models.sources import Entry, Place, entries_in
 from models.tasks import Task
 
-SamplePart = Literal["train", "validation", "test"]
-PARTS: Final[tuple[SamplePart, ...]] = ("train", "validation", "test")
+PARTS: Final[tuple[SamplePart, ...]] = get_args(SamplePart)
 _OF_EVERY: Final = 20
 
 
@@ -67,6 +67,19 @@ def read_all(
         for sample in read_samples(source, tasks, tick):
             kept.setdefault(sample.digest, sample)
     return {part: [sample for sample in kept.values() if sample.part == part] for part in PARTS}
+
+
+def unlabelled_samples(source: Path, without: Collection[str]) -> list[Sample]:
+    """Return all pictures of a source as training pictures without a target, but for those with these digests.
+
+    Raises: DataError for a source that cannot be read.
+    """
+    samples = (replace(_sample(entry, {}, set()), part="train") for entry in entries_in(source))
+    kept: dict[str, Sample] = {}
+    for sample in samples:
+        if sample.digest not in without:
+            kept.setdefault(sample.digest, sample)
+    return list(kept.values())
 
 
 def labels_in(source: Path) -> tuple[str, ...]:

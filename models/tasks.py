@@ -8,10 +8,10 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 
+from models.choices import Scores
 from models.errors import ModelError
 
 Kind = Literal["classification", "regression"]
-Scores = Literal["probabilities", "logits"]
 MAX_RAW_SCORES = 1024
 _LEAST_TOGETHER = 1 / 64  # so much of the whole at most, however many labels there are
 _LEAST = 1 / 512  # half a step of an int8 softmax: a probability of 0 in such a file may be as large as this

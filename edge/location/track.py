@@ -96,11 +96,6 @@ class Replay:
         self._walk, self._source, self._speed, self._loop = walk, source, speed, loop
         self._started_s: float | None = None
 
-    @property
-    def duration_s(self) -> float:
-        """Return the seconds from the first place to the last, at the speed given."""
-        return self._walk[-1].elapsed_s / self._speed
-
     def at(self, monotonic_s: float) -> Position | None:
         """Return the place reached at that time."""
         if self._started_s is None:

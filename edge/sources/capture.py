@@ -84,12 +84,6 @@ class Source(Protocol):
         ...
 
 
-class Clock(Protocol):
-    """Returns seconds of a clock that never goes back, such as `time.monotonic`."""
-
-    def __call__(self) -> float: ...
-
-
 class Pace:
     """Spaces the pictures of a file: each is due one period after the one before, and lateness is not made up for."""
 

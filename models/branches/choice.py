@@ -20,7 +20,6 @@ import numpy as np
 from models.answers import Answers, Outcome, Place, outcome
 from models.errors import ModelError
 
-MOST_EXITS: Final = 4
 LEAST_GAIN: Final = 0.02
 TAKEN_FOR_LOST: Final = 0.5
 _RULE: Final = "top-probability"

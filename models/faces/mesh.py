@@ -14,8 +14,6 @@ from models.faces.tilted import Points, Tilted, around, pixels_under
 
 POINTS: Final = 468
 FOREHEAD: Final = 10
-CHIN: Final = 152
-EARS: Final = (234, 454)
 EYES: Final = (33, 263)
 """The outer corners. Source: mediapipe, face_landmark_landmarks_to_roi.pbtxt, rotation_vector_…_keypoint_index."""
 JAW: Final = (

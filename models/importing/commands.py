@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
+from models.choices import Colour, Scores
+
 if TYPE_CHECKING:
     from models.branches.add import Row, Wish
     from models.importing.request import Imported, Request
@@ -28,11 +30,11 @@ class ImportSettings:
     """Of the bundle, by default that of the file."""
     value_range: Annotated[tuple[float, float] | None, Parameter(negative="")] = None
     """What pixel values 0 and 255 become, such as -1 1."""
-    colour: Literal["RGB", "BGR", "grey"] | None = None
+    colour: Colour | None = None
     """The order of colours that the model wants."""
     crop: Literal["none", "centre", "face"] = "none"
     """What of a picture the model sees."""
-    scores: Literal["probabilities", "logits"] | None = None
+    scores: Scores | None = None
     """What the outputs are, where the file does not tell."""
     data: Path | None = None
     """Labelled pictures: a folder of one folder per label, one with labels.csv, a tar, or an .npz."""

@@ -12,7 +12,7 @@ from models.importing.request import Measured
 from models.judge import judge
 from models.manifest import Accuracy
 from models.samples import Sample
-from models.training.measure import wilson
+from models.training.measure import measured_accuracy
 
 
 def measure(bundle: Bundle, samples: Sequence[Sample], part: str, threads: int, tick: Callable[[], None]) -> Measured:
@@ -41,13 +41,8 @@ def _classified(answers: Answers, place: int, part: str) -> list[Accuracy]:
     for task, truth in answers.truth.items():
         right = answers.right(task)[place][truth >= 0]
         if len(right):
-            low, high = wilson(int(right.sum()), len(right))
-            share = float(right.mean())
-            found.append(
-                Accuracy(
-                    task, f"accuracy{_at(answers, place)}", share, min(low, share), max(high, share), len(right), part
-                )
-            )
+            metric = f"accuracy{_at(answers, place)}"
+            found.append(measured_accuracy(task, metric, int(right.sum()), len(right), part))
     return found
 
 

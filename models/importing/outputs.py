@@ -8,11 +8,12 @@ from typing import Final
 
 import numpy as np
 
+from models.choices import Scores
 from models.engine import Engine
 from models.graph import Graph
 from models.importing.wishes import ImportFailed, TaskWish
 from models.structure import Tensor
-from models.tasks import Scores, Task, dequantise
+from models.tasks import Task, dequantise
 
 _PASSES_ON: Final = frozenset({"DEQUANTIZE", "QUANTIZE", "RESHAPE", "SQUEEZE", "CAST"})
 _DETECTION: Final = "CUSTOM:TFLite_Detection_PostProcess"

@@ -7,11 +7,9 @@ from pathlib import Path
 
 from models.answers import Outcome
 from models.branches.add import Row, Wish
-from models.crop import CropName
+from models.choices import Colour, CropName, Scores
 from models.importing.ranges import Tried
 from models.manifest import Accuracy, Manifest
-from models.pictures import Colour
-from models.tasks import Scores
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ import numpy as np
 from models.branches.add import Grown, add_exits, wanted_places
 from models.branches.features import most_pictures, probe_samples, targets_of
 from models.bundle import Bundle, file_digest
+from models.choices import Colour
 from models.crop import open_crop, read_cuts
 from models.engine import Engine
 from models.importing.measure import measure
@@ -24,7 +25,7 @@ from models.importing.request import Imported, Measured, Request
 from models.importing.wishes import ImportFailed, bundle_name, task_wishes
 from models.importing.write import check_folder, write_folder
 from models.manifest import Exit, InputSpec, Manifest
-from models.pictures import Colour, to_input
+from models.pictures import to_input
 from models.profile import noise
 from models.samples import Sample, labels_in, read_samples
 from models.training.progress import Progress

@@ -10,6 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from models.pictures import centred
 from models.samples import Sample
 from models.tasks import Task
 from models.training.progress import Progress
@@ -35,11 +36,6 @@ def labelled(pictures: Sequence[np.ndarray], samples: Sequence[Sample], tasks: S
         task.name: np.array([sample.targets.get(task.name, np.nan) for sample in samples], np.float32) for task in tasks
     }
     return Labelled(np.stack(pictures), targets)
-
-
-def centred(pictures: np.ndarray) -> np.ndarray:
-    """Return uint8 pixels v as float32 (v - 128) / 128: -1 to 127/128, exact in int8."""
-    return (pictures.astype(np.float32) - 128) / 128
 
 
 def balanced(targets: np.ndarray, classes: int, power: float = 1.0) -> np.ndarray:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterator
 
+from models.training.card_text import bullets, paragraph
 from models.training.exit_card import exit_section
 from models.training.facts import Elsewhere, Facts, Judged
 from models.training.measure import Confusion
@@ -34,30 +34,21 @@ def model_card(name: str, precision: str, file_bytes: int, facts: Facts) -> str:
     return "\n\n".join(part for section in sections for part in section) + "\n"
 
 
-def _paragraph(text: str) -> str:
-    return textwrap.fill(text, 118, break_long_words=False, break_on_hyphens=False)
-
-
-def _bullets(*texts: str) -> str:
-    lines = (textwrap.fill(text, 118, initial_indent="- ", subsequent_indent="  ") for text in texts)
-    return "\n".join(lines)
-
-
 def _summary(precision: str, file_bytes: int, facts: Facts) -> Iterator[str]:
     size = facts.recipe.size
-    yield _paragraph(
+    yield paragraph(
         f"{facts.description} MobileNetV2 (width 1.0) for {size}x{size} pictures, {precision}, {file_bytes:,} B. "
         "This card was written by the training, from what it measured."
     )
 
 
 def _use(facts: Facts) -> Iterator[str]:
-    yield _paragraph(
+    yield paragraph(
         "Meant for: sorting street pictures of cameras on vehicles and poles into "
         f"{' and '.join(facts.labels)}, for maps "
         "and for deciding where to look; demonstrations and measurements of split networks."
     )
-    yield _paragraph(
+    yield paragraph(
         "Not meant for: fines or any decision about a person; counting or naming objects; single small pieces "
         "of litter."
     )
@@ -66,7 +57,7 @@ def _use(facts: Facts) -> Iterator[str]:
 def _input(precision: str, facts: Facts) -> Iterator[str]:
     size, (low, high) = facts.recipe.size, facts.value_range
     exact = "; in int8 every pixel value has its own step" if precision == "int8" else ""
-    yield _bullets(
+    yield bullets(
         f"Input: the whole picture squeezed to {size}x{size} by `models.pictures.fit`, RGB; pixel v as (v - "
         "128) / 128, "
         f"which is {low:g} to {high:g}{exact}.",
@@ -75,7 +66,7 @@ def _input(precision: str, facts: Facts) -> Iterator[str]:
 
 
 def _data(facts: Facts) -> Iterator[str]:
-    yield _bullets(
+    yield bullets(
         facts.source,
         f"Licence of the pictures: {facts.licence}",
         f"{sum(facts.pictures)} pictures ({facts.counted}) in {facts.groups} groups: near-duplicates (128-bit "
@@ -90,7 +81,7 @@ def _data(facts: Facts) -> Iterator[str]:
 
 def _training(facts: Facts) -> Iterator[str]:
     recipe, changes = facts.recipe, facts.recipe.changes
-    yield _paragraph(
+    yield paragraph(
         "ImageNet weights of torchvision's MobileNetV2 with the batch normalisation folded in; a new layer of "
         f"{len(facts.labels)} outputs for {recipe.epochs_head} epochs on frozen features, then all layers for "
         f"{recipe.epochs_fine} epochs (AdamW, {recipe.fine_rate:g} falling along a cosine, batch {recipe.batch}, "
@@ -102,7 +93,7 @@ def _training(facts: Facts) -> Iterator[str]:
         "training was "
         f"stopped by looking at the held-out pictures. {facts.versions}."
     )
-    yield _paragraph(
+    yield paragraph(
         "int8: full-integer post-training quantisation, weights per channel, ranges from training pictures; "
         "the channels "
         "between bottlenecks are evened out beforehand, which leaves the network as it is. The largest difference "
@@ -121,7 +112,7 @@ def _figures(precision: str, facts: Facts) -> Iterator[str]:
     yield f"This file ({precision}) on the held-out pictures:"
     yield _matrix(facts.test[precision], facts.labels)
     if facts.folds:
-        yield _paragraph(_ABOUT_FOLDS)
+        yield paragraph(_ABOUT_FOLDS)
         yield f"All {len(facts.folds)} trainings of the cross-validation ({precision}), each on what it never saw:"
         yield _matrix(facts.crossed(precision), facts.labels)
 
@@ -159,7 +150,7 @@ def _elsewhere_row(row: Elsewhere, positive: str) -> str:
 
 def _limits(facts: Facts) -> Iterator[str]:
     size = facts.recipe.size
-    yield _bullets(
+    yield bullets(
         f"It learnt from {sum(facts.pictures)} pictures. If they are few, or of two extremes (open roads, and heaps of "
         "litter), the figures above hold for pictures like these and say little about a street between the two.",
         f"Light litter (a bottle, a sheet of paper) covers a few pixels at {size}x{size} and is mostly missed.",
@@ -172,7 +163,7 @@ def _limits(facts: Facts) -> Iterator[str]:
 
 
 def _licences(facts: Facts) -> Iterator[str]:
-    yield _paragraph(
+    yield paragraph(
         "Code and this file: Apache-2.0. Starting weights: torchvision, BSD-3-Clause, trained on ImageNet, "
         "whose pictures "
         f"are for non-commercial research. Training pictures: {facts.licence}. They are not part of this "

@@ -11,14 +11,15 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from models.choices import SamplePart
 from models.pictures import DataError, decode_to_fit
-from models.samples import Sample, SamplePart, read_all
+from models.samples import Sample, read_all
 from models.training.batches import Batches, Labelled, labelled
-from models.training.convert import run_all, to_float, to_int8
+from models.training.convert import run_all, to_float, to_int8, with_limits
 from models.training.epochs import FILE, Epochs
 from models.training.fit import Aim, fit
 from models.training.measure import Confusion, confusion
-from models.training.plan import HIGH, LOW, Plan, prepared
+from models.training.plan import Plan, prepared
 from models.training.progress import Progress
 from models.training.shelf_bundle import Outcome, write_outcome
 
@@ -63,7 +64,7 @@ def train_classifier(plan: Plan, order: Order, progress: Progress) -> list[Path]
     epochs = _epochs(plan, model, parts.get("validation"), kept)
     losses = fit(model, (plan.task,), batches, plan.schedule, Aim(), resume=kept, progress=progress, after_epoch=epochs)
     progress.say("converting and judging")
-    shown = _calibration(prepared(train.pictures[_drawn(plan, len(train.pictures))], plan.input.colour))
+    shown = with_limits(prepared(train.pictures[_drawn(plan, len(train.pictures))], plan.input.colour))
     files = {"fp32": to_float(model, shown), "int8": to_int8(model, shown)}
     judged = {kind: _judge(plan, content, test, progress) for kind, content in files.items()}
     counts = {str(part): len(found.pictures) for part, found in parts.items()}
@@ -113,13 +114,6 @@ def _put_beside(epochs: Path, folders: Sequence[Path]) -> None:
 
 def _drawn(plan: Plan, pictures: int) -> np.ndarray:
     return np.random.default_rng(plan.schedule.seed).permutation(pictures)[:CALIBRATION]
-
-
-def _calibration(inputs: np.ndarray) -> np.ndarray:
-    """Return inputs that show the ranges of activations; the first holds black and white, the input's limits."""
-    chosen = inputs.copy()
-    chosen[0, 0, 0], chosen[0, 0, 1] = LOW, HIGH
-    return chosen
 
 
 def _judge(plan: Plan, content: bytes, test: Labelled, progress: Progress) -> dict[str, Confusion]:

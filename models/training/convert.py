@@ -14,6 +14,7 @@ import tensorflow as tf
 from models.engine import Engine, TensorSpec
 from models.errors import ModelError
 from models.graph import Graph
+from models.pictures import HIGH, LOW
 from models.tasks import dequantise
 
 
@@ -64,6 +65,13 @@ def to_int8(model: keras.Model, pictures: np.ndarray) -> bytes:
     if floats:
         raise ConversionError(f"{floats[0]} stayed in floating point, expected int8 everywhere; change that layer")
     return content
+
+
+def with_limits(inputs: np.ndarray) -> np.ndarray:
+    """Return inputs for `to_int8` whose first one also holds black and white, the limits of what `centred` gives."""
+    shown = inputs.copy()
+    shown[0, 0, 0], shown[0, 0, 1] = LOW, HIGH
+    return shown
 
 
 def _export(model: keras.Model, **options: Any) -> bytes:

@@ -10,27 +10,22 @@ from typing import Final
 import numpy as np
 
 from models.answers import NOBODY_LEAVES, Answers, Outcome, Place, outcome
-from models.bundle import MANIFEST_FILE
+from models.bundle_folder import write_bundle
 from models.calibration_rows import calibration_errors, class_rows
 from models.manifest import Accuracy
-from models.manifest_text import manifest_text
 from models.training import card_text
-from models.training.face_training import FaceOutcome, bundle_name, calibrated_manifest, write_bundle
+from models.training.face_training import FaceOutcome, bundle_name, calibrated_manifest
 from models.training.faces import FaceChanges
-from models.training.measure import wilson
+from models.training.measure import measured_accuracy
 from models.zoo.faces import EXITS, TASKS
 
-CARD_FILE: Final = "MODEL_CARD.md"
 _LABELS: Final = {task.name: task.labels for task in TASKS}
 
 
 def write_outcome(found: FaceOutcome) -> Path:
     """Return the folder of the bundle, with thresholds, measured accuracies and its card."""
     manifest = replace(calibrated_manifest(found), accuracy=tuple(accuracies(found)))
-    folder = write_bundle(found.order, found.precision, found.content, manifest).folder
-    (folder / MANIFEST_FILE).write_text(manifest_text(manifest), encoding="utf-8")
-    (folder / CARD_FILE).write_text(card(found), encoding="utf-8")
-    return folder
+    return write_bundle(found.order.output / manifest.name, found.content, manifest, card(found)).folder
 
 
 def together(found: FaceOutcome) -> Answers:
@@ -63,9 +58,7 @@ def accuracies(found: FaceOutcome) -> Iterator[Accuracy]:
 def _accuracies(answers: Answers, reached: Outcome, where: str, data: str) -> Iterator[Accuracy]:
     for task, value in reached.accuracy.items():
         count = int((answers.truth[task] >= 0).sum())
-        low, high = wilson(round(value * count), count)
-        bounds = (round(min(low, value), 4), round(max(high, value), 4))
-        yield Accuracy(task, f"accuracy{where}", round(value, 4), *bounds, count, data)
+        yield measured_accuracy(task, f"accuracy{where}", round(value * count), count, data)
     for task, error in reached.error.items():
         count = int(np.isfinite(answers.true_values[task]).sum())
         yield Accuracy(task, f"mean absolute error{where}", round(error, 3), None, None, count, data)

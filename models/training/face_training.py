@@ -16,23 +16,23 @@ import numpy as np
 import tensorflow as tf
 
 from models.answers import Answers
-from models.bundle import MANIFEST_FILE, MODEL_FILE, Bundle
+from models.bundle_folder import write_bundle
 from models.calibration import Calibration, calibrate
-from models.graph import Graph
+from models.choices import Rule, SamplePart
 from models.judge import judge
 from models.manifest import Exit, InputSpec, Manifest
-from models.manifest_text import manifest_text
-from models.rules import Rule
-from models.samples import PARTS, Sample, SamplePart, read_samples
-from models.training.batches import Batches, balanced, centred
-from models.training.convert import to_float, to_int8
+from models.pictures import HIGH, LOW, centred
+from models.samples import PARTS, Sample, read_samples
+from models.training.batches import Batches, balanced
+from models.training.convert import to_float, to_int8, with_limits
 from models.training.equalise import equalise
 from models.training.faces import FaceChanges, as_labelled, cut_faces, middle
 from models.training.fit import Aim, Schedule, fit
 from models.training.progress import Progress
 from models.training.weights import find_weights, read_weights
+from models.training.write import offered_cut_points
 from models.zoo.faces import BRANCHES, EXITS, TASKS, faces
-from models.zoo.mobilenet_v2 import HIGH, LOW, expected_arrays, load_imagenet
+from models.zoo.mobilenet_v2 import expected_arrays, load_imagenet
 
 NAME: Final = "faces"
 DESCRIPTION: Final = "Says of each face whether it is a man's or a woman's, its age in years, and its age group."
@@ -140,11 +140,8 @@ def _train(
 
 
 def _shown(pictures: Sequence[np.ndarray], order: FaceOrder) -> np.ndarray:
-    """Return inputs that show the ranges of activations; the first holds black and white, the input's limits."""
     chosen = np.random.default_rng(order.schedule.seed).permutation(len(pictures))[:_SHOWN]
-    shown = centred(middle(np.stack([pictures[int(place)] for place in chosen]), order.size))
-    shown[0, 0, 0], shown[0, 0, 1] = LOW, HIGH
-    return shown
+    return with_limits(centred(middle(np.stack([pictures[int(place)] for place in chosen]), order.size)))
 
 
 def _judged(
@@ -157,7 +154,8 @@ def _judged(
     progress: Progress,
 ) -> FaceOutcome:
     """Choose thresholds on the validation pictures, and ask about the test pictures, source by source."""
-    bundle = write_bundle(order, precision, content, bare_manifest(order, precision, content))
+    manifest = bare_manifest(order, precision, content)
+    bundle = write_bundle(order.output / manifest.name, content, manifest)
     tick = lambda: progress.step(1)  # noqa: E731
     validation = [sample for found in parts.values() for sample in found["validation"]]
     validated = judge(bundle, validation, tick=tick).answers
@@ -177,15 +175,6 @@ def _judged(
     )
 
 
-def write_bundle(order: FaceOrder, precision: str, content: bytes, manifest: Manifest) -> Bundle:
-    """Return the bundle written to its folder and read back."""
-    folder = order.output / bundle_name(order, precision)
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / MODEL_FILE).write_bytes(content)
-    (folder / MANIFEST_FILE).write_text(manifest_text(manifest), encoding="utf-8")
-    return Bundle.load(folder)
-
-
 def bundle_name(order: FaceOrder, precision: str) -> str:
     """Return the name of a bundle; the plain one is full integer at 128 pixels."""
     size = "" if order.size == 128 else f"-{order.size}"
@@ -198,15 +187,16 @@ def bare_manifest(order: FaceOrder, precision: str, content: bytes) -> Manifest:
         Exit(name, after, {task.name: f"{name}/{task.name}" for task in TASKS}, RULE, {}, {})
         for name, after in EXITS.items()
     )
+    outputs = tuple(task.output for task in TASKS)
     return Manifest(
         name=bundle_name(order, precision),
         description=DESCRIPTION,
         digest=hashlib.sha256(content).hexdigest(),
         input=InputSpec(order.size, order.size, LOW, HIGH, "RGB", "face"),
-        outputs=tuple(task.output for task in TASKS),
+        outputs=outputs,
         tasks=TASKS,
         exits=exits,
-        cut_points=_offered(content),
+        cut_points=offered_cut_points(content, outputs),
         training={
             "network": f"MobileNetV2, width 1.0, two exits, {precision}",
             "start": "ImageNet weights of torchvision (BSD-3-Clause)",
@@ -230,10 +220,3 @@ def calibrated_manifest(outcome: FaceOutcome) -> Manifest:
     end = found.temperatures["end"]
     tasks = tuple(replace(task, temperature=end.get(task.name, 1.0)) for task in bare.tasks)
     return replace(bare, exits=exits, tasks=tasks)
-
-
-def _offered(content: bytes) -> tuple[str, ...]:
-    """Return the cut points between two bottlenecks, and the mean features."""
-    finals = [task.output for task in TASKS]
-    names = [point.name for point in Graph.read(content, outputs=finals).cut_points()]
-    return tuple(name for name in names if name.endswith(("_add", "_project")) or name == "features")

@@ -5,43 +5,31 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from models.pictures import HIGH, LOW, centred
 from models.tasks import Task
-from models.training.convert import run, run_all, to_float, to_int8
+from models.training.convert import run, run_all, to_float, to_int8, with_limits
 from models.training.data import Photograph, check_apart, find_pictures, group_duplicates, read_pictures, split_folds
 from models.training.equalise import equalise
 from models.training.facts import EXIT, EarlyExit, Elsewhere, Facts, Judged
 from models.training.litter_exit import Exited, exit_madds, leaving, with_exit
 from models.training.measure import confusion
+from models.training.progress import Progress
 from models.training.recipe import Recipe, Request
-from models.training.transfer import as_input, train
+from models.training.transfer import train
 from models.training.weights import find_weights, read_weights
 from models.training.write import write_bundles
-from models.zoo.mobilenet_v2 import HIGH, LOW, Arrays, expected_arrays, load_imagenet, mobilenet_v2
+from models.zoo.mobilenet_v2 import Arrays, expected_arrays, load_imagenet, mobilenet_v2
 
 TASK, LABELS, POSITIVE = "litter", ("clean", "dirty"), "dirty"
 DESCRIPTION = "Says whether the street in a picture is clean or littered."
 HELD_OUT_OF = 5  # one part in five is held out where no cross-validation is asked for
 CALIBRATION = 128
 _TASK = Task(TASK, "classification", TASK, LABELS, positive=POSITIVE)
-
-
-class Progress(Protocol):
-    """Where the training says how far it is."""
-
-    def expect(self, steps: float) -> None:
-        """Say how many steps there will be."""
-
-    def say(self, text: str) -> None:
-        """Name what is being done."""
-
-    def step(self, count: float) -> None:
-        """Count steps done."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +81,7 @@ def train_litter(request: Request, progress: Progress) -> list[Path]:
 def _groups(pictures: Sequence[Photograph], weights: Arrays, size: int) -> list[int]:
     backbone = mobilenet_v2(size)
     load_imagenet(backbone, weights)
-    return group_duplicates(pictures, backbone.predict(as_input([p.seen for p in pictures]), verbose=0))
+    return group_duplicates(pictures, backbone.predict(centred([p.seen for p in pictures]), verbose=0))
 
 
 def _train_without(
@@ -117,8 +105,8 @@ def _train_without(
         recipe,
         progress.step,
     )
-    inputs = as_input([pictures[i].seen for i in seen])
-    tests = as_input([pictures[i].seen for i in unseen])
+    inputs = centred([pictures[i].seen for i in seen])
+    tests = centred([pictures[i].seen for i in unseen])
     shown = _calibration(inputs, recipe.seed)
     equalise(model, shown)
     files = {"fp32": to_float(model, inputs), "int8": to_int8(model, shown)}
@@ -132,11 +120,8 @@ def _train_without(
 
 
 def _calibration(inputs: np.ndarray, seed: int) -> np.ndarray:
-    """Return pictures that show the ranges of activations; the first holds black and white, the input's limits."""
     order = np.random.default_rng(seed).permutation(len(inputs))[:CALIBRATION]
-    chosen = inputs[order].copy()
-    chosen[0, 0, 0], chosen[0, 0, 1] = LOW, HIGH
-    return chosen
+    return with_limits(inputs[order])
 
 
 def _facts(
@@ -198,7 +183,7 @@ def _judged(scores: Mapping[str, np.ndarray], unseen: Sequence[int], labels: Seq
 def _elsewhere(pictures: Sequence[Photograph], int8_file: bytes) -> tuple[Elsewhere, ...]:
     if not pictures:
         return ()
-    scores = run(int8_file, as_input([picture.seen for picture in pictures]))
+    scores = run(int8_file, centred([picture.seen for picture in pictures]))
     place = LABELS.index(POSITIVE)
     return tuple(
         Elsewhere(picture.path.name, LABELS[picture.label], float(row[place]))

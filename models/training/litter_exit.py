@@ -15,11 +15,11 @@ from models.branches.features import Activations, Probe
 from models.branches.train import Settings
 from models.bundle import Bundle, InputSpec, Task
 from models.graph import Graph
+from models.pictures import HIGH, LOW
 from models.training.augment import augment
 from models.training.data import Photograph
 from models.training.facts import EXIT, Leaving
 from models.training.recipe import Recipe
-from models.zoo.mobilenet_v2 import HIGH, LOW
 
 _FOLDS = 5
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from models.manifest import Accuracy
+
 _Z95 = 1.959964
 
 
@@ -43,6 +45,13 @@ def confusion(truth: Sequence[int], scores: np.ndarray) -> Confusion:
     counts = np.zeros((scores.shape[1], scores.shape[1]), int)
     np.add.at(counts, (np.asarray(truth, int), scores.argmax(axis=1)), 1)
     return Confusion(tuple(tuple(int(n) for n in row) for row in counts))
+
+
+def measured_accuracy(task: str, metric: str, right: int, pictures: int, data: str) -> Accuracy:
+    """Return the share of right answers as a bundle.toml has it: with its 95 % interval, to four digits."""
+    share = round(right / pictures, 4)
+    low, high = (round(bound, 4) for bound in wilson(right, pictures))
+    return Accuracy(task, metric, share, min(low, share), max(high, share), pictures, data)
 
 
 def wilson(right: int, pictures: int) -> tuple[float, float]:

@@ -9,11 +9,10 @@ import keras
 import numpy as np
 
 from models.manifest import Exit, InputSpec
+from models.pictures import centred
 from models.tasks import Task
 from models.training.batches import Change
 from models.training.fit import Schedule
-
-LOW, HIGH = -1.0, 127 / 128  # pixel v becomes (v - 128) / 128: exact in int8, with one step per pixel value
 
 
 @dataclass(frozen=True)
@@ -45,8 +44,7 @@ class Plan:
 
 def prepared(pictures: np.ndarray, colour: str) -> np.ndarray:
     """Return (n, H, W, 3) uint8 pictures as float32 from LOW to HIGH; for a network of grey pictures, one channel."""
-    kept = pictures[..., :1] if colour == "grey" else pictures
-    return (kept.astype(np.float32) - 128) / 128
+    return centred(pictures[..., :1] if colour == "grey" else pictures)
 
 
 def mirrored_and_shifted(pictures: np.ndarray, rng: np.random.Generator) -> np.ndarray:

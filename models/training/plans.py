@@ -7,9 +7,10 @@ from dataclasses import replace
 
 from models.errors import ModelError
 from models.manifest import Exit, InputSpec
+from models.pictures import HIGH, LOW
 from models.tasks import Task
 from models.training.fit import Schedule
-from models.training.plan import HIGH, LOW, Plan, mirrored_and_shifted, shifted
+from models.training.plan import Plan, mirrored_and_shifted, shifted
 from models.zoo import chain
 from models.zoo.cifar import BLOCKS, EXITS, LABELS, SIDE, TASK, cifar
 from models.zoo.mnist_cnn import MNIST_CNN

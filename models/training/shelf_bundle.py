@@ -7,14 +7,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from models.bundle import MANIFEST_FILE, MODEL_FILE, Bundle
+from models.bundle_folder import write_bundle
 from models.manifest import Accuracy, Manifest
-from models.manifest_text import manifest_text
+from models.pictures import HIGH, LOW
 from models.training import card_text
-from models.training.measure import Confusion
-from models.training.plan import HIGH, LOW, Plan
+from models.training.measure import Confusion, measured_accuracy
+from models.training.plan import Plan
 
-CARD_FILE = "MODEL_CARD.md"
 PRECISIONS = {"int8": "", "fp32": "-fp32"}
 
 
@@ -39,11 +38,8 @@ def write_outcome(folder: Path, outcome: Outcome) -> list[Path]:
     written = []
     for precision, suffix in PRECISIONS.items():
         target, content = folder / f"{outcome.plan.name}{suffix}", outcome.files[precision]
-        target.mkdir(parents=True, exist_ok=True)
-        (target / MODEL_FILE).write_bytes(content)
-        (target / MANIFEST_FILE).write_text(manifest_text(_manifest(target.name, precision, outcome)), encoding="utf-8")
-        (target / CARD_FILE).write_text(card(target.name, precision, outcome), encoding="utf-8")
-        Bundle.load(target)
+        manifest = _manifest(target.name, precision, outcome)
+        write_bundle(target, content, manifest, card(target.name, precision, outcome))
         written.append(target)
     return written
 
@@ -73,10 +69,8 @@ def _manifest(name: str, precision: str, outcome: Outcome) -> Manifest:
 def _accuracies(precision: str, outcome: Outcome) -> Iterator[Accuracy]:
     """Yield the final answer's accuracy first, then that of each exit when all pictures are asked there."""
     for name, found in reversed(list(outcome.judged[precision].items())):
-        low, high = (round(bound, 4) for bound in found.interval)
         metric = "accuracy" if name == "final" else f"accuracy of {name}"
-        value = min(max(round(found.accuracy, 4), low), high)
-        yield Accuracy(outcome.plan.task.name, metric, value, low, high, found.pictures, "test part of the data")
+        yield measured_accuracy(outcome.plan.task.name, metric, found.right, found.pictures, "test part of the data")
 
 
 def _counted(outcome: Outcome) -> str:

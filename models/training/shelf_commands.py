@@ -3,52 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Final
 
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
-Epochs = Annotated[int | None, Parameter(validator=Number(gte=1, lte=10_000))]
-Output = Annotated[Path, Parameter(name=["--output", "-o"])]
-_FOLDER: Final = Path("bundles")
-_NOT_STATED: Final = "not stated"
 _SEMS: Final = range(1, 9)
 
 
-def mnist(
-    *,
-    data: Path,
-    epochs: Epochs = None,
-    seed: int = 0,
-    output: Output = _FOLDER,
-    data_source: str = _NOT_STATED,
-    data_licence: str = _NOT_STATED,
-) -> None:
+@dataclass(frozen=True, kw_only=True)
+class ShelfSettings:
+    """What is asked of a training."""
+
+    epochs: Annotated[int | None, Parameter(validator=Number(gte=1, lte=10_000))] = None
+    """How often every picture is seen."""
+    seed: int = 0
+    """Draws weights, order and changed copies."""
+    output: Annotated[Path, Parameter(name=["--output", "-o"])] = Path("bundles")
+    """Folder for the bundles."""
+    data_source: str = "not stated"
+    """Where the pictures come from, for the model card."""
+    data_licence: str = "not stated"
+    """Licence of the pictures, for the model card."""
+
+
+Settings = Annotated[ShelfSettings | None, Parameter(name="*")]
+
+
+def mnist(*, data: Path, settings: Settings = None) -> None:
     """Train the network for handwritten digits of papers/001 and write its bundles, int8 and float32.
 
     Example: headwater models train mnist --data mnist.npz
 
     Args:
-        data: MNIST's .npz, or a folder or tar with train/ and test/ of one folder per digit
-        epochs: how often every picture is seen
-        seed: draws weights, order and changed copies
-        output: folder for the bundles
-        data_source: where the pictures come from, for the model card
-        data_licence: licence of the pictures, for the model card
+        data: MNIST's .npz, or a folder or tar with train/ and test/ of one folder per digit.
     """
-    _train("mnist", data, epochs, seed, output, data_source, data_licence)
+    _train("mnist", data, settings)
 
 
-def cifar_mem(
-    *,
-    data: Path,
-    epochs: Epochs = None,
-    seed: int = 0,
-    output: Output = _FOLDER,
-    data_source: str = _NOT_STATED,
-    data_licence: str = _NOT_STATED,
-) -> None:
+def cifar_mem(*, data: Path, settings: Settings = None) -> None:
     """Train the CIFAR-10 network of papers/003 with eight exits at once and write its bundles, int8 and float32.
 
     Example: headwater models train cifar-mem --data cifar10.tar.gz
@@ -56,29 +51,16 @@ def cifar_mem(
     A training that was interrupted goes on where it stopped when the same command is given again.
 
     Args:
-        data: CIFAR-10: a folder or tar with train/ and test/ of one folder per label, airplane to truck
-        epochs: how often every picture is seen
-        seed: draws weights, order and changed copies
-        output: folder for the bundles
-        data_source: where the pictures come from, for the model card
-        data_licence: licence of the pictures, for the model card
+        data: CIFAR-10: a folder or tar with train/ and test/ of one folder per label, airplane to truck.
     """
-    _train("cifar-mem", data, epochs, seed, output, data_source, data_licence)
+    _train("cifar-mem", data, settings)
 
 
 def _sem(number: int) -> Callable[..., None]:
     """Return the command that trains the network with one exit, at this place."""
 
-    def train(
-        *,
-        data: Path,
-        epochs: Epochs = None,
-        seed: int = 0,
-        output: Output = _FOLDER,
-        data_source: str = _NOT_STATED,
-        data_licence: str = _NOT_STATED,
-    ) -> None:
-        _train(f"cifar-sem{number}", data, epochs, seed, output, data_source, data_licence)
+    def train(*, data: Path, settings: Settings = None) -> None:
+        _train(f"cifar-sem{number}", data, settings)
 
     text = (cifar_mem.__doc__ or "").replace("eight exits at once", f"one exit, at place {number} of 8,")
     train.__name__, train.__doc__ = f"cifar_sem{number}", text.replace("cifar-mem", f"cifar-sem{number}")
@@ -88,16 +70,16 @@ def _sem(number: int) -> Callable[..., None]:
 cifar_sem1, cifar_sem2, cifar_sem3, cifar_sem4, cifar_sem5, cifar_sem6, cifar_sem7, cifar_sem8 = map(_sem, _SEMS)
 
 
-def _train(
-    name: str, data: Path, epochs: int | None, seed: int, output: Path, data_source: str, data_licence: str
-) -> None:
+def _train(name: str, data: Path, given: ShelfSettings | None) -> None:
     from models.training.terminal import shown_progress, training_imports
 
     with training_imports():
         from models.training.classifier import Order, train_classifier
         from models.training.plans import plan_of
+    settings = given or ShelfSettings()
+    plan = plan_of(name, epochs=settings.epochs, seed=settings.seed)
+    order = Order((data,), settings.output, settings.data_source, settings.data_licence)
     with shown_progress() as progress:
-        plan = plan_of(name, epochs=epochs, seed=seed)
-        folders = train_classifier(plan, Order((data,), output, data_source, data_licence), progress)
+        folders = train_classifier(plan, order, progress)
     for folder in folders:
         print(folder)

@@ -9,20 +9,18 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from models.bundle import MANIFEST_FILE, MODEL_FILE, Bundle
+from models.bundle_folder import write_bundle
 from models.manifest import InputSpec, Manifest
-from models.manifest_text import manifest_text
+from models.pictures import HIGH, LOW
 from models.tasks import Task
 from models.training import card_text
 from models.training.convert import to_float
-from models.training.plan import HIGH, LOW
 from models.training.progress import Progress
 from models.training.weights import read_arrays
 from models.zoo import vgg16
 from models.zoo.alexnet import ALEXNET
 from models.zoo.chain import Chain, build, cut_points
 
-CARD_FILE = "MODEL_CARD.md"
 CHAINS = {"alexnet": ALEXNET, "vgg16": vgg16.VGG16}
 TOLERANCE = 1e-3
 COMPARED = 2
@@ -55,25 +53,17 @@ def build_timing(order: Order, progress: Progress) -> Path:
     content = to_float(model, noise.astype(np.float32), TOLERANCE * _largest(model, noise))
     progress.step(1)
     progress.say("writing the bundle")
-    folder = _write(chain, order, content)
+    bundle = write_bundle(
+        order.output / chain.name, content, _manifest(chain, order, content), _card(chain, order, len(content))
+    )
     progress.step(1)
-    return folder
+    return bundle.folder
 
 
 def _largest(model: keras.Model, pictures: np.ndarray) -> float:
     """Return the largest score of a network without softmax, at least 1: what differences are measured against."""
     answers = model(pictures.astype(np.float32), training=False)
     return max(1.0, *(float(np.abs(keras.ops.convert_to_numpy(answer)).max()) for answer in answers.values()))
-
-
-def _write(chain: Chain, order: Order, content: bytes) -> Path:
-    folder = order.output / chain.name
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / MODEL_FILE).write_bytes(content)
-    (folder / MANIFEST_FILE).write_text(manifest_text(_manifest(chain, order, content)), encoding="utf-8")
-    (folder / CARD_FILE).write_text(_card(chain, order, len(content)), encoding="utf-8")
-    Bundle.load(folder)
-    return folder
 
 
 def _manifest(chain: Chain, order: Order, content: bytes) -> Manifest:

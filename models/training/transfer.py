@@ -10,17 +10,13 @@ from collections.abc import Callable, Sequence
 import keras
 import numpy as np
 
+from models.pictures import centred
 from models.training.augment import Patch, augment, cut_patch
 from models.training.recipe import Recipe
 from models.zoo.mobilenet_v2 import FEATURES, Arrays, load_imagenet, mobilenet_v2
 
 Tick = Callable[[float], None]
 Copies = Callable[[], tuple[np.ndarray, np.ndarray]]
-
-
-def as_input(pictures: Sequence[np.ndarray]) -> np.ndarray:
-    """Return (H, W, 3) uint8 pictures as one float32 array in the network's range."""
-    return (np.stack(pictures).astype(np.float32) - 128) / 128
 
 
 def train(
@@ -47,7 +43,7 @@ def train(
     def copies() -> tuple[np.ndarray, np.ndarray]:
         order = np.concatenate([rng.permutation(len(bases)) for _ in range(recipe.repeats)])
         pairs = [augment(bases[i], labels[i], recipe.size, recipe.changes, rng, patches) for i in order]
-        return as_input([picture for picture, _ in pairs]), np.array([label for _, label in pairs])
+        return centred([picture for picture, _ in pairs]), np.array([label for _, label in pairs])
 
     _train_head(backbone, head, copies, recipe, tick)
     patches += find_patches(whole, bases, labels, recipe, rng, tick)
@@ -70,7 +66,7 @@ def find_patches(
     found: list[list[Patch]] = [[] for _ in range(max(labels) + 1)]
     for base, label in zip(bases, labels, strict=True):
         parts = [cut_patch(base, recipe.size, rng) for _ in range(recipe.patches)]
-        scores = model.predict_on_batch(as_input(parts))[:, label]
+        scores = model.predict_on_batch(centred(parts))[:, label]
         tick(len(parts))
         found[label] += [Patch(p, label) for p, score in zip(parts, scores, strict=True) if score > recipe.sure]
     return found

@@ -14,10 +14,11 @@ from typing import Literal
 import keras
 import numpy as np
 
+from models.pictures import HIGH, LOW
+
 Arrays = Mapping[str, np.ndarray]
 STAGES = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
 FEATURES = 1280
-LOW, HIGH = -1.0, 127 / 128  # pixel v becomes (v - 128) / 128: exact in int8, with one step per pixel value
 _MEAN, _STD = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])  # Source: torchvision's ImageNet
 _EPSILON = 1e-5
 _NORM = ("weight", "bias", "running_mean", "running_var")

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 CLASSES = 1000
 BLOCKS = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))
-LOW, HIGH = -1.0, 127 / 128  # pixel v becomes (v - 128) / 128
 _MEAN_BGR = np.array([103.939, 116.779, 123.68])  # Source: Caffe's VGG16, the mean of ImageNet
 
 
@@ -53,8 +52,9 @@ def expected_arrays() -> dict[str, int]:
 def load_imagenet(model: keras.Model, weights: Mapping[str, np.ndarray]) -> None:
     """Fill the convolutions of a network with those of Keras's VGG16; its colours and means go into the first.
 
-    Keras's weights want blue, green, red from 0 to 255 less ImageNet's mean. The network takes RGB in [LOW, HIGH].
-    Only the padded border of the first layer differs: it holds pixel value 128 instead of ImageNet's mean colour.
+    Keras's weights want blue, green, red from 0 to 255 less ImageNet's mean, the network takes RGB from LOW to HIGH
+    (models/pictures.py). Only the padded border of the first layer differs: it holds pixel value 128 instead of
+    ImageNet's mean colour.
     """
     layers = [layer for layer in model.layers if type(layer).__name__ == "Conv2D"]
     for place, (layer, name) in enumerate(zip(layers, convolution_names(), strict=True)):

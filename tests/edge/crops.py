@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from models.crop import Box, CropName, Cut
+from models.choices import CropName
+from models.crop import Box, Cut
 from models.pictures import fit
 
 

@@ -16,8 +16,9 @@ from headwater.codec import Codec, decode_tensor, encode_tensor
 from models.bundle import Bundle
 from models.engine import Engine
 from models.errors import ModelError
-from models.parts import chosen_samples, seen, unlabelled_samples
+from models.parts import chosen_samples, seen
 from models.pictures import DataError, to_input
+from models.samples import unlabelled_samples
 from models.tasks import Prediction, predictions
 from models.training.bottleneck.splice import with_bottleneck
 from tests.edge.samples import bundle_folder, tiny_bundle

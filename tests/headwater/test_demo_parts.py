@@ -6,12 +6,14 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
+from typing import get_type_hints
 
 import pytest
 
+from edge.commands import EdgeSettings
 from headwater import demo
 from headwater.children import Child, start
-from headwater.demo import Parts, withheld
+from headwater.demo import DemoSettings, Parts, withheld
 from headwater.errors import ChildError
 from tests.servers import eventually
 
@@ -82,3 +84,8 @@ def test_settings_of_other_commands_do_not_reach_the_parts() -> None:
     variables = ["PATH", "HEADWATER_CA_FILE", "HEADWATER_PASSWORD", "HEADWATER_SPOOL", "HEADWATER_CONFIG"]
     assert withheld(variables, own_broker=False) == set(variables[1:])
     assert withheld(variables, own_broker=True) == {"HEADWATER_SPOOL", "HEADWATER_CONFIG"}
+
+
+def test_the_demo_offers_every_crop_of_a_device() -> None:
+    """The two may not import one another, and the demo hands its crop to its device as it is."""
+    assert get_type_hints(DemoSettings)["crop"] == get_type_hints(EdgeSettings)["crop"]

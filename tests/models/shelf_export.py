@@ -17,13 +17,13 @@ os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
 import numpy as np
 
 from models.layers import CHAINS
-from models.pictures import encode_png
+from models.pictures import HIGH, LOW, encode_png
 from models.training import timing
 from models.training.classifier import Order, train_classifier
 from models.training.convert import to_float, to_int8
 from models.training.epochs import FILE, Epochs
 from models.training.measure import Confusion
-from models.training.plan import HIGH, LOW, mirrored_and_shifted, shifted
+from models.training.plan import mirrored_and_shifted, shifted
 from models.training.plans import plan_of
 from models.training.shelf_bundle import Outcome, write_outcome
 from models.zoo import vgg16

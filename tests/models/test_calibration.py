@@ -11,8 +11,8 @@ import pytest
 from models.answers import Answers, Place, outcome
 from models.calibration import calibrate
 from models.certainty import bet, calibration_error, least_pictures, temperature
+from models.choices import Rule
 from models.exits import ExitRule
-from models.rules import Rule
 from models.tasks import Prediction
 
 RULES: tuple[Rule, ...] = ("entropy", "normalised-entropy", "top-probability", "margin")

@@ -51,6 +51,14 @@ def test_a_manifest_that_would_not_be_read_is_not_written() -> None:
         manifest_text(Manifest(**{**vars(FULL), "exits": (wrong,)}))
 
 
+def test_lines_for_a_person_stand_in_their_exit() -> None:
+    """They change nothing, and a key among them holds for that exit once its mark is taken away."""
+    text = manifest_text(FULL, {"exit2": ("Closed until you open it.", 'thresholds = { "gender" = 0.5 }')})
+    assert parse_manifest(text) == FULL
+    opened = parse_manifest(text.replace("# thresholds", "thresholds"))
+    assert [found.thresholds for found in opened.exits] == [{"gender": 0.6}, {"gender": 0.5}]
+
+
 def test_thresholds_change_and_comments_stay(tmp_path: Path) -> None:
     """A new rule replaces the old one of its exit; comments and other keys stay as they were."""
     path = tmp_path / "bundle.toml"

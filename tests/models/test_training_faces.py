@@ -11,7 +11,7 @@ import pytest
 from models.answers import Answers, Place
 from models.bundle import Bundle
 from models.calibration import calibrate
-from models.training.batches import centred
+from models.pictures import centred
 from models.training.convert import to_float
 from models.training.equalise import equalise
 from models.training.face_card import card, write_outcome

@@ -16,6 +16,7 @@ import pytest
 from PIL import Image
 from skimage import data as photographs
 
+from models.bundle import SHIPPED, Bundle
 from models.pictures import DataError, fit
 from models.training.augment import Changes, Patch, augment, crop, cut_patch, paste
 from models.training.card import model_card
@@ -28,11 +29,11 @@ from models.training.data import (
     read_pictures,
     split_folds,
 )
-from models.training.facts import Elsewhere, Facts
-from models.training.measure import Confusion, confusion, wilson
+from models.training.facts import EarlyExit, Elsewhere, Facts, Leaving
+from models.training.measure import Confusion, confusion, measured_accuracy, wilson
 from models.training.recipe import Recipe
 from models.training.weights import find_weights, read_torch, read_weights
-from models.training.write import bundle_name, held_out_text
+from models.training.write import bundle_name, held_out_text, write_bundles
 
 LABELS = ("clean", "dirty")
 
@@ -201,6 +202,15 @@ def test_wilson_gives_the_published_intervals(right: int, pictures: int, low: fl
     assert wilson(right, pictures) == pytest.approx((low, high), abs=1e-4)
 
 
+def test_a_figure_lies_within_its_interval() -> None:
+    """Four digits each; also with every answer right, which no rounding may put outside."""
+    assert measured_accuracy("litter", "accuracy", 2, 3, "test part").value == 0.6667
+    for pictures in range(1, 500):
+        found = measured_accuracy("litter", "accuracy", pictures, pictures, "test part")
+        assert found.low is not None
+        assert found.low <= found.value == found.high == 1.0
+
+
 def facts() -> Facts:
     one = {"fp32": Confusion(((9, 1), (0, 10))), "int8": Confusion(((8, 2), (0, 10)))}
     return Facts(
@@ -251,6 +261,23 @@ def test_a_single_training_has_no_folds_in_its_card() -> None:
 def test_held_out_pictures_are_listed_by_digest() -> None:
     """One line per picture, sorted, digest and label."""
     assert held_out_text(facts()).splitlines()[1:] == ["01" * 32 + " clean", "ab" * 32 + " dirty"]
+
+
+def test_the_closed_exit_says_how_it_is_opened(tmp_path: Path) -> None:
+    """Nobody leaves at the exit of a new bundle; its manifest holds the line that changes this."""
+    one = facts().test
+    left = dict.fromkeys(one, Leaving(20, 10, 9, 18))
+    early = EarlyExit("block_7_add", 0.9, 10, 20, one, left, one, left)
+    content = (SHIPPED / "litter" / "model.tflite").read_bytes()
+    large, small = write_bundles(tmp_path, content, content, Facts(**{**vars(facts()), "exit": early}))
+    assert (large.name, small.name) == ("litter-fp32", "litter")
+    shut, path = Bundle.load(small), small / "bundle.toml"
+    assert [found.thresholds for found in shut.exits] == [{}]
+    assert [(row.metric, row.pictures) for row in shut.accuracy] == [
+        ("accuracy", 20), ("accuracy", 40), ("accuracy at exit1", 20)
+    ]  # fmt: skip
+    path.write_text(path.read_text(encoding="utf-8").replace("# thresholds", "thresholds"), encoding="utf-8")
+    assert [found.thresholds for found in Bundle.load(small).exits] == [{"litter": 0.9}]
 
 
 def test_names_tell_size_and_precision() -> None:

@@ -36,12 +36,12 @@ def weights() -> dict[str, np.ndarray]:
 @pytest.mark.parametrize("size", [160, 224])
 def test_known_pictures_get_their_class(weights: dict[str, np.ndarray], name: str, number: int, size: int) -> None:
     """A cat is a cat and an espresso an espresso, at both sizes, with more than half of the probability."""
-    from models.training.transfer import as_input
+    from models.pictures import centred
     from models.zoo.mobilenet_v2 import imagenet_scores, load_imagenet, mobilenet_v2
 
     network = mobilenet_v2(size)
     load_imagenet(network, weights)
-    features = network.predict_on_batch(as_input([fit(getattr(photographs, name)(), size, size)]))
+    features = network.predict_on_batch(centred([fit(getattr(photographs, name)(), size, size)]))
     scores = imagenet_scores(features, weights)[0]
     powers = np.exp(scores - scores.max())
     assert int(scores.argmax()) == number
@@ -52,14 +52,14 @@ def test_equalised_channels_leave_the_answer_alone(weights: dict[str, np.ndarray
     """Rescaling channels between the bottlenecks evens their ranges and changes no feature."""
     import keras
 
+    from models.pictures import centred
     from models.training.equalise import equalise
-    from models.training.transfer import as_input
     from models.zoo.mobilenet_v2 import load_imagenet, mobilenet_v2
 
     network = mobilenet_v2(96)
     load_imagenet(network, weights)
     middle = keras.Model(network.input, network.get_layer("block_15_add").output)
-    pictures = as_input([fit(photographs.chelsea(), 96, 96), fit(photographs.coffee(), 96, 96)])
+    pictures = centred([fit(photographs.chelsea(), 96, 96), fit(photographs.coffee(), 96, 96)])
     before, spread_before = network.predict_on_batch(pictures), spread(middle.predict_on_batch(pictures))
     equalise(network, pictures)
     after, spread_after = network.predict_on_batch(pictures), spread(middle.predict_on_batch(pictures))
@@ -74,7 +74,8 @@ def spread(values: np.ndarray) -> float:
 
 def test_folding_the_scaling_changes_no_value() -> None:
     """The first convolution on (v - 128) / 128 gives what torchvision's gives on mean 0, deviation 1."""
-    from models.zoo.mobilenet_v2 import HIGH, LOW, fold_scaling
+    from models.pictures import HIGH, LOW
+    from models.zoo.mobilenet_v2 import fold_scaling
 
     rng = np.random.default_rng(1)
     kernel, bias = rng.normal(size=(3, 3, 3, 5)), rng.normal(size=5)

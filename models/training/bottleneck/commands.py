@@ -60,13 +60,14 @@ def bottleneck(bundle: str, /, *, settings: Annotated[BottleneckSettings, Parame
         bundle: a bundle's name or folder
     """
     from models.bundle import Bundle
-    from models.parts import chosen_samples, unlabelled_samples
+    from models.parts import chosen_samples
+    from models.samples import unlabelled_samples
     from models.training.terminal import shown_progress, training_imports
 
     with training_imports():
         from models.training.bottleneck.network import Shape
         from models.training.bottleneck.train import Recipe, train_bottleneck
-        from models.training.bottleneck.write import judge, write_bundle
+        from models.training.bottleneck.write import judge, write_bottleneck
 
     wanted, found = settings, Bundle.load(bundle)
     train = chosen_samples(found, wanted.data, "train", wanted.limit, wanted.seed)
@@ -78,7 +79,7 @@ def bottleneck(bundle: str, /, *, settings: Annotated[BottleneckSettings, Parame
     with shown_progress() as progress:
         content = train_bottleneck(found, train, recipe, progress)
         judged = judge(found, content, unseen)
-    print(write_bundle(wanted.output, found, content, wanted.at, wanted.text(len(train)), judged))
+    print(write_bottleneck(wanted.output, found, content, wanted.at, wanted.text(len(train)), judged))
     for task, right in judged.right.items():
         was, same, all_ = judged.right_before[task], judged.agreed[task], judged.pictures
         print(f"{task}: right {right} of {all_}, before {was}; same answer {same} of {all_}")

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
-import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,20 +11,21 @@ from typing import Final
 import numpy as np
 import zstandard
 
-from models.bundle import MANIFEST_FILE, MODEL_FILE, Bundle
+from models.bundle import MANIFEST_FILE, Bundle
+from models.bundle_folder import CARD_FILE, write_bundle
 from models.engine import Engine
 from models.errors import ModelError
 from models.graph import Graph
-from models.manifest import Accuracy, Manifest, read_manifest
-from models.manifest_text import manifest_text
+from models.manifest import Manifest, read_manifest
 from models.parts import HELD_OUT_FILE, seen, truth
 from models.pictures import to_input
 from models.samples import Sample
 from models.tasks import predictions
 from models.training.bottleneck.splice import CODE
-from models.training.measure import wilson
+from models.training.card_text import paragraph, table
+from models.training.measure import measured_accuracy
 
-CARD_FILE: Final = "MODEL_CARD.md"
+_JUDGED_ON: Final = "pictures that neither the model nor its bottleneck was trained on"
 ZSTD_LEVEL: Final = 1
 """As on the wire."""
 
@@ -63,21 +62,18 @@ def judge(bundle: Bundle, content: bytes, samples: Sequence[Sample]) -> Judged:
     return Judged(len(samples), float(np.mean(sizes)), right, right_before, agreed)
 
 
-def write_bundle(folder: Path, bundle: Bundle, content: bytes, at: str, training: str, judged: Judged) -> Path:
+def write_bottleneck(folder: Path, bundle: Bundle, content: bytes, at: str, training: str, judged: Judged) -> Path:
     """Return the bundle folder written below `folder`: NAME-bottleneck, read back, so that what is written loads."""
     manifest = read_manifest(bundle.folder / MANIFEST_FILE)
     target = folder / f"{bundle.name}-{CODE}"
     if target.exists() and target.samefile(bundle.folder):
         raise ModelError(f"{target} is the model itself; give another folder with --output")
-    target.mkdir(parents=True, exist_ok=True)
-    (target / MODEL_FILE).write_bytes(content)
     changed = _manifest(manifest, target.name, content, at, training, judged)
-    (target / MANIFEST_FILE).write_text(manifest_text(changed), encoding="utf-8")
-    (target / CARD_FILE).write_text(_card(bundle, target.name, at, training, judged), encoding="utf-8")
-    if (bundle.folder / HELD_OUT_FILE).is_file():
-        shutil.copyfile(bundle.folder / HELD_OUT_FILE, target / HELD_OUT_FILE)
-    Bundle.load(target)
-    return target
+    held_out = bundle.folder / HELD_OUT_FILE
+    beside = {HELD_OUT_FILE: held_out.read_text(encoding="utf-8")} if held_out.is_file() else {}
+    return write_bundle(
+        target, content, changed, _card(bundle, target.name, at, training, judged), beside=beside
+    ).folder
 
 
 def _manifest(before: Manifest, name: str, content: bytes, at: str, training: str, judged: Judged) -> Manifest:
@@ -88,7 +84,10 @@ def _manifest(before: Manifest, name: str, content: bytes, at: str, training: st
         digest=hashlib.sha256(content).hexdigest(),
         cut_points=_with_code(content, before, at),
         training={**before.training, CODE: training},
-        accuracy=tuple(_accuracy(task, right, judged.pictures) for task, right in judged.right.items()),
+        accuracy=tuple(
+            measured_accuracy(task, "accuracy", right, judged.pictures, _JUDGED_ON)
+            for task, right in judged.right.items()
+        ),
         wire=None,
         leaks=(),
     )
@@ -102,37 +101,22 @@ def _with_code(content: bytes, before: Manifest, at: str) -> tuple[str, ...]:
     return tuple(name for name in order if name in offered)
 
 
-def _accuracy(task: str, right: int, pictures: int) -> Accuracy:
-    low, high = wilson(right, pictures)
-    share = round(right / pictures, 4)
-    data = "pictures that neither the model nor its bottleneck was trained on"
-    return Accuracy(task, "accuracy", share, round(low, 4), round(high, 4), pictures, data)
-
-
 def _card(bundle: Bundle, name: str, at: str, training: str, judged: Judged) -> str:
     """Return the model's card under the new name, with what the bottleneck changed in front of it."""
     path = bundle.folder / CARD_FILE
     old = path.read_text(encoding="utf-8").partition("\n")[2] if path.is_file() else "\n"
     about = f"Behind `{at}` lie an encoder, whose last tensor `{CODE}` is meant to travel, and a decoder. {training}"
+    heads = ("task", "right before", "right with it", "same answer", "pictures")
     rows = [
-        f"| {task} | {judged.right_before[task]} | {right} | {judged.agreed[task]} | {judged.pictures} |"
+        (task, *map(str, (judged.right_before[task], right, judged.agreed[task], judged.pictures)))
         for task, right in judged.right.items()
     ]
-    return "\n".join(
-        [
-            f"# {name}",
-            "",
-            "## Bottleneck",
-            "",
-            textwrap.fill(about, 118, break_on_hyphens=False),
-            "",
-            f"The code takes {judged.code_bytes:,.0f} B per picture (mean, zstd). On pictures never trained on:",
-            "",
-            "| task | right before | right with it | same answer | pictures |",
-            "|---|---|---|---|---|",
-            *rows,
-            "",
-            f"What follows is the card of `{bundle.name}`, the model without it; its figures are of that model.",
-            old,
-        ]
-    )
+    blocks = [
+        f"# {name}",
+        "## Bottleneck",
+        paragraph(about),
+        f"The code takes {judged.code_bytes:,.0f} B per picture (mean, zstd). On pictures never trained on:",
+        table(heads, rows),
+        f"What follows is the card of `{bundle.name}`, the model without it; its figures are of that model.",
+    ]
+    return "\n\n".join(blocks) + f"\n{old}"
