@@ -63,6 +63,7 @@ COMMANDS: Final[dict[str, dict[str, tuple[str, str]]]] = {
         ),
         "litter": ("models.training.commands:litter", "Train the litter model and write its bundle."),
         "faces": ("models.training.face_commands:faces", "Train the light faces model with two exits."),
+        "faces-vgg16": ("models.training.face_commands:faces_vgg16", "Train VGG16 for faces (papers/000)."),
         "mnist": ("models.training.shelf_commands:mnist", "Train the network for handwritten digits."),
         "cifar-mem": ("models.training.shelf_commands:cifar_mem", "Train the CIFAR-10 network with eight exits."),
         **{

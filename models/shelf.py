@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
-from models.bundle import SHIPPED, Bundle
+from models.bundle import MANIFEST_FILE, SHIPPED, Bundle
 from models.errors import ModelError
 
 Way = Literal["train", "build"]
 State = Literal["shipped", "built", "trained", "not here"]
 FOLDER: Final = Path("bundles")
 """Where `build` and `train` write and `list` looks, unless told otherwise."""
-VARIANTS: Final = ("", "-fp32", "-224", "-224-fp32")
-"""What is put behind a name for its other files."""
+_VARIANT: Final = re.compile(r"(-[0-9]+)?(-fp32)?$")
+"""What is put behind a name for its other files: another size, another precision."""
 
 
 @dataclass(frozen=True)
@@ -53,11 +54,13 @@ def _built(name: str, line: str, document: str) -> Entry:
 
 _CIFAR: Final = "cifar10.tar.gz"
 _EIGHT: Final = tuple(f"exit{number}" for number in range(1, 9))
+_THESIS: Final = "faces.tar --weights vgg16_notop.npz"
 _FACES: Final = ("gender", "age", "age-group")
 
 SHELF: Final[tuple[Entry, ...]] = (
     _trained("litter", "clean or littered street", ("litter",), ("exit1",), "pictures", "papers/002"),
     _trained("faces", "gender, age, age group of a face", _FACES, ("exit1", "exit2"), "faces.tar", "papers/000"),
+    _trained("faces-vgg16", "the same by VGG16, to compare", _FACES, ("exit1", "exit2"), _THESIS, "papers/000"),
     _trained("mnist", "a handwritten digit; 9 layers", ("digit",), (), "mnist.npz", "papers/001"),
     _built("alexnet", "AlexNet, 19 layers, for timing: random weights", "papers/001"),
     _built("vgg16", "VGG16, 37 layers, for timing: random weights or ImageNet's convolutions", "papers/001"),
@@ -85,10 +88,11 @@ def standings(found: Entry, folders: Iterable[Path]) -> list[Standing]:
     """
     places = [(SHIPPED, "shipped"), *((folder, "built" if found.way == "build" else "trained") for folder in folders)]
     return [
-        _standing(folder / f"{found.name}{variant}", state)
+        _standing(path, state)
         for folder, state in places
-        for variant in VARIANTS
-        if (folder / f"{found.name}{variant}" / "bundle.toml").is_file()
+        if folder.is_dir()
+        for path in sorted(folder.iterdir())
+        if _VARIANT.sub("", path.name) == found.name and (path / MANIFEST_FILE).is_file()
     ]
 
 

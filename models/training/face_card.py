@@ -15,9 +15,8 @@ from models.calibration_rows import calibration_errors, class_rows
 from models.manifest import Accuracy
 from models.training import card_text
 from models.training.face_training import FaceOutcome, bundle_name, calibrated_manifest
-from models.training.faces import FaceChanges
 from models.training.measure import measured_accuracy
-from models.zoo.faces import EXITS, TASKS
+from models.zoo.faces import TASKS
 
 _LABELS: Final = {task.name: task.labels for task in TASKS}
 
@@ -69,7 +68,7 @@ def card(found: FaceOutcome) -> str:
     size = found.order.size
     opening = (
         "Says of each face in a picture: gender (as labelled: male or female), age in years, and age group. "
-        f"MobileNetV2 (width 1.0) for faces of {size}x{size}, with two early exits, {found.precision}, "
+        f"{found.order.net.network}, for faces of {size}x{size}, {found.precision}, "
         f"{len(found.content):,} B. "
         "This card was written by the training, from what it measured."
     )
@@ -100,12 +99,13 @@ def _use() -> str:
 
 
 def _ends(found: FaceOutcome) -> str:
+    exits = ", ".join(f"{name} behind {after}" for name, after in found.order.net.exits.items())
     return card_text.bullets(
         'Input: the face crop (`[input] crop = "face"`; docs/crop.md), upright and tight around jaw and forehead; '
         "pixel v as (v - 128) / 128, which is -1 to 0.992188.",
         f"Output: gender ({', '.join(_LABELS['gender'])}), age in years, "
         f"age group ({', '.join(_LABELS['age-group'])}).",
-        f"Exits: {', '.join(f'{name} behind {after}' for name, after in EXITS.items())}; each answers all tasks.",
+        f"Exits: {exits}; each answers all tasks.",
     )
 
 
@@ -121,16 +121,9 @@ def _data(found: FaceOutcome) -> str:
 
 
 def _training(found: FaceOutcome) -> str:
-    schedule, changes = found.order.schedule, FaceChanges()
     return (
-        "ImageNet weights of torchvision's MobileNetV2 with the batch normalisation folded in; network and exits "
-        f"together for {schedule.epochs} epochs (AdamW, {schedule.rate:g} after a warm-up, falling along a cosine, "
-        f"batch {schedule.batch}, decay {schedule.weight_decay:g}, running mean of the weights {schedule.average:g}, "
-        f"seed {schedule.seed}). Copies: shifted and scaled by up to 8%, mirrored, light, contrast, colour, "
-        f"{changes.coarse:.0%} with less detail. Rare age groups weigh more. Loss of the first epoch "
-        f"{found.losses[0]:.3f}, of the last {found.losses[-1]:.3f}. int8: full-integer post-training quantisation, "
-        "channels evened out beforehand. "
-        f"{found.versions}."
+        f"{found.order.net.told(found.order)} Loss of the first epoch {found.losses[0]:.3f}, of the last "
+        f"{found.losses[-1]:.3f}. int8: full-integer post-training quantisation. {found.versions}."
     )
 
 
@@ -227,7 +220,7 @@ def _limits() -> str:
 
 def _licences(found: FaceOutcome) -> str:
     return (
-        "Code and this file: Apache-2.0. Starting weights: torchvision, BSD-3-Clause, trained on ImageNet, whose "
+        f"Code and this file: Apache-2.0. Starting weights: {found.order.net.licence}, trained on ImageNet, whose "
         f"pictures are for non-commercial research. Training pictures: {found.order.licence}. They are not part of "
         "this bundle. Treat the weights as for non-commercial research as well."
     )

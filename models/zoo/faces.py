@@ -27,8 +27,8 @@ def faces(size: int, dropout: float = 0.2) -> keras.Model:
     trunk = mobilenet_v2(size)
     outputs: dict[str, keras.KerasTensor] = {}
     for name, after in EXITS.items():
-        outputs |= _answers(_branch(trunk.get_layer(after).output, name), f"{name}/", dropout)
-    outputs |= _answers(trunk.output, "", dropout)
+        outputs |= answers(_branch(trunk.get_layer(after).output, name), f"{name}/", dropout)
+    outputs |= answers(trunk.output, "", dropout)
     return keras.Model(trunk.input, outputs, name="faces")
 
 
@@ -41,7 +41,8 @@ def _branch(x: keras.KerasTensor, name: str) -> keras.KerasTensor:
     return keras.layers.GlobalAveragePooling2D(name=f"{name}_features")(x)
 
 
-def _answers(features: keras.KerasTensor, prefix: str, dropout: float) -> dict[str, keras.KerasTensor]:
+def answers(features: keras.KerasTensor, prefix: str, dropout: float) -> dict[str, keras.KerasTensor]:
+    """Return what features say of every task, by output: the prefix and the name of the task."""
     kept = keras.layers.Dropout(dropout)(features)
     found = {}
     for task in TASKS:

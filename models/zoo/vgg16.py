@@ -5,7 +5,7 @@ The document gives it pictures of 256 pixels, with which layer 32 averages 8x8 t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -50,13 +50,17 @@ def expected_arrays() -> dict[str, int]:
 
 
 def load_imagenet(model: keras.Model, weights: Mapping[str, np.ndarray]) -> None:
-    """Fill the convolutions of a network with those of Keras's VGG16; its colours and means go into the first.
+    """Fill all convolutions of a network with those of Keras's VGG16."""
+    load_convolutions([layer for layer in model.layers if type(layer).__name__ == "Conv2D"], weights)
+
+
+def load_convolutions(layers: Sequence[keras.layers.Layer], weights: Mapping[str, np.ndarray]) -> None:
+    """Fill the 13 convolutions with those of Keras's VGG16; its colours and means go into the first.
 
     Keras's weights want blue, green, red from 0 to 255 less ImageNet's mean, the network takes RGB from LOW to HIGH
     (models/pictures.py). Only the padded border of the first layer differs: it holds pixel value 128 instead of
     ImageNet's mean colour.
     """
-    layers = [layer for layer in model.layers if type(layer).__name__ == "Conv2D"]
     for place, (layer, name) in enumerate(zip(layers, convolution_names(), strict=True)):
         kernel, bias = (weights[f"{name}/{part}"].astype(np.float64) for part in ("kernel", "bias"))
         if place == 0:
