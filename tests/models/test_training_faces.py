@@ -15,7 +15,9 @@ from models.pictures import centred
 from models.training.convert import to_float
 from models.training.equalise import equalise
 from models.training.face_card import card, write_outcome
-from models.training.face_training import SCHEDULE, FaceOrder, FaceOutcome
+from models.training.face_light import LIGHT
+from models.training.face_order import FaceOrder
+from models.training.face_training import FaceOutcome
 from models.training.faces import FaceChanges, middle
 from models.zoo.faces import BRANCHES, EXITS, TASKS, faces
 
@@ -92,7 +94,9 @@ def test_a_written_bundle_says_what_was_measured(model: keras.Model, pictures: n
     """Thresholds, temperatures and accuracies are in the bundle.toml, the groups' figures in the card."""
     content = to_float(model, centred(middle(pictures, SIZE)))
     validated = _answers(3000, 1)
-    order = FaceOrder((), tmp_path, tmp_path, size=SIZE, source="made-up faces", licence="none")
+    order = FaceOrder(
+        LIGHT, (), tmp_path, tmp_path, size=SIZE, schedule=LIGHT.schedule, source="made-up faces", licence="none"
+    )
     found = FaceOutcome(
         order=order,
         precision="fp32",
@@ -117,4 +121,4 @@ def test_a_written_bundle_says_what_was_measured(model: keras.Model, pictures: n
     text = card(found)
     assert "| all | end | 600 |" in text
     assert "age-group: 60+" in text
-    assert f"{SCHEDULE.epochs} epochs" in text
+    assert f"{LIGHT.schedule.epochs} epochs" in text
