@@ -1,18 +1,24 @@
-"""What a long training shows on a terminal: a progress bar, and nothing of what TensorFlow prints."""
+"""What a long training shows: a progress bar, in a log a line now and then, and nothing of what TensorFlow prints."""
 
 from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, TextIO
 
 from models.errors import ModelError
+from models.training.progress import Progress as Shown
 
 if TYPE_CHECKING:
     from rich.progress import Progress
+
+PARTS: Final = 20
+"""Lines of a log for the whole of a training, besides those that name what is begun."""
 
 
 class TrainingMissing(ModelError):
@@ -20,10 +26,15 @@ class TrainingMissing(ModelError):
 
 
 @contextmanager
-def shown_progress() -> Iterator[Bar]:
-    """Yield a bar for a training; meanwhile standard output and standard error are quiet."""
-    with _progress() as bar, quiet_output():
-        yield Bar(bar)
+def shown_progress() -> Iterator[Shown]:
+    """Yield what shows a training on standard error; meanwhile it and standard output are quiet."""
+    with os.fdopen(os.dup(2), "w", buffering=1) as shown:
+        if not shown.isatty():
+            with quiet_output():
+                yield Lines(shown)
+            return
+        with _progress(shown) as bar, quiet_output():
+            yield Bar(bar)
 
 
 @contextmanager
@@ -57,6 +68,34 @@ class Bar:
         self._progress.advance(self._bar, count)
 
 
+class Lines:
+    """Shows the training's steps in a log: a line for what is begun, and one for every twentieth of the whole."""
+
+    def __init__(self, log: TextIO) -> None:
+        self._log, self._began_s = log, time.monotonic()
+        self._steps, self._done, self._told, self._doing = 0.0, 0.0, 0, "starting"
+
+    def expect(self, steps: float) -> None:
+        """Say how many steps there will be."""
+        self._steps = steps
+
+    def say(self, text: str) -> None:
+        """Name what is being done."""
+        self._doing = text
+        self._tell()
+
+    def step(self, count: float) -> None:
+        """Count steps done."""
+        self._done += count
+        if self._steps and PARTS * self._done // self._steps > self._told:
+            self._told = int(PARTS * self._done // self._steps)
+            self._tell()
+
+    def _tell(self) -> None:
+        share = f" {self._done / self._steps:.0%}" if self._steps else ""
+        self._log.write(f"{timedelta(seconds=round(time.monotonic() - self._began_s))}{share} {self._doing}\n")
+
+
 @contextmanager
 def quiet_output() -> Iterator[None]:
     """Keep what TensorFlow's C++ prints past Python's logging away from the progress bar."""
@@ -69,14 +108,16 @@ def quiet_output() -> Iterator[None]:
     try:
         yield
     finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
         for number, old in zip((1, 2), kept, strict=True):
             os.dup2(old, number)
             os.close(old)
 
 
 @contextmanager
-def _progress() -> Iterator[Progress]:
-    """Yield a progress bar on the terminal, not started yet, that shows while standard error is kept quiet."""
+def _progress(terminal: TextIO) -> Iterator[Progress]:
+    """Yield a progress bar, not started yet."""
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -89,10 +130,9 @@ def _progress() -> Iterator[Progress]:
 
     text = TextColumn("{task.description}")
     shown = (text, BarColumn(), TaskProgressColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    with os.fdopen(os.dup(2), "w", buffering=1) as terminal:
-        bar = Progress(*shown, console=Console(file=terminal))
-        try:
-            yield bar
-        finally:
-            if bar.live.is_started:
-                bar.stop()
+    bar = Progress(*shown, console=Console(file=terminal))
+    try:
+        yield bar
+    finally:
+        if bar.live.is_started:
+            bar.stop()

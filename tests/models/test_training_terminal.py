@@ -1,0 +1,54 @@
+"""What a training shows: lines in a log, a bar on a terminal, and nothing of what its libraries print."""
+
+from __future__ import annotations
+
+import os
+import re
+
+import pytest
+
+from models.training.progress import Progress
+from models.training.terminal import PARTS, shown_progress
+
+
+def _work(progress: Progress) -> None:
+    progress.say("reading pictures")
+    progress.expect(1000)
+    progress.say("training")
+    os.write(2, b"a library's word\n")
+    os.write(1, b"another\n")
+    for _ in range(1000):
+        progress.step(1)
+
+
+def test_a_log_gets_a_line_now_and_then(capfd: pytest.CaptureFixture[str]) -> None:
+    """Each thing that is begun has its line, the whole has twenty, and what libraries print is not among them."""
+    with shown_progress() as progress:
+        _work(progress)
+    print("after")
+    out, err = capfd.readouterr()
+    lines = err.splitlines()
+    assert out == "after\n"
+    assert lines[:3] == ["0:00:00 reading pictures", "0:00:00 0% training", "0:00:00 5% training"]
+    assert lines[-1].endswith("100% training")
+    assert len(lines) == 2 + PARTS
+    assert all(re.fullmatch(r"\d+:\d\d:\d\d( \d+%)? [a-z ]+", line) for line in lines)
+
+
+def test_a_terminal_gets_a_bar() -> None:
+    """On a terminal the bar says what is being done and how far it is."""
+    ours, theirs = os.openpty()
+    kept = os.dup(2)
+    os.dup2(theirs, 2)
+    try:
+        with shown_progress() as progress:
+            _work(progress)
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(theirs)
+    shown = os.read(ours, 65536).decode()
+    os.close(ours)
+    assert "training" in shown
+    assert "100%" in shown
+    assert "library" not in shown
