@@ -20,7 +20,7 @@ from models.crop import open_crop, read_cuts
 from models.engine import Engine
 from models.importing.measure import measure
 from models.importing.outputs import tasks_of
-from models.importing.ranges import USUAL, Tried, best_range
+from models.importing.ranges import Tried, best_range, said_of
 from models.importing.request import Imported, Measured, Request
 from models.importing.wishes import ImportFailed, bundle_name, task_wishes
 from models.importing.write import check_folder, write_folder
@@ -158,8 +158,7 @@ class _Import:
         self.progress.say("finding the range of pixel values")
         tried = best_range(bundle, samples, self.request.seed, lambda: None)
         best = tried[0]
-        figures = ", ".join(f"{one.low:g} to {one.high:g}: {one.accuracy:.0%}" for one in tried)
-        self.notes.append(f"Range of pixel values: the one of {len(USUAL)} with the best accuracy ({figures}).")
+        self.notes.append(said_of(tried))
         return replace(bundle, input=replace(bundle.input, low=best.low, high=best.high)), tried
 
     def _as_int8(self, keras_file: KerasFile, bundle: Bundle, parts: Parts) -> Bundle:

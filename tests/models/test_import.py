@@ -20,6 +20,7 @@ from models.engine import Engine
 from models.errors import ModelError
 from models.exits import ExitRule
 from models.importing import commands
+from models.importing.ranges import Tried, said_of
 from models.importing.wishes import TaskWish, bundle_name, read_labels, task_wishes
 from models.profile import noise
 from models.stages import StagedHead
@@ -222,6 +223,29 @@ def test_exits_are_chosen_trained_and_measured(
     card = (out / "MODEL_CARD.md").read_text()
     for words in ("## Exits", "set by hand", "by cross-validation in 5 folds", "accuracy at exit1"):
         assert words in card
+
+
+def test_a_tie_of_ranges_is_no_find(pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A network that says the same whatever the range leaves it undecided, and the note says how to state it."""
+    maker = files.Maker()
+    picture = maker.tensor("picture", (1, 8, 8, 3))
+    kernel = maker.tensor("kernel", (3, 3), data=np.zeros((3, 3), np.float32))
+    scores = maker.tensor("scores", (1, 3))
+    given = [files.mean(maker, picture, 3), kernel, maker.weights("bias", (3,))]
+    maker.operator("FULLY_CONNECTED", given, [scores], files.schema.FullyConnectedOptionsT())
+    maker.ends([picture], [scores])
+    import_(written(tmp_path, maker.file()), data=pictures, output=tmp_path / "out")
+    said = " ".join(capsys.readouterr().err.split())
+    assert "undecided between 0 to 1 and -1 to 1 and 0 to 255 (" in said
+    assert "0 to 1 was taken, state the one that the model was trained with by --value-range LOW HIGH." in said
+
+
+def test_the_best_range_is_a_find() -> None:
+    """One range above the others is told with the figures of all."""
+    tried = [Tried(-1, 1, 0.9), Tried(0, 1, 0.5), Tried(0, 255, 0.5)]
+    assert said_of(tried) == (
+        "Range of pixel values: the one of 3 with the best accuracy (-1 to 1: 90%, 0 to 1: 50%, 0 to 255: 50%)."
+    )
 
 
 def test_places_named_by_hand_and_a_teacher(
