@@ -69,6 +69,7 @@ def calibrate(
     _check_exits(found)
     by_hand = _set_by_hand(found, settings.by_hand)
     judged = _judge(found, settings.data, settings.part)
+    _warn_of_seen(settings.part)
     result = _calibrate(judged.answers, found, settings, by_hand)
     report = CalibrationReport(found, judged, result, settings.max_loss, settings.confidence)
     if settings.output is not None:
@@ -92,6 +93,15 @@ def _check_exits(bundle: Bundle) -> None:
         )
     if not (bundle.folder / "bundle.toml").is_file():
         raise ModelError(f"{bundle.name} has no bundle.toml; expected a bundle's folder")
+
+
+def _warn_of_seen(part: Part) -> None:
+    if part in {"train", "all"}:
+        print(
+            f"headwater: warning: --part {part} takes pictures that the network has seen, if it was trained on this "
+            "data: then the promise does not hold for others; use --part validation",
+            file=sys.stderr,
+        )
 
 
 def _judge(bundle: Bundle, data: Sequence[Path], part: Part) -> Judged:

@@ -149,6 +149,17 @@ def test_too_few_pictures_are_said(bundle: Bundle, pictures: Path, capsys: pytes
     assert "that takes at least" in said
 
 
+@pytest.mark.parametrize(("part", "warned"), [("train", 1), ("all", 1), ("validation", 0), ("test", 0)])
+def test_pictures_of_the_training_are_warned_of(
+    bundle: Bundle, pictures: Path, part: str, warned: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What was trained on promises nothing for new pictures: one line says so, beside the same tables."""
+    _run(bundle.folder, "--data", pictures, "--part", part, "--confidence", "0")
+    said = capsys.readouterr().err
+    assert said.count(f"warning: --part {part} takes pictures that the network has seen") == warned
+    assert said.count("warning") == warned
+
+
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
