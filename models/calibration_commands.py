@@ -107,11 +107,11 @@ def _warn_of_seen(part: Part) -> None:
 def _judge(bundle: Bundle, data: Sequence[Path], part: Part) -> Judged:
     from models.bars import counting_bar
     from models.judge import judge
-    from models.parts import chosen_samples
+    from models.parts import chosen_of_all
 
-    samples = [sample for source in data for sample in chosen_samples(bundle, source, part)]
+    samples = chosen_of_all(bundle, data, part)
     with counting_bar(f"asking {bundle.name}", len(samples)) as tick:
-        return judge(bundle, list({sample.digest: sample for sample in samples}.values()), tick=tick)
+        return judge(bundle, samples, tick=tick)
 
 
 def _calibrate(
