@@ -16,7 +16,7 @@ from models.branches.add import Grown, add_exits, wanted_places
 from models.branches.features import most_pictures, probe_samples, targets_of
 from models.bundle import Bundle, file_digest
 from models.choices import Colour
-from models.crop import open_crop, read_cuts
+from models.crop import NothingFound, open_crop, read_cuts
 from models.engine import Engine
 from models.importing.measure import measure
 from models.importing.outputs import tasks_of
@@ -169,6 +169,8 @@ class _Import:
         spec = Engine(bundle.model_path).whole().inputs[0]
         cuts = [read_cuts(sample.read(), crop, wanted.width, wanted.height) for sample in chosen]
         shown = [to_input(c[0].pixels, spec, wanted.low, wanted.high, wanted.colour) for c in cuts if c]
+        if not shown:
+            raise NothingFound(wanted.crop, len(chosen))
         content = keras_file.as_int8(np.concatenate(shown))
         self.notes.append(f"Quantised to int8, ranges from {len(shown)} pictures of the train part.")
         return self._file_of(bundle, content, ())

@@ -14,12 +14,14 @@ import pytest
 from PIL import Image
 
 from headwater.cli import main
+from models import judge as judging
 from models.branches.add import Wish, wanted_places
 from models.bundle import Bundle
+from models.crop import Cut, Whole
 from models.engine import Engine
 from models.errors import ModelError
 from models.exits import ExitRule
-from models.importing import commands
+from models.importing import commands, run
 from models.importing.ranges import Tried, said_of
 from models.importing.wishes import TaskWish, bundle_name, read_labels, task_wishes
 from models.profile import noise
@@ -306,6 +308,36 @@ def test_a_keras_file_is_converted(pictures: Path, tmp_path: Path) -> None:
     assert {tensor.dtype for tensor in engine.graph.tensors} == {"int8", "int32"}
     assert [found.after for found in bundle.exits] == ["conv2d_1"]
     assert "Quantised to int8" in (bundle.folder / "MODEL_CARD.md").read_text()
+
+
+class NoFaces(Whole):
+    """A crop that finds nothing."""
+
+    def cut(self, picture: np.ndarray, width: int, height: int) -> list[Cut]:
+        """Return nothing."""
+        return []
+
+
+class Converted:
+    """What stands for a Keras file where none is read; nothing of it is quantised."""
+
+    def as_float(self) -> bytes:
+        """Return a .tflite file."""
+        return files.residual()
+
+
+@pytest.mark.parametrize("said", [{"int8": True}, {"int8": True, "value_range": (0, 1)}, {"value_range": (0, 1)}])
+def test_a_crop_that_finds_nothing_is_said(
+    said: dict[str, Any], pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pictures without a face show neither ranges nor accuracy: one line names the crop, and nothing is written."""
+    monkeypatch.setattr(run._Import, "_keras_file", lambda _: Converted())
+    for module in (run, judging):
+        monkeypatch.setattr(module, "open_crop", lambda *_, **__: NoFaces())
+    path, out = written(tmp_path, b"", "net.keras"), tmp_path / "out"
+    with pytest.raises(ModelError, match=r"^the crop face finds nothing in any of \d+ pictures, expected .*--data"):
+        import_(path, data=pictures, crop="face", output=out, **said)
+    assert not out.exists()
 
 
 def test_a_keras_file_without_tensorflow_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
