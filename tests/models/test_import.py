@@ -289,6 +289,11 @@ try:
     main(["models", "import", str(folder / "chain.keras"), "--labels", "a,b,c", "-o", str(folder / "chain")])
 except SystemExit as ended:
     assert ended.code == 0
+(folder / "cut.keras").write_bytes((folder / "net.keras").read_bytes()[:1000])
+try:
+    main(["models", "import", str(folder / "cut.keras"), "--labels", "a,b,c", "-o", str(folder / "cut")])
+except SystemExit as ended:
+    assert ended.code == 2
 files = [str(folder / "net.keras"), "--data", str(pictures), "-o", str(folder / "out")]
 main(["models", "import", *files, "--int8", "--add-exits", "conv2d_1", "--value-range", "0", "1"])
 """
@@ -297,10 +302,11 @@ main(["models", "import", *files, "--int8", "--add-exits", "conv2d_1", "--value-
 @pytest.mark.timeout(400)
 @needs_tensorflow
 def test_a_keras_file_is_converted(pictures: Path, tmp_path: Path) -> None:
-    """A chain of layers to float32, another network to int8 with its ranges from the pictures, and an int8 exit."""
+    """A chain of layers to float32, a network to int8 with ranges from the pictures and an exit; never half a file."""
     arguments = [sys.executable, "-c", KERAS, str(tmp_path), str(pictures)]
     ran = subprocess.run(arguments, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr
+    assert "cut.keras is no .keras file: got 1000 B that are no whole zip archive; copy it again" in ran.stderr
     assert Bundle.load(tmp_path / "chain").tasks[0].labels == ("a", "b", "c")
     bundle = Bundle.load(tmp_path / "out")
     engine = Engine(bundle.model_path)
