@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from models.branches.add import Grown, add_exits, wanted_places
+from models.branches.add import HAND_SET, Grown, add_exits, wanted_places
 from models.branches.features import most_pictures, probe_samples, targets_of
 from models.bundle import Bundle, file_digest
 from models.choices import Colour
 from models.crop import NothingFound, open_crop, read_cuts
 from models.engine import Engine
+from models.graph import Graph
+from models.importing.exits import exits_among, final_outputs
 from models.importing.measure import measure
 from models.importing.outputs import tasks_of
 from models.importing.ranges import Tried, best_range, said_of
@@ -123,11 +125,28 @@ class _Import:
         if labels is None and not request.tasks and request.data is not None:
             labels = ",".join(labels_in(request.data))
             self.notes.append(f"Labels: the folders of the data in alphabetical order ({labels}).")
-        engine = Engine(path, threads=request.threads)
         wishes = task_wishes(request.tasks, labels, self.name)
+        engine = Engine(path, threads=request.threads)
+        finals = final_outputs(engine.graph, [wish.output for wish in wishes if wish.output])
+        if len(finals) < len(bare.outputs):
+            engine = Engine(path, threads=request.threads, outputs=finals)
         tasks = tasks_of(engine, wishes, _asked_about(engine, low, high), request.scores)
         bundle = replace(bare, name=self.name, input=spec, tasks=tasks, description=request.description)
+        bundle = self._with_own_exits(bundle, engine.graph)
         return bundle, self._parts(bundle)
+
+    def _with_own_exits(self, bundle: Bundle, graph: Graph) -> Bundle:
+        """Return the bundle with the exits that its file has already."""
+        exits = exits_among(graph, bundle.outputs, bundle.tasks)
+        if not exits:
+            return bundle
+        found = ", ".join(f"{one.name} behind {one.after}" for one in exits)
+        self.notes.append(
+            f"Exits of the file: {found}; when frames leave is set by hand, at a top probability of {HAND_SET:g}: "
+            "`headwater models calibrate` finds better thresholds."
+        )
+        outputs, points = tuple(task.output for task in bundle.tasks), graph.cut_points()
+        return replace(bundle, outputs=outputs, exits=exits, cut_points=tuple(point.name for point in points))
 
     def _colour(self, bare: Bundle) -> Colour:
         asked = self.request.colour
@@ -173,7 +192,9 @@ class _Import:
             raise NothingFound(wanted.crop, len(chosen))
         content = keras_file.as_int8(np.concatenate(shown))
         self.notes.append(f"Quantised to int8, ranges from {len(shown)} pictures of the train part.")
-        return self._file_of(bundle, content, ())
+        given = [output for found in bundle.exits for output in found.outputs.values()]
+        exits = exits_among(Graph.read(content, outputs=bundle.outputs), given, bundle.tasks) if given else ()
+        return self._file_of(bundle, content, exits)
 
     def _file_of(self, bundle: Bundle, content: bytes, exits: Sequence[Exit]) -> Bundle:
         """Return the bundle with another file."""

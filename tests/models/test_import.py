@@ -124,14 +124,52 @@ def test_several_outputs_are_named(tmp_path: Path) -> None:
     assert {name: (task.output, task.labels) for name, task in tasks.items()} == {
         "kind": ("kind", ("x", "y", "z")), "early": ("exit1/kind", ("a", "b", "c")),
     }  # fmt: skip
-    with pytest.raises(
-        ModelError, match=r"not told apart, the outputs are exit1/kind \(3 values\) and kind \(3 values\)"
-    ):
+    path = written(tmp_path, files.early_exit("early"), "two.tflite")
+    with pytest.raises(ModelError, match=r"not told apart, the outputs are early \(3 values\) and kind \(3 values\)"):
         import_(path, labels="a,b,c", output=tmp_path / "other")
-    with pytest.raises(
-        ModelError, match="no task reads output exit1/kind, expected one for each output; add --task NAME="
-    ):
+    with pytest.raises(ModelError, match="no task reads output early, expected one for each output; add --task NAME="):
         import_(path, task=["kind=kind:x,y,z"], output=tmp_path / "other")
+
+
+def test_exits_of_a_file_are_found(pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Outputs such as soon/kind beside kind are exits where they branch off, the earliest first, open at 0.9."""
+    path = written(tmp_path, files.exits_behind({"late": "conv_b", "soon": "conv_a"}))
+    import_(path, task=["colour=kind:blue,green,red"], data=pictures, output=tmp_path / "out")
+    bundle, said = Bundle.load(tmp_path / "out"), capsys.readouterr()
+    assert [(found.name, found.after, found.outputs) for found in bundle.exits] == [
+        ("soon", "conv_a", {"colour": "soon/kind"}), ("late", "conv_b", {"colour": "late/kind"}),
+    ]  # fmt: skip
+    assert [found.thresholds for found in bundle.exits] == [{"colour": 0.9}] * 2
+    assert (bundle.outputs, bundle.cut_points[:2]) == (("kind",), ("conv_a", "conv_b"))
+    assert [found.metric for found in bundle.accuracy] == ["accuracy", "accuracy at soon", "accuracy at late"]
+    assert "leave at soon (behind conv_a)" in said.out
+    assert "note: Exits of the file: soon behind conv_a, late behind conv_b" in said.err
+    engine = Engine(bundle.model_path, outputs=bundle.finals)
+    always = StagedHead(engine, bundle, "device", {"soon": ExitRule("top-probability", {"colour": 0.0})})
+    assert always.run(noise(always.inputs[0])).exit == "soon"
+
+
+def test_one_label_list_serves_a_network_with_exits(tmp_path: Path) -> None:
+    """Beside its exits a network of one answer needs no names of outputs."""
+    import_(written(tmp_path, files.early_exit()), labels="a,b,c", output=tmp_path / "out")
+    bundle = Bundle.load(tmp_path / "out")
+    assert ([task.output for task in bundle.tasks], [found.after for found in bundle.exits]) == (["kind"], ["conv_a"])
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (files.exits_behind({"exit1": "picture"}), "exit1 of .* branches off at no cut point, .* NAME=exit1/kind:…"),
+        (files.exits_behind({"exit1": "conv_a"}, softmax=True), "exit1/kind .* gives logits and kind gives probabilit"),
+    ],
+)
+def test_exits_that_no_bundle_states_are_refused(content: bytes, says: str, tmp_path: Path) -> None:
+    """An exit on the picture itself, or with scores of another kind, is one line; as a task of its own it may stay."""
+    path = written(tmp_path, content)
+    with pytest.raises(ModelError, match=says):
+        import_(path, labels="a,b,c", output=tmp_path / "out")
+    import_(path, task=["kind=kind:a,b,c", "early=exit1/kind:a,b,c"], output=tmp_path / "out")
+    assert Bundle.load(tmp_path / "out").exits == ()
 
 
 def test_task_texts() -> None:
@@ -294,6 +332,15 @@ try:
     main(["models", "import", str(folder / "cut.keras"), "--labels", "a,b,c", "-o", str(folder / "cut")])
 except SystemExit as ended:
     assert ended.code == 2
+pooled = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(4, 3, name="first")(image))
+early = keras.layers.Dense(3, activation="softmax")(pooled)
+late = keras.layers.Dense(3, activation="softmax")(keras.layers.Dense(8, activation="relu")(pooled))
+keras.Model(image, {"exit1/kind": early, "kind": late}).save(folder / "early.keras")
+files = [str(folder / "early.keras"), "--data", str(pictures), "-o", str(folder / "early")]
+try:
+    main(["models", "import", *files, "--int8", "--value-range", "0", "1"])
+except SystemExit as ended:
+    assert ended.code == 0
 files = [str(folder / "net.keras"), "--data", str(pictures), "-o", str(folder / "out")]
 main(["models", "import", *files, "--int8", "--add-exits", "conv2d_1", "--value-range", "0", "1"])
 """
@@ -302,12 +349,15 @@ main(["models", "import", *files, "--int8", "--add-exits", "conv2d_1", "--value-
 @pytest.mark.timeout(400)
 @needs_tensorflow
 def test_a_keras_file_is_converted(pictures: Path, tmp_path: Path) -> None:
-    """A chain of layers to float32, a network to int8 with ranges from the pictures and an exit; never half a file."""
+    """A chain of layers to float32, networks to int8 with an exit of their own or a new one; never half a file."""
     arguments = [sys.executable, "-c", KERAS, str(tmp_path), str(pictures)]
     ran = subprocess.run(arguments, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr
     assert "cut.keras is no .keras file: got 1000 B that are no whole zip archive; copy it again" in ran.stderr
     assert Bundle.load(tmp_path / "chain").tasks[0].labels == ("a", "b", "c")
+    early = Bundle.load(tmp_path / "early")
+    assert {found.name: found.outputs for found in early.exits} == {"exit1": {"early": "exit1/kind"}}
+    assert early.exits[0].after in early.cut_points
     bundle = Bundle.load(tmp_path / "out")
     engine = Engine(bundle.model_path)
     assert [spec.name for spec in engine.whole().outputs] == ["colour", "exit1/net"]
