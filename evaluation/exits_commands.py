@@ -63,7 +63,7 @@ def _measured(bundle: Bundle, data: Sequence[Path], split: str | None, part: Par
     from models.engine import Engine
     from models.errors import ModelError
     from models.judge import judge
-    from models.parts import chosen_samples, seen
+    from models.parts import chosen_of_all, seen
     from models.stages import exits_before
 
     if not bundle.exits:
@@ -73,7 +73,7 @@ def _measured(bundle: Bundle, data: Sequence[Path], split: str | None, part: Par
         raise ModelError(
             f"--split {cut} lies before an exit of {bundle.name}, expected {bundle.exits[-1].after} or deeper"
         )
-    samples = [sample for source in data for sample in chosen_samples(bundle, source, part, limit)]
+    samples = chosen_of_all(bundle, data, part, limit)
     with counting_bar(f"asking {bundle.name}", len(samples)) as tick:
         judged = judge(bundle, samples, tick=tick)
     timed = [seen(bundle, sample) for sample in judged.samples[:TIMED]]

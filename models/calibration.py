@@ -52,7 +52,14 @@ class Calibration:
         return bool(self.chosen.thresholds)
 
 
-def calibrate(answers: Answers, rule: Rule, max_loss: float, confidence: float, seed: int = 0) -> Calibration:
+def calibrate(
+    answers: Answers,
+    rule: Rule,
+    max_loss: float,
+    confidence: float,
+    seed: int = 0,
+    temperatures: Mapping[str, Mapping[str, float]] | None = None,
+) -> Calibration:
     """Return thresholds with the fewest expected multiply-adds whose loss is within the bound.
 
     Args:
@@ -61,10 +68,11 @@ def calibrate(answers: Answers, rule: Rule, max_loss: float, confidence: float, 
         max_loss: allowed loss of accuracy of each task, as a share: 0.005 is half a point
         confidence: of the statement that each task loses at most that, as a share; with 0 the sample mean decides
         seed: of which pictures order the candidates, and of the order in which the others are bet on
+        temperatures: by place and task; by default those that fit the pictures that order
     """
     order = np.random.default_rng(seed).permutation(answers.pictures)
     ordering, held = np.split(order, [round(len(order) * ORDERING_SHARE)])
-    temperatures = answers.rows(ordering).temperatures()
+    temperatures = answers.rows(ordering).temperatures() if temperatures is None else temperatures
     answers = answers.tempered(temperatures)
     testing, measured = answers.rows(held), unsure(answers, rule)
     best = Point(NOBODY_LEAVES, outcome(answers, NOBODY_LEAVES, rule, measured), 0.0)

@@ -37,9 +37,10 @@ class CalibrationSettings:
     part: Part = "validation"
     """Which of the pictures: what a folder says, or the content of each file; see docs/exits.md."""
     by_hand: Annotated[list[str] | None, Parameter(name="--set", negative="")] = None
-    """Look at a threshold set by hand instead, as exit1/gender=0.6; one for every exit and task to open."""
+    """Look at a threshold set by hand instead, as exit1/gender=0.6, with the bundle's own temperatures; one for each
+    classification of every exit to open."""
     write: bool = False
-    """Put thresholds, rule and temperatures into the bundle.toml."""
+    """Put thresholds, rule and temperatures into the bundle.toml; with --set all but the temperatures."""
     output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None
     """Folder for curve.csv, classes.csv and curve.svg."""
     seed: int = 0
@@ -66,15 +67,17 @@ def calibrate(
 
     found = Bundle.load(bundle)
     _check_exits(found)
+    by_hand = _set_by_hand(found, settings.by_hand)
     judged = _judge(found, settings.data, settings.part)
-    result = _calibrate(judged.answers, found, settings)
+    _warn_of_seen(settings.part)
+    result = _calibrate(judged.answers, found, settings, by_hand)
     report = CalibrationReport(found, judged, result, settings.max_loss, settings.confidence)
     if settings.output is not None:
         report.save(settings.output)
         print(f"written: {settings.output}/curve.csv, classes.csv, curve.svg", file=sys.stderr)
     print(report.json() if json else report.text())
     if settings.write:
-        _write(found, result)
+        _write(found, result, with_temperatures=by_hand is None)
 
 
 def _check_exits(bundle: Bundle) -> None:
@@ -92,22 +95,35 @@ def _check_exits(bundle: Bundle) -> None:
         raise ModelError(f"{bundle.name} has no bundle.toml; expected a bundle's folder")
 
 
+def _warn_of_seen(part: Part) -> None:
+    if part in {"train", "all"}:
+        print(
+            f"headwater: warning: --part {part} takes pictures that the network has seen, if it was trained on this "
+            "data: then the promise does not hold for others; use --part validation",
+            file=sys.stderr,
+        )
+
+
 def _judge(bundle: Bundle, data: Sequence[Path], part: Part) -> Judged:
     from models.bars import counting_bar
     from models.judge import judge
-    from models.parts import chosen_samples
+    from models.parts import chosen_of_all
 
-    samples = [sample for source in data for sample in chosen_samples(bundle, source, part)]
+    samples = chosen_of_all(bundle, data, part)
     with counting_bar(f"asking {bundle.name}", len(samples)) as tick:
-        return judge(bundle, list({sample.digest: sample for sample in samples}.values()), tick=tick)
+        return judge(bundle, samples, tick=tick)
 
 
-def _calibrate(answers: Answers, bundle: Bundle, settings: CalibrationSettings) -> Calibration:
+def _calibrate(
+    answers: Answers, bundle: Bundle, settings: CalibrationSettings, by_hand: Thresholds | None
+) -> Calibration:
+    """Return what was found or, of thresholds set by hand, what the bundle as it is does with them."""
     from models.answers import outcome
     from models.calibration import Point, calibrate
+    from models.judge import temperatures_of
 
-    by_hand, rule = _set_by_hand(bundle, settings.by_hand), settings.rule or bundle.exits[0].rule
-    result = calibrate(answers, rule, settings.max_loss / 100, settings.confidence / 100, settings.seed)
+    rule, stated = settings.rule or bundle.exits[0].rule, None if by_hand is None else temperatures_of(bundle)
+    result = calibrate(answers, rule, settings.max_loss / 100, settings.confidence / 100, settings.seed, stated)
     if by_hand is None:
         return result
     as_set = Point(by_hand, outcome(answers.tempered(result.temperatures), by_hand, rule), 1.0)
@@ -118,7 +134,8 @@ def _set_by_hand(bundle: Bundle, given: Sequence[str] | None) -> Thresholds | No
     """Return the thresholds that --set gives. Raises: ModelError."""
     if not given:
         return None
-    known = {f"{e.name}/{t.name}" for e in bundle.exits for t in bundle.tasks if t.kind == "classification"}
+    tasks = [task.name for task in bundle.tasks if task.kind == "classification"]
+    known = {f"{found.name}/{task}" for found in bundle.exits for task in tasks}
     found: dict[str, dict[str, float]] = {}
     for text in given:
         name, _, value = text.partition("=")
@@ -130,22 +147,22 @@ def _set_by_hand(bundle: Bundle, given: Sequence[str] | None) -> Thresholds | No
             raise ModelError(f"--set {text!r}: expected EXIT/TASK=NUMBER with one of {', '.join(sorted(known))}")
         exit_, _, task = name.partition("/")
         found.setdefault(exit_, {})[task] = number
+    missing = [f"{exit_}/{task}" for exit_, limits in found.items() for task in tasks if task not in limits]
+    if missing:
+        raise ModelError(
+            f"--set gives nothing for {', '.join(missing)}, expected a number for each classification of an exit that "
+            f"is to open, since a frame leaves when all are sure; add --set {missing[0]}=NUMBER"
+        )
     return found
 
 
-def _write(bundle: Bundle, result: Calibration) -> None:
+def _write(bundle: Bundle, result: Calibration, *, with_temperatures: bool) -> None:
     from models.manifest_text import rewrite_exits
 
-    temperatures = result.temperatures
-    exits = [
-        replace(
-            found,
-            rule=result.rule,
-            thresholds=result.chosen.thresholds.get(found.name, {}),
-            temperatures=temperatures[found.name],
-        )
-        for found in bundle.exits
-    ]
+    thresholds, found = result.chosen.thresholds, result.temperatures
+    exits = [replace(one, rule=result.rule, thresholds=thresholds.get(one.name, {})) for one in bundle.exits]
+    if with_temperatures:
+        exits = [replace(one, temperatures=found[one.name]) for one in exits]
     path = bundle.folder / "bundle.toml"
-    rewrite_exits(path, exits, temperatures["end"])
+    rewrite_exits(path, exits, found["end"] if with_temperatures else {})
     print(f"written: {path}", file=sys.stderr)

@@ -24,6 +24,17 @@ class CropError(ModelError):
     """A crop, or what it needs, cannot be used."""
 
 
+class NothingFound(CropError):
+    """A crop finds nothing in any of the pictures that something is to be learnt from."""
+
+    def __init__(self, crop: str, pictures: int) -> None:
+        super().__init__(
+            f"the crop {crop} finds nothing in any of {pictures} pictures, expected it to in some; "
+            "give others with --data, or use another crop"
+        )
+        self.crop, self.pictures = crop, pictures
+
+
 class Box(NamedTuple):
     """A rectangle of whole pixels of the captured picture; x and y are its left and upper edge."""
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from models.answers import Answers, Place
 from models.bundle import Bundle, Exit, Prediction, predictions
-from models.crop import Crop, open_crop, read_cuts
+from models.crop import Crop, NothingFound, open_crop, read_cuts
 from models.engine import DEVICE, Engine, Part
 from models.errors import ModelError
 from models.graph import Graph
@@ -48,7 +48,7 @@ def judge(bundle: Bundle, samples: Sequence[Sample], *, threads: int = 1, tick: 
             seen.append(sample)
             said.append(found)
     if not seen:
-        raise ModelError(f"of {len(samples)} pictures none shows anything to {bundle.name}; see --data")
+        raise NothingFound(bundle.input.crop, len(samples))
     return Judged(asked.answers(said, seen), tuple(seen), len(samples) - len(seen))
 
 

@@ -44,6 +44,18 @@ def chosen_samples(
     return sorted(chosen, key=lambda sample: sample.digest)
 
 
+def chosen_of_all(bundle: Bundle, sources: Sequence[Path], part: Part, limit: int | None = None) -> list[Sample]:
+    """Return the pictures of one part of several sources, at most `limit` of each; one found twice counts once.
+
+    Raises: DataError when a source has none.
+    """
+    kept: dict[str, Sample] = {}
+    for source in sources:
+        for sample in chosen_samples(bundle, source, part, limit):
+            kept.setdefault(sample.digest, sample)
+    return list(kept.values())
+
+
 def held_out_digests(bundle: Bundle) -> frozenset[str]:
     """Return the SHA-256 of the pictures that the bundle says its training never saw; empty where it says nothing."""
     path = bundle.folder / HELD_OUT_FILE

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 if TYPE_CHECKING:
+    from models.manifest import Accuracy
     from models.shelf import Entry, Standing
     from models.zoo.chain import Row
 
@@ -27,8 +28,13 @@ def list_models(
         bundles: folder with bundles built or trained here, by default bundles; may be given several times
         json: print a JSON list instead of the table
     """
+    from models.errors import ModelError
     from models.shelf import FOLDER, SHELF, standings
 
+    missing = next((folder for folder in bundles or () if not folder.is_dir()), None)
+    if missing is not None:
+        fault = "is no folder" if missing.exists() else "is not there"
+        raise ModelError(f"--bundles {missing} {fault}, expected a folder with bundles; correct it or leave it out")
     folders = bundles or [FOLDER]
     found = [(entry, standings(entry, folders)) for entry in SHELF]
     if json:
@@ -139,11 +145,19 @@ def _print_shelf(found: Sequence[tuple[Entry, Sequence[Standing]]]) -> None:
 
 
 def _measured(one: Standing) -> str:
+    units = {task.name: task.unit for task in one.bundle.tasks}
     first: dict[str, str] = {}
     for found in one.bundle.accuracy:
-        value = f"{found.value:.1%}" if found.metric == "accuracy" else f"{found.value:.2f} {found.metric}"
-        first.setdefault(found.task, value)
+        first.setdefault(found.task, f"{found.task} {_figure(found, units.get(found.task))}")
     return ", ".join(first.values())
+
+
+def _figure(found: Accuracy, unit: str | None) -> str:
+    if found.metric == "accuracy":
+        return f"{found.value:.1%}"
+    if found.metric == "mean absolute error":
+        return f"±{found.value:.2f} {unit or ''}".rstrip()
+    return f"{found.value:.2f} {found.metric}"
 
 
 def _print_layers(rows: Sequence[Row]) -> None:

@@ -64,7 +64,7 @@ def _in_folder(folder: Path) -> Iterator[Entry]:
 
 def _in_tar(archive: Path) -> Iterator[Entry]:
     try:
-        with tarfile.open(archive) as tar:
+        with _opened(archive) as tar:
             packed = not isinstance(tar.fileobj, io.BufferedReader)
             for count, member in enumerate(tar):
                 if count > MAX_PICTURES:
@@ -79,6 +79,16 @@ def _in_tar(archive: Path) -> Iterator[Entry]:
         raise DataError(f"{archive} cannot be read as tar: {error}; fetch it again") from error
 
 
+def _opened(archive: Path) -> tarfile.TarFile:
+    try:
+        return tarfile.open(archive)
+    except tarfile.ReadError as error:
+        raise DataError(
+            f"{archive} cannot be read as tar: got {archive.stat().st_size} B of something else or damaged, expected a "
+            "folder of pictures, a .tar (also packed), or an .npz; see --data"
+        ) from error
+
+
 def _content(archive: Path, tar: tarfile.TarFile, member: tarfile.TarInfo, packed: bool) -> Place | bytes:
     """Return the place of a member; of a compressed archive, which has no places to read from, its bytes."""
     _check_size(member.size, member.name)
@@ -90,6 +100,11 @@ def _content(archive: Path, tar: tarfile.TarFile, member: tarfile.TarInfo, packe
 
 def _in_arrays(archive: Path) -> Iterator[Entry]:
     """Yield every picture of MNIST's arrays as PNG, its path made of part, label and number."""
+    if archive.is_file() and not zipfile.is_zipfile(archive):
+        raise DataError(
+            f"{archive} cannot be read: got {archive.stat().st_size} B that are no .npz, expected x_train, y_train, "
+            "x_test, y_test in one; see --data"
+        )
     try:
         with np.load(archive, allow_pickle=False) as arrays:
             for part in ("train", "test"):

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
 from models.bundle import Bundle, predictions
-from models.crop import open_crop, read_cuts
+from models.crop import NothingFound, open_crop, read_cuts
 from models.engine import Engine
 from models.errors import ModelError
 from models.graph import CutPoint, Graph
@@ -102,7 +102,7 @@ def pooled(values: np.ndarray, scale: float, zero_point: int) -> np.ndarray:
 def probe_samples(
     bundle: Bundle,
     points: Sequence[CutPoint],
-    samples: Iterable[Sample],
+    samples: Sequence[Sample],
     *,
     threads: int = 1,
     tick: Callable[[], None] = lambda: None,
@@ -119,7 +119,7 @@ def probe_samples(
             kept.append(sample)
         tick()
     if not kept:
-        raise ModelError(f"no picture shows anything to {bundle.name} ({bundle.input.crop}); see --data and --crop")
+        raise NothingFound(bundle.input.crop, len(samples))
     return probe.activations(), kept
 
 

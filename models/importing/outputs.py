@@ -35,7 +35,7 @@ def tasks_of(
     by_output = _assigned(wishes, graph, names)
     answers = _answers(engine, pictures)
     return tuple(
-        _task(by_output[name], name, answers[place], scores or _told_by_graph(graph, tensor))
+        _task(by_output[name], name, answers[place], scores or told_by_graph(graph, tensor))
         for place, (name, tensor) in enumerate(zip(names, graph.outputs, strict=True))
     )
 
@@ -95,7 +95,7 @@ def _task(wish: TaskWish, output: str, answers: np.ndarray, told: Scores | None)
     return Task(wish.name, "classification", output, wish.labels, scores=told or _told_by_answers(output, answers))
 
 
-def _told_by_graph(graph: Graph, tensor: Tensor) -> Scores | None:
+def told_by_graph(graph: Graph, tensor: Tensor) -> Scores | None:
     """Return what the last operator before an output makes of it, None where it may be either."""
     producers = {index: operator for operator in graph.operators for index in operator.outputs}
     index = tensor.index

@@ -35,3 +35,19 @@ def best_range(bundle: Bundle, samples: Sequence[Sample], seed: int, tick: Calla
         rights = [answers.right(task)[-1][truth >= 0].mean() for task, truth in answers.truth.items()]
         found.append(Tried(low, high, float(np.mean(rights))))
     return sorted(found, key=lambda one: -one.accuracy)
+
+
+def said_of(tried: Sequence[Tried]) -> str:
+    """Return how the range was come by, for a person: found, or one of several that are equally good."""
+    figures = ", ".join(f"{_shown(one)}: {one.accuracy:.0%}" for one in tried)
+    best = [_shown(one) for one in tried if one.accuracy == tried[0].accuracy]
+    if len(best) == 1:
+        return f"Range of pixel values: the one of {len(tried)} with the best accuracy ({figures})."
+    return (
+        f"Range of pixel values: undecided between {' and '.join(best)} ({figures}); {best[0]} was taken, state the "
+        "one that the model was trained with by --value-range LOW HIGH."
+    )
+
+
+def _shown(one: Tried) -> str:
+    return f"{one.low:g} to {one.high:g}"

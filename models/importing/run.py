@@ -12,15 +12,17 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from models.branches.add import Grown, add_exits, wanted_places
+from models.branches.add import HAND_SET, Grown, add_exits, wanted_places
 from models.branches.features import most_pictures, probe_samples, targets_of
 from models.bundle import Bundle, file_digest
 from models.choices import Colour
-from models.crop import open_crop, read_cuts
+from models.crop import NothingFound, open_crop, read_cuts
 from models.engine import Engine
+from models.graph import Graph
+from models.importing.exits import exits_among, final_outputs
 from models.importing.measure import measure
 from models.importing.outputs import tasks_of
-from models.importing.ranges import USUAL, Tried, best_range
+from models.importing.ranges import Tried, best_range, said_of
 from models.importing.request import Imported, Measured, Request
 from models.importing.wishes import ImportFailed, bundle_name, task_wishes
 from models.importing.write import check_folder, write_folder
@@ -123,11 +125,28 @@ class _Import:
         if labels is None and not request.tasks and request.data is not None:
             labels = ",".join(labels_in(request.data))
             self.notes.append(f"Labels: the folders of the data in alphabetical order ({labels}).")
-        engine = Engine(path, threads=request.threads)
         wishes = task_wishes(request.tasks, labels, self.name)
+        engine = Engine(path, threads=request.threads)
+        finals = final_outputs(engine.graph, [wish.output for wish in wishes if wish.output])
+        if len(finals) < len(bare.outputs):
+            engine = Engine(path, threads=request.threads, outputs=finals)
         tasks = tasks_of(engine, wishes, _asked_about(engine, low, high), request.scores)
         bundle = replace(bare, name=self.name, input=spec, tasks=tasks, description=request.description)
+        bundle = self._with_own_exits(bundle, engine.graph)
         return bundle, self._parts(bundle)
+
+    def _with_own_exits(self, bundle: Bundle, graph: Graph) -> Bundle:
+        """Return the bundle with the exits that its file has already."""
+        exits = exits_among(graph, bundle.outputs, bundle.tasks)
+        if not exits:
+            return bundle
+        found = ", ".join(f"{one.name} behind {one.after}" for one in exits)
+        self.notes.append(
+            f"Exits of the file: {found}; when frames leave is set by hand, at a top probability of {HAND_SET:g}: "
+            "`headwater models calibrate` finds better thresholds."
+        )
+        outputs, points = tuple(task.output for task in bundle.tasks), graph.cut_points()
+        return replace(bundle, outputs=outputs, exits=exits, cut_points=tuple(point.name for point in points))
 
     def _colour(self, bare: Bundle) -> Colour:
         asked = self.request.colour
@@ -158,8 +177,7 @@ class _Import:
         self.progress.say("finding the range of pixel values")
         tried = best_range(bundle, samples, self.request.seed, lambda: None)
         best = tried[0]
-        figures = ", ".join(f"{one.low:g} to {one.high:g}: {one.accuracy:.0%}" for one in tried)
-        self.notes.append(f"Range of pixel values: the one of {len(USUAL)} with the best accuracy ({figures}).")
+        self.notes.append(said_of(tried))
         return replace(bundle, input=replace(bundle.input, low=best.low, high=best.high)), tried
 
     def _as_int8(self, keras_file: KerasFile, bundle: Bundle, parts: Parts) -> Bundle:
@@ -170,9 +188,13 @@ class _Import:
         spec = Engine(bundle.model_path).whole().inputs[0]
         cuts = [read_cuts(sample.read(), crop, wanted.width, wanted.height) for sample in chosen]
         shown = [to_input(c[0].pixels, spec, wanted.low, wanted.high, wanted.colour) for c in cuts if c]
+        if not shown:
+            raise NothingFound(wanted.crop, len(chosen))
         content = keras_file.as_int8(np.concatenate(shown))
         self.notes.append(f"Quantised to int8, ranges from {len(shown)} pictures of the train part.")
-        return self._file_of(bundle, content, ())
+        given = [output for found in bundle.exits for output in found.outputs.values()]
+        exits = exits_among(Graph.read(content, outputs=bundle.outputs), given, bundle.tasks) if given else ()
+        return self._file_of(bundle, content, exits)
 
     def _file_of(self, bundle: Bundle, content: bytes, exits: Sequence[Exit]) -> Bundle:
         """Return the bundle with another file."""

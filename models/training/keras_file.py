@@ -22,6 +22,12 @@ class KerasFile:
     """A Keras model of one picture, as read from a .keras or .h5 file; what is not in the file's format is not run."""
 
     def __init__(self, path: Path) -> None:
+        """Read it. Raises: ImportFailed for a file that Keras cannot read, or that takes something else."""
+        if path.suffix == ".keras" and not zipfile.is_zipfile(path):
+            raise ImportFailed(
+                f"{path} is no .keras file: got {path.stat().st_size} B that are no whole zip archive; "
+                "copy it again, or save it with model.save()"
+            )
         try:
             loaded = keras.saving.load_model(path, compile=False)
             outputs = _named_outputs(loaded)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -88,6 +89,24 @@ def test_the_command_writes_table_and_figures(tmp_path: Path, capsys: pytest.Cap
     assert sum(float(rows[1][name]) for name in rows[1] if name.startswith("share")) == pytest.approx(1.0, abs=1e-3)
     for figure in ("sureness", "paths", "confusion"):
         assert (out / f"exits-{bundle.name}-{figure}.svg").read_text().startswith("<?xml")
+
+
+def test_a_picture_of_two_sources_counts_once(tmp_path: Path) -> None:
+    """What lies in a second folder too is judged once, and what is new there is added."""
+    bundle = exit_bundle(tmp_path / "early", 0.5)
+    rng = np.random.default_rng(0)
+    first, second = (tmp_path / name / "test" / bundle.tasks[0].labels[0] for name in ("first", "second"))
+    first.mkdir(parents=True)
+    for number in range(12):
+        Image.fromarray(rng.integers(0, 256, (8, 8, 3), np.uint8)).save(first / f"{number}.png")
+    shutil.copytree(first, second)
+    Image.fromarray(rng.integers(0, 256, (8, 8, 3), np.uint8)).save(second / "new.png")
+    given = [argument for name in ("first", "second") for argument in ("--data", str(tmp_path / name))]
+    with pytest.raises(SystemExit) as ended:
+        main(["evaluate", "exits", str(bundle.folder), *given, "-o", str(tmp_path / "out")])
+    assert ended.value.code == 0
+    rows = list(csv.DictReader((tmp_path / "out" / f"exits-{bundle.name}.csv").read_text().splitlines()))
+    assert rows[0]["pictures"] == "13"
 
 
 def test_a_split_before_an_exit_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

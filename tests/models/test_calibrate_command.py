@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +15,14 @@ from headwater.cli import main
 from models.answers import outcome
 from models.bundle import Bundle
 from models.engine import Engine
+from models.exits import entropy
 from models.judge import judge, place_madds
+from models.manifest_text import rewrite_exits
+from models.parts import seen
+from models.pictures import to_input
 from models.samples import read_samples
 from models.stages import StagedHead, rules_of
+from models.tasks import tempered
 from tests.edge.samples import bundle_folder, exit_bundle
 
 PICTURES = 120
@@ -95,12 +101,63 @@ def test_a_threshold_set_by_hand_is_shown(bundle: Bundle, pictures: Path, capsys
     assert sum(row["left"] for row in said["classes"]) == PICTURES
 
 
+def test_a_threshold_set_by_hand_is_judged_as_the_bundle_is(
+    bundle: Bundle, pictures: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """--set keeps the bundle's own temperatures: what it shows is what a device does, and --write leaves them."""
+    exit_, path = bundle.exits[0], bundle.folder / "bundle.toml"
+    rewrite_exits(path, [replace(exit_, temperatures={"litter": 2.5})], {"litter": 0.6})
+    samples = read_samples(pictures, bundle.tasks)
+    scores = tempered(judge(bundle, samples).answers.exits[0].scores["litter"], 2.5)
+    middle = round(float(np.median(entropy(scores))), 4)
+    _run(bundle.folder, "--data", pictures, "--part", "all", "--json", "--set", f"exit1/litter={middle}", "--write")
+    said, written = json.loads(capsys.readouterr().out), Bundle.load(bundle.folder)
+    assert said["temperatures"] == {"exit1": {"litter": 2.5}, "end": {"litter": 0.6}}
+    assert written.exits == (replace(exit_, temperatures={"litter": 2.5}, thresholds={"litter": middle}),)
+    assert written.tasks == (replace(bundle.tasks[0], temperature=0.6),)
+    device = StagedHead(Engine(written.model_path, outputs=written.finals), written, "device", rules_of(written))
+    wanted, spec = written.input, device.inputs[0]
+    shown = [to_input(seen(written, sample), spec, wanted.low, wanted.high, wanted.colour) for sample in samples]
+    left = [device.run(one).exit == "exit1" for one in shown]
+    assert 0.3 < np.mean(left) < 0.7
+    assert said["shares"]["exit1"] == pytest.approx(np.mean(left))
+
+
+def test_a_written_threshold_adds_no_temperature(bundle: Bundle, pictures: Path) -> None:
+    """A bundle.toml without temperatures has none after --set --write."""
+    _run(bundle.folder, "--data", pictures, "--part", "all", "--set", "exit1/litter=0.5", "--write")
+    assert "temperature" not in (bundle.folder / "bundle.toml").read_text()
+    assert Bundle.load(bundle.folder).exits == (replace(bundle.exits[0], thresholds={"litter": 0.5}),)
+
+
+def test_an_exit_is_set_whole_or_not_at_all(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A --set of one of two classifications would leave the exit closed: refused before any picture is read."""
+    with pytest.raises(SystemExit) as ended:
+        main(["models", "calibrate", "faces", "--data", str(tmp_path), "--set", "exit2/gender=0.6"])
+    assert ended.value.code == 2
+    said = capsys.readouterr().err
+    assert "--set gives nothing for exit2/age-group, expected a number for each classification" in said
+    assert said.endswith("add --set exit2/age-group=NUMBER\n")
+    assert said.count("\n") == 1
+
+
 def test_too_few_pictures_are_said(bundle: Bundle, pictures: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Where nothing can be stated with the confidence asked for, the tables come with what it would take."""
     _run(bundle.folder, "--data", pictures, "--max-loss", "0.1", "--part", "all")
     said = capsys.readouterr().out
     assert "none: nobody leaves" in said
     assert "that takes at least" in said
+
+
+@pytest.mark.parametrize(("part", "warned"), [("train", 1), ("all", 1), ("validation", 0), ("test", 0)])
+def test_pictures_of_the_training_are_warned_of(
+    bundle: Bundle, pictures: Path, part: str, warned: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What was trained on promises nothing for new pictures: one line says so, beside the same tables."""
+    _run(bundle.folder, "--data", pictures, "--part", part, "--confidence", "0")
+    said = capsys.readouterr().err
+    assert said.count(f"warning: --part {part} takes pictures that the network has seen") == warned
+    assert said.count("warning") == warned
 
 
 @pytest.mark.parametrize(

@@ -14,12 +14,15 @@ import pytest
 from PIL import Image
 
 from headwater.cli import main
+from models import judge as judging
 from models.branches.add import Wish, wanted_places
 from models.bundle import Bundle
+from models.crop import Cut, Whole
 from models.engine import Engine
 from models.errors import ModelError
 from models.exits import ExitRule
-from models.importing import commands
+from models.importing import commands, run
+from models.importing.ranges import Tried, said_of
 from models.importing.wishes import TaskWish, bundle_name, read_labels, task_wishes
 from models.profile import noise
 from models.stages import StagedHead
@@ -121,14 +124,52 @@ def test_several_outputs_are_named(tmp_path: Path) -> None:
     assert {name: (task.output, task.labels) for name, task in tasks.items()} == {
         "kind": ("kind", ("x", "y", "z")), "early": ("exit1/kind", ("a", "b", "c")),
     }  # fmt: skip
-    with pytest.raises(
-        ModelError, match=r"not told apart, the outputs are exit1/kind \(3 values\) and kind \(3 values\)"
-    ):
+    path = written(tmp_path, files.early_exit("early"), "two.tflite")
+    with pytest.raises(ModelError, match=r"not told apart, the outputs are early \(3 values\) and kind \(3 values\)"):
         import_(path, labels="a,b,c", output=tmp_path / "other")
-    with pytest.raises(
-        ModelError, match="no task reads output exit1/kind, expected one for each output; add --task NAME="
-    ):
+    with pytest.raises(ModelError, match="no task reads output early, expected one for each output; add --task NAME="):
         import_(path, task=["kind=kind:x,y,z"], output=tmp_path / "other")
+
+
+def test_exits_of_a_file_are_found(pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Outputs such as soon/kind beside kind are exits where they branch off, the earliest first, open at 0.9."""
+    path = written(tmp_path, files.exits_behind({"late": "conv_b", "soon": "conv_a"}))
+    import_(path, task=["colour=kind:blue,green,red"], data=pictures, output=tmp_path / "out")
+    bundle, said = Bundle.load(tmp_path / "out"), capsys.readouterr()
+    assert [(found.name, found.after, found.outputs) for found in bundle.exits] == [
+        ("soon", "conv_a", {"colour": "soon/kind"}), ("late", "conv_b", {"colour": "late/kind"}),
+    ]  # fmt: skip
+    assert [found.thresholds for found in bundle.exits] == [{"colour": 0.9}] * 2
+    assert (bundle.outputs, bundle.cut_points[:2]) == (("kind",), ("conv_a", "conv_b"))
+    assert [found.metric for found in bundle.accuracy] == ["accuracy", "accuracy at soon", "accuracy at late"]
+    assert "leave at soon (behind conv_a)" in said.out
+    assert "note: Exits of the file: soon behind conv_a, late behind conv_b" in said.err
+    engine = Engine(bundle.model_path, outputs=bundle.finals)
+    always = StagedHead(engine, bundle, "device", {"soon": ExitRule("top-probability", {"colour": 0.0})})
+    assert always.run(noise(always.inputs[0])).exit == "soon"
+
+
+def test_one_label_list_serves_a_network_with_exits(tmp_path: Path) -> None:
+    """Beside its exits a network of one answer needs no names of outputs."""
+    import_(written(tmp_path, files.early_exit()), labels="a,b,c", output=tmp_path / "out")
+    bundle = Bundle.load(tmp_path / "out")
+    assert ([task.output for task in bundle.tasks], [found.after for found in bundle.exits]) == (["kind"], ["conv_a"])
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (files.exits_behind({"exit1": "picture"}), "exit1 of .* branches off at no cut point, .* NAME=exit1/kind:…"),
+        (files.exits_behind({"exit1": "conv_a"}, softmax=True), "exit1/kind .* gives logits and kind gives probabilit"),
+    ],
+)
+def test_exits_that_no_bundle_states_are_refused(content: bytes, says: str, tmp_path: Path) -> None:
+    """An exit on the picture itself, or with scores of another kind, is one line; as a task of its own it may stay."""
+    path = written(tmp_path, content)
+    with pytest.raises(ModelError, match=says):
+        import_(path, labels="a,b,c", output=tmp_path / "out")
+    import_(path, task=["kind=kind:a,b,c", "early=exit1/kind:a,b,c"], output=tmp_path / "out")
+    assert Bundle.load(tmp_path / "out").exits == ()
 
 
 def test_task_texts() -> None:
@@ -224,6 +265,29 @@ def test_exits_are_chosen_trained_and_measured(
         assert words in card
 
 
+def test_a_tie_of_ranges_is_no_find(pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A network that says the same whatever the range leaves it undecided, and the note says how to state it."""
+    maker = files.Maker()
+    picture = maker.tensor("picture", (1, 8, 8, 3))
+    kernel = maker.tensor("kernel", (3, 3), data=np.zeros((3, 3), np.float32))
+    scores = maker.tensor("scores", (1, 3))
+    given = [files.mean(maker, picture, 3), kernel, maker.weights("bias", (3,))]
+    maker.operator("FULLY_CONNECTED", given, [scores], files.schema.FullyConnectedOptionsT())
+    maker.ends([picture], [scores])
+    import_(written(tmp_path, maker.file()), data=pictures, output=tmp_path / "out")
+    said = " ".join(capsys.readouterr().err.split())
+    assert "undecided between 0 to 1 and -1 to 1 and 0 to 255 (" in said
+    assert "0 to 1 was taken, state the one that the model was trained with by --value-range LOW HIGH." in said
+
+
+def test_the_best_range_is_a_find() -> None:
+    """One range above the others is told with the figures of all."""
+    tried = [Tried(-1, 1, 0.9), Tried(0, 1, 0.5), Tried(0, 255, 0.5)]
+    assert said_of(tried) == (
+        "Range of pixel values: the one of 3 with the best accuracy (-1 to 1: 90%, 0 to 1: 50%, 0 to 255: 50%)."
+    )
+
+
 def test_places_named_by_hand_and_a_teacher(
     model: Path, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -263,6 +327,20 @@ try:
     main(["models", "import", str(folder / "chain.keras"), "--labels", "a,b,c", "-o", str(folder / "chain")])
 except SystemExit as ended:
     assert ended.code == 0
+(folder / "cut.keras").write_bytes((folder / "net.keras").read_bytes()[:1000])
+try:
+    main(["models", "import", str(folder / "cut.keras"), "--labels", "a,b,c", "-o", str(folder / "cut")])
+except SystemExit as ended:
+    assert ended.code == 2
+pooled = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(4, 3, name="first")(image))
+early = keras.layers.Dense(3, activation="softmax")(pooled)
+late = keras.layers.Dense(3, activation="softmax")(keras.layers.Dense(8, activation="relu")(pooled))
+keras.Model(image, {"exit1/kind": early, "kind": late}).save(folder / "early.keras")
+files = [str(folder / "early.keras"), "--data", str(pictures), "-o", str(folder / "early")]
+try:
+    main(["models", "import", *files, "--int8", "--value-range", "0", "1"])
+except SystemExit as ended:
+    assert ended.code == 0
 files = [str(folder / "net.keras"), "--data", str(pictures), "-o", str(folder / "out")]
 main(["models", "import", *files, "--int8", "--add-exits", "conv2d_1", "--value-range", "0", "1"])
 """
@@ -271,17 +349,51 @@ main(["models", "import", *files, "--int8", "--add-exits", "conv2d_1", "--value-
 @pytest.mark.timeout(400)
 @needs_tensorflow
 def test_a_keras_file_is_converted(pictures: Path, tmp_path: Path) -> None:
-    """A chain of layers to float32, another network to int8 with its ranges from the pictures, and an int8 exit."""
+    """A chain of layers to float32, networks to int8 with an exit of their own or a new one; never half a file."""
     arguments = [sys.executable, "-c", KERAS, str(tmp_path), str(pictures)]
     ran = subprocess.run(arguments, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr
+    assert "cut.keras is no .keras file: got 1000 B that are no whole zip archive; copy it again" in ran.stderr
     assert Bundle.load(tmp_path / "chain").tasks[0].labels == ("a", "b", "c")
+    early = Bundle.load(tmp_path / "early")
+    assert {found.name: found.outputs for found in early.exits} == {"exit1": {"early": "exit1/kind"}}
+    assert early.exits[0].after in early.cut_points
     bundle = Bundle.load(tmp_path / "out")
     engine = Engine(bundle.model_path)
     assert [spec.name for spec in engine.whole().outputs] == ["colour", "exit1/net"]
     assert {tensor.dtype for tensor in engine.graph.tensors} == {"int8", "int32"}
     assert [found.after for found in bundle.exits] == ["conv2d_1"]
     assert "Quantised to int8" in (bundle.folder / "MODEL_CARD.md").read_text()
+
+
+class NoFaces(Whole):
+    """A crop that finds nothing."""
+
+    def cut(self, picture: np.ndarray, width: int, height: int) -> list[Cut]:
+        """Return nothing."""
+        return []
+
+
+class Converted:
+    """What stands for a Keras file where none is read; nothing of it is quantised."""
+
+    def as_float(self) -> bytes:
+        """Return a .tflite file."""
+        return files.residual()
+
+
+@pytest.mark.parametrize("said", [{"int8": True}, {"int8": True, "value_range": (0, 1)}, {"value_range": (0, 1)}])
+def test_a_crop_that_finds_nothing_is_said(
+    said: dict[str, Any], pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pictures without a face show neither ranges nor accuracy: one line names the crop, and nothing is written."""
+    monkeypatch.setattr(run._Import, "_keras_file", lambda _: Converted())
+    for module in (run, judging):
+        monkeypatch.setattr(module, "open_crop", lambda *_, **__: NoFaces())
+    path, out = written(tmp_path, b"", "net.keras"), tmp_path / "out"
+    with pytest.raises(ModelError, match=r"^the crop face finds nothing in any of \d+ pictures, expected .*--data"):
+        import_(path, data=pictures, crop="face", output=out, **said)
+    assert not out.exists()
 
 
 def test_a_keras_file_without_tensorflow_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

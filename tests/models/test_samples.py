@@ -150,6 +150,24 @@ def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("notes.txt", " as tar: got 12 B of something else or damaged, expected a folder of pictures, a .tar"),
+        ("picture.png", " as tar: got 12 B of something else or damaged, expected a folder of pictures, a .tar"),
+        ("digits.npz", ": got 12 B that are no .npz, expected x_train, y_train, x_test, y_test in one"),
+    ],
+)
+def test_a_file_that_is_no_source_is_one_line(tmp_path: Path, name: str, said: str) -> None:
+    """What was got and what is expected is said, without what each unpacker made of it."""
+    (tmp_path / name).write_bytes(b"hello, world")
+    with pytest.raises(DataError) as refused:
+        read_samples(tmp_path / name, [STREET])
+    assert str(refused.value).startswith(f"{tmp_path / name} cannot be read{said}")
+    assert str(refused.value).endswith("; see --data")
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
     ("table", "said"),
     [
         ("file,gender,age\n", "expected also age-group"),

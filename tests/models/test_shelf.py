@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -175,6 +176,16 @@ def test_what_is_here_is_listed(shelf: tuple[Path, dict], capsys: pytest.Capture
     assert "headwater models build alexnet" not in shown
 
 
+def test_figures_are_told_with_their_tasks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each figure of the list stands behind the name of its task; an error has its unit."""
+    with pytest.raises(SystemExit) as ended:
+        main(["models", "list", "--bundles", str(tmp_path)])
+    assert ended.value.code == 0
+    lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines() if line}
+    assert re.search(r" gender \d\d\.\d%, age-group \d\d\.\d%, age ±\d\.\d\d years ", lines["faces"])
+    assert " digit 99.3% " in lines["mnist"]
+
+
 def test_the_shipped_ones_are_on_the_shelf() -> None:
     """Every bundle that ships is an entry of the shelf, with the tasks that it says."""
     for path in sorted(SHIPPED.iterdir()):
@@ -208,6 +219,8 @@ def test_the_shipped_digits_are_read_rightly(name: str) -> None:
         (["build", "mnist"], "mnist is trained, not built: headwater models train mnist"),
         (["build", "alexnet", "--weights", "x.npz"], "--weights is given for alexnet"),
         (["build", "alexnett"], "no model of the shelf is called 'alexnett'; there are: litter"),
+        (["list", "--bundles", "nowhere"], "--bundles nowhere is not there, expected a folder with bundles"),
+        (["list", "--bundles", __file__], "is no folder, expected a folder with bundles"),
         (["layers", "litter"], "'litter' has no table of layers, expected one of alexnet, vgg16, mnist"),
     ],
 )

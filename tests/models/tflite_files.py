@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import flatbuffers
 import numpy as np
@@ -197,7 +197,7 @@ def residual() -> bytes:
     return maker.file()
 
 
-def early_exit() -> bytes:
+def early_exit(early_name: str = "exit1/kind") -> bytes:
     """A classifier with an early exit behind its first convolution: outputs "exit1/kind" and "kind"."""
     maker = Maker()
     picture = maker.tensor("picture", (1, 8, 8, 3))
@@ -206,7 +206,26 @@ def early_exit() -> bytes:
     second = maker.conv("conv_b", first, (1, 8, 8, 4), 5)
     final = dense(maker, "scores", mean(maker, second, 5), 5, 3)
     maker.ends([picture], [early, final])
-    maker.signature("serving_default", {"picture": picture}, {"exit1/kind": early, "kind": final})
+    maker.signature("serving_default", {"picture": picture}, {early_name: early, "kind": final})
+    return maker.file()
+
+
+def exits_behind(places: Mapping[str, str], *, softmax: bool = False) -> bytes:
+    """A classifier with an exit of logits behind each of these places: "picture", "conv_a" or "conv_b"."""
+    maker = Maker()
+    found = {"picture": (maker.tensor("picture", (1, 8, 8, 3)), 3)}
+    found["conv_a"] = (maker.conv("conv_a", found["picture"][0], (1, 8, 8, 3), 4), 4)
+    found["conv_b"] = (maker.conv("conv_b", found["conv_a"][0], (1, 8, 8, 4), 5), 5)
+    outputs = {}
+    for name, place in {**places, "": "conv_b"}.items():
+        source, channels = found[place]
+        scores = dense(maker, f"scores_{name}", mean(maker, source, channels), channels, 3)
+        outputs[f"{name}/kind".removeprefix("/")] = scores
+    if softmax:
+        outputs["kind"] = maker.tensor("probabilities", (1, 3))
+        maker.operator("SOFTMAX", [scores], [outputs["kind"]], softmax_options())
+    maker.ends([found["picture"][0]], list(outputs.values()))
+    maker.signature("serving_default", {"picture": found["picture"][0]}, outputs)
     return maker.file()
 
 
