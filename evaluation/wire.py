@@ -74,7 +74,7 @@ def measure(
     progress: Progress = lambda done, total: None,
     reference: Bundle | None = None,
 ) -> list[Row]:
-    """Return a row for every codec at every cut point, after those of the picture itself, PNG first.
+    """Return a row for every codec at every cut point, in the order of the file, after those of the picture itself.
 
     The head is computed once per picture, from cut point to cut point; a tail once for each codec that may change its
     answer. What is compared with is the whole model on the uncompressed picture; no early exit is asked. With a
@@ -88,7 +88,7 @@ def measure(
         raise ModelError(f"{answering.name} and {bundle.name} differ in tasks or input; compare models of one task")
     whole = Engine(answering.model_path, outputs=answering.finals).whole()
     engine = Engine(bundle.model_path, max_cached_parts=6, outputs=bundle.finals)
-    points = [engine.graph.cut_point(name) for name in cuts]
+    points = sorted((engine.graph.cut_point(name) for name in cuts), key=engine.graph.cut_points().index)
     largest = max([point.nbytes for point in points], default=1)
     sums: dict[Key, _Sum] = {}
     done, total = 0, len(samples) * (len(points) + 1)

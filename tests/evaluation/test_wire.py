@@ -54,6 +54,11 @@ def test_what_loses_nothing_gives_the_very_same_answers(rows: list[Row]) -> None
         assert row.scores == (Score("litter", "accuracy", 1 - WRONG / COUNT, 1.0, COUNT),)
 
 
+def test_cut_points_may_be_asked_for_in_any_order(bundle: Bundle, data: Path, rows: list[Row]) -> None:
+    """The rows are those of the file's order, whatever the order in which the cut points were named."""
+    assert measure(bundle, chosen_samples(bundle, data, "all"), ["pool", "conv_a", "add"]) == rows
+
+
 def test_bytes_are_those_of_the_payload(rows: list[Row]) -> None:
     """An uncompressed activation takes its values times their size, whatever the picture."""
     sizes = {(row.split, row.codec): (row.bytes_mean, row.bytes_largest) for row in rows}
