@@ -49,8 +49,11 @@ def load_imagenet(model: keras.Model, weights: Mapping[str, np.ndarray]) -> None
 
 
 def _branch(x: keras.KerasTensor, name: str, dropout: float) -> dict[str, keras.KerasTensor]:
+    """Return an exit's answers; VGG16's activations reach into the hundreds, so its branch normalises them."""
     for number, channels in enumerate(_BRANCHES[name], 1):
-        x = _convolve(x, channels, f"{name}_conv{number}")
+        layer = keras.layers.Conv2D(channels, 3, padding="same", use_bias=False, name=f"{name}_conv{number}")
+        x = keras.layers.BatchNormalization(momentum=0.95, name=f"{name}_norm{number}")(layer(x))
+        x = keras.layers.ReLU(name=f"{name}_relu{number}")(x)
     x = keras.layers.GlobalAveragePooling2D(name=f"{name}_mean")(keras.layers.MaxPooling2D(2, name=f"{name}_pool")(x))
     return answers(keras.layers.Dense(_DENSE, activation="relu", name=f"{name}_dense")(x), f"{name}/", dropout)
 
