@@ -74,8 +74,7 @@ def faces_vgg16(*, settings: Annotated[Vgg16Settings, Parameter(name="*")]) -> N
 
     ImageNet's convolutions stay as they are up to the split at block4_pool; the last block, the dense layer and each
     exit learn on their own behind it. `--weights` is an .npz of Keras's VGG16 without its top. All else is as for
-    `headwater models train faces`. At 96 pixels one core
-    needs an hour and a quarter, at 224 five times as long.
+    `headwater models train faces`. At 96 pixels one core needs an hour and a quarter, at 224 five times as long.
     """
     from models.training.terminal import training_imports
 
