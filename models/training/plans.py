@@ -62,7 +62,7 @@ def _cifar(variant: str, exits: tuple[int, ...]) -> Plan:
         task=task,
         input=InputSpec(SIDE, SIDE, LOW, HIGH),
         # Keras takes its decay past the momentum, PyTorch's goes through it: 5e-3 here is 5e-4 there.
-        schedule=Schedule(8, 128, 0.2, "sgd", weight_decay=5e-3, momentum=0.9, warm_up=0.15, clip=None),
+        schedule=Schedule(10, 512, 0.3, "sgd", weight_decay=7e-3, momentum=0.9, warm_up=0.2, clip=None),
         exits=tuple(_exit(number) for number in exits),
         cut_points=tuple(f"block{number}" for number in range(1, len(BLOCKS) + 1)),
         change=mirrored_and_shifted,
