@@ -1,7 +1,7 @@
 """The network of convolution blocks with exits for CIFAR-10. Source: Lee et al. 2021, figures 1 to 3.
 
-A block is twice a convolution, a normalisation and a ReLU. Behind each of the first eight blocks an exit may stand: mean
-of the features, one dense layer. SEM-n has exit n alone, the MEM all eight.
+A block is twice a convolution, a normalisation and a ReLU. Behind each of the first eight blocks an exit may stand:
+mean of the features, one dense layer. SEM-n has exit n alone, the MEM all eight.
 
 The document names no channels: these are chosen so that one net trains on a processor. Few epochs go further with four
 things that the document does not have: a fixed first layer that whitens patches of 2x2 pixels and convolutions that
@@ -97,9 +97,9 @@ def _whiten(image: keras.KerasTensor) -> keras.KerasTensor:
 
 def _block(x: keras.KerasTensor, name: str, block: Block) -> keras.KerasTensor:
     start, adds = x, x.shape[-1] == block.channels and not block.pools
-    x = _convolve(x, f"{name}_conv1", block.channels)
+    x = _normalise(_convolve(x, f"{name}_conv1", block.channels), f"{name}_norm1")
+    x = keras.layers.ReLU(name=f"{name}_relu")(x)
     x = keras.layers.MaxPooling2D(2, name=f"{name}_pool")(x) if block.pools else x
-    x = keras.layers.ReLU(name=f"{name}_relu")(_normalise(x, f"{name}_norm1"))
     x = _convolve(x, f"{name}_conv2", block.channels)
     x = _normalise(x, f"{name}_norm2", gamma="zeros" if adds else "ones")
     return keras.layers.ReLU(name=name)(keras.layers.Add(name=f"{name}_sum")([start, x]) if adds else x)

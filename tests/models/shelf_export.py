@@ -14,6 +14,7 @@ from pathlib import Path
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
 
+import keras
 import numpy as np
 
 from models.layers import CHAINS
@@ -28,7 +29,7 @@ from models.training.plans import plan_of
 from models.training.shelf_bundle import Outcome, write_outcome
 from models.zoo import vgg16
 from models.zoo.chain import Chain, Layer, build
-from models.zoo.cifar import LABELS, Block, cifar
+from models.zoo.cifar import LABELS, Block, Identity, cifar
 
 THIN = 32
 TINY = (Block(8, True), *(Block(8, False) for _ in range(8)))
@@ -80,6 +81,8 @@ def objects(folder: Path) -> None:
             (place / f"{index}.png").write_bytes(encode_png(random.integers(0, 256, (32, 32, 3), dtype=np.uint8)))
     plan, pictures = plan_of("cifar-mem"), noise(8, 32, 32, 3)
     model = cifar(range(1, 9), TINY)
+    for weights in model.trainable_variables:
+        weights.assign_add(random.normal(0, 0.02, weights.shape))
     files = {"fp32": to_float(model, pictures), "int8": to_int8(model, pictures)}
     judged = dict.fromkeys(plan.outputs, Confusion(tuple(map(tuple, np.ones((10, 10), int).tolist()))))
     counts = {"train": 0, "test": 100}
@@ -129,6 +132,23 @@ def changes() -> dict[str, bool]:
     }
 
 
+def starts() -> dict[str, bool]:
+    """Return whether the CIFAR network starts as it should: whitening, then convolutions that change nothing."""
+    stem = cifar((), TINY).get_layer("stem")
+    (kernel,) = stem.get_weights()
+    filters = kernel.reshape(12, 24)
+    like = filters.T @ filters
+    pictures = noise(2, 8, 8, 4)
+    wider = keras.layers.Conv2D(6, 3, padding="same", kernel_initializer=Identity())(pictures)
+    return {
+        "frozen": not stem.trainable_weights,
+        "both signs": bool(np.array_equal(kernel[..., :12], -kernel[..., 12:])),
+        "each alone": bool(np.abs(like[:12, :12] - np.diag(np.diag(like)[:12])).max() < 1e-4),
+        "unchanged": bool(np.allclose(wider[..., :4], pictures, atol=1e-6)),
+        "the rest drawn": bool(np.std(wider[..., 4:]) > 0),
+    }
+
+
 def main() -> None:
     """Write everything into the folder that was named."""
     folder = Path(sys.argv[1])
@@ -136,7 +156,7 @@ def main() -> None:
     digits(folder)
     objects(folder)
     timed(folder)
-    print("told:" + json.dumps({"colours": colours(), "changes": changes()}))
+    print("told:" + json.dumps({"colours": colours(), "changes": changes(), "starts": starts()}))
 
 
 if __name__ == "__main__":

@@ -123,7 +123,7 @@ def test_exits_stand_where_the_document_has_them(shelf: tuple[Path, dict], name:
     folder, _ = shelf
     bundle = Bundle.load(folder / name)
     assert {operator.kind for operator in Graph.read(bundle.model_path).operators} == {
-        "ADD", "CONV_2D", "AVERAGE_POOL_2D", "MEAN", "FULLY_CONNECTED", "SOFTMAX"
+        "ADD", "CONV_2D", "MAX_POOL_2D", "MEAN", "FULLY_CONNECTED", "SOFTMAX"
     }  # fmt: skip
     engine = Engine(bundle.model_path, outputs=bundle.finals)
     assert set(bundle.cut_points) <= {point.name for point in engine.graph.cut_points()}
@@ -144,6 +144,11 @@ def test_colours_and_means_are_folded_into_the_first_layer(shelf: tuple[Path, di
 def test_changed_copies_are_repeatable(shelf: tuple[Path, dict]) -> None:
     """The same seed gives the same copies, which differ among themselves and keep their size."""
     assert all(shelf[1]["changes"].values()), shelf[1]["changes"]
+
+
+def test_the_first_layer_whitens_and_the_others_begin_as_the_identity(shelf: tuple[Path, dict]) -> None:
+    """The fixed filters are twelve that share nothing, in both signs; a convolution hands on what it gets."""
+    assert all(shelf[1]["starts"].values()), shelf[1]["starts"]
 
 
 def test_every_model_of_the_shelf_has_a_command() -> None:
