@@ -67,10 +67,11 @@ def calibrate(
 
     found = Bundle.load(bundle)
     _check_exits(found)
+    rule = settings.rule or _only_rule(found)
     by_hand = _set_by_hand(found, settings.by_hand)
     judged = _judge(found, settings.data, settings.part)
     _warn_of_seen(settings.part)
-    result = _calibrate(judged.answers, found, settings, by_hand)
+    result = _calibrate(judged.answers, found, settings, rule, by_hand)
     report = CalibrationReport(found, judged, result, settings.max_loss, settings.confidence)
     if settings.output is not None:
         report.save(settings.output)
@@ -95,6 +96,17 @@ def _check_exits(bundle: Bundle) -> None:
         raise ModelError(f"{bundle.name} has no bundle.toml; expected a bundle's folder")
 
 
+def _only_rule(bundle: Bundle) -> Rule:
+    """Return the rule of all exits. Raises: ModelError where they have different ones."""
+    rules = sorted({found.rule for found in bundle.exits})
+    if len(rules) > 1:
+        raise ModelError(
+            f"the exits of {bundle.name} decide by {' and '.join(rules)}, expected one rule for a calibration; "
+            f"add --rule {rules[0]}"
+        )
+    return rules[0]
+
+
 def _warn_of_seen(part: Part) -> None:
     if part in {"train", "all"}:
         print(
@@ -115,14 +127,14 @@ def _judge(bundle: Bundle, data: Sequence[Path], part: Part) -> Judged:
 
 
 def _calibrate(
-    answers: Answers, bundle: Bundle, settings: CalibrationSettings, by_hand: Thresholds | None
+    answers: Answers, bundle: Bundle, settings: CalibrationSettings, rule: Rule, by_hand: Thresholds | None
 ) -> Calibration:
     """Return what was found or, of thresholds set by hand, what the bundle as it is does with them."""
     from models.answers import outcome
     from models.calibration import Point, calibrate
     from models.judge import temperatures_of
 
-    rule, stated = settings.rule or bundle.exits[0].rule, None if by_hand is None else temperatures_of(bundle)
+    stated = None if by_hand is None else temperatures_of(bundle)
     result = calibrate(answers, rule, settings.max_loss / 100, settings.confidence / 100, settings.seed, stated)
     if by_hand is None:
         return result

@@ -92,10 +92,15 @@ def _opened(levels: Levels) -> list[Levels]:
 
 def _thresholds(answers: Answers, measured: Unsure, levels: Levels, rule: Rule) -> dict[str, dict[str, float]]:
     return {
-        place.name: {task: sign(rule) * _limit(values[task], at) for task, at in tasks.items()}
+        place.name: {task: _threshold(rule, values[task], at) for task, at in tasks.items()}
         for place, values, tasks in zip(answers.exits, measured, levels, strict=True)
         if all(tasks.values())
     }
+
+
+def _threshold(rule: Rule, values: np.ndarray, level: int) -> float:
+    """Return the rule's own threshold, which is never below zero: no measure is."""
+    return max(0.0, sign(rule) * _limit(values, level))
 
 
 def _limit(values: np.ndarray, level: int) -> float:

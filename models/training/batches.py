@@ -76,6 +76,11 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]
         self._epoch = epoch
         self._order = np.random.default_rng((self._seed, epoch)).permutation(len(self._data.pictures))
 
+    @property
+    def pictures(self) -> int:
+        """How many pictures an epoch has."""
+        return len(self._order)
+
     def __len__(self) -> int:
         return math.ceil(len(self._order) / self.size)
 

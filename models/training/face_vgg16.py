@@ -97,11 +97,6 @@ def _learn_behind(
     model: keras.Model, features: Labelled, order: FaceOrder, kept: Path, progress: Progress
 ) -> tuple[float, ...]:
     """Train the last block, the dense layer, the answers and exit 2; exit 2's branch alone is reached by its loss."""
-    done, said = kept / "behind.weights.h5", kept / "behind.json"
-    if said.is_file():
-        model.load_weights(done)
-        progress.step(order.schedule.epochs * len(features.pictures))
-        return tuple(json.loads(said.read_text(encoding="utf-8")))
     outputs = {name: output for name, output in model.output.items() if not name.startswith("exit1/")}
     behind = keras.Model(model.get_layer(SPLIT).output, outputs)
     batches = Batches(
@@ -111,11 +106,7 @@ def _learn_behind(
         prepare=lambda values: values.astype(np.float32),
         class_weights=_class_weights(features),
     )
-    aim = Aim("joint", WEIGHTS)
-    history = fit(behind, TASKS, batches, order.schedule, aim, resume=kept / "behind", progress=progress)
-    model.save_weights(done)
-    said.write_text(json.dumps(history["loss"]), encoding="utf-8")
-    return tuple(history["loss"])
+    return _learn(model, behind, batches, order.schedule, kept / "behind", progress)
 
 
 def _learn_exit1(model: keras.Model, data: Labelled, order: FaceOrder, kept: Path, progress: Progress) -> None:
@@ -128,9 +119,24 @@ def _learn_exit1(model: keras.Model, data: Labelled, order: FaceOrder, kept: Pat
         data, schedule.batch, seed=schedule.seed, change=FaceChanges(), class_weights=_class_weights(data)
     )  # fmt: skip
     try:
-        fit(branch, TASKS, batches, schedule, Aim("joint", WEIGHTS), resume=kept / "exit1", progress=progress)
+        _learn(model, branch, batches, schedule, kept / "exit1", progress)
     finally:
         model.trainable = True
+
+
+def _learn(
+    model: keras.Model, part: keras.Model, batches: Batches, schedule: Schedule, kept: Path, progress: Progress
+) -> tuple[float, ...]:
+    """Train a part of the model and keep all weights, or take those of a training that had come this far."""
+    done, said = kept.with_suffix(".weights.h5"), kept.with_suffix(".json")
+    if said.is_file():
+        model.load_weights(done)
+        progress.step(schedule.epochs * batches.pictures)
+        return tuple(json.loads(said.read_text(encoding="utf-8")))
+    history = fit(part, TASKS, batches, schedule, Aim("joint", WEIGHTS), resume=kept, progress=progress)
+    model.save_weights(done)
+    said.write_text(json.dumps(history["loss"]), encoding="utf-8")
+    return tuple(history["loss"])
 
 
 def _class_weights(data: Labelled) -> dict[str, np.ndarray]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -205,3 +206,17 @@ def test_drop_thresholds_are_not_calibrated_over(
         main(["models", "calibrate", str(given_up.folder), "--data", str(pictures), "--part", "all", "--write"])
     assert ended.value.code == 2
     assert "has drop thresholds" in capsys.readouterr().err
+
+
+def test_exits_of_different_rules_want_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """No exit is judged by the rule of another unless that is asked for."""
+    folder = tmp_path / "faces"
+    shutil.copytree(Bundle.load("faces").folder, folder)
+    first, second = Bundle.load(folder).exits
+    rewrite_exits(folder / "bundle.toml", [replace(first, rule="margin"), replace(second, rule="entropy")], {})
+    with pytest.raises(SystemExit) as ended:
+        main(["models", "calibrate", str(folder), "--data", str(tmp_path)])
+    assert ended.value.code == 2
+    said = capsys.readouterr().err
+    assert "decide by entropy and margin, expected one rule for a calibration; add --rule entropy" in said
+    assert said.count("\n") == 1

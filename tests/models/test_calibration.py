@@ -113,6 +113,7 @@ def test_the_curve_goes_from_nobody_to_everybody() -> None:
     assert curve[-1].outcome.early == 1.0
     costs = [point.outcome.madds for point in curve]
     assert all(then <= now for now, then in pairwise(costs))
+    assert all(limit >= 0 for point in curve for limits in point.thresholds.values() for limit in limits.values())
 
 
 def test_a_bet_is_honest_and_grows_with_evidence() -> None:

@@ -103,10 +103,14 @@ def test_an_interrupted_training_keeps_its_stages(
     kept = [next(tmp_path.rglob(name)) for name in ("features.npy", "behind.weights.h5")]
     written_ns = [path.stat().st_mtime_ns for path in kept]
     resumed, again = _train(tmp_path, weights, _Progress())
+    last = next(tmp_path.rglob("exit1.weights.h5")).stat().st_mtime_ns
+    judged_later, _ = _train(tmp_path, weights, _Progress())
     assert [path.stat().st_mtime_ns for path in kept] == written_ns
+    assert next(tmp_path.rglob("exit1.weights.h5")).stat().st_mtime_ns == last
     assert again == losses
-    for one, other in zip(whole.get_weights(), resumed.get_weights(), strict=True):
-        assert np.array_equal(one, other)
+    for model in (resumed, judged_later):
+        for one, other in zip(whole.get_weights(), model.get_weights(), strict=True):
+            assert np.array_equal(one, other)
 
 
 def test_exits_stand_where_the_document_has_them() -> None:
