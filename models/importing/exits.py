@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
 from models.branches.add import HAND_SET
@@ -32,20 +32,22 @@ def final_outputs(graph: Graph, read: Collection[str]) -> tuple[str, ...]:
 def exits_among(graph: Graph, outputs: Sequence[str], tasks: Sequence[Task]) -> tuple[Exit, ...]:
     """Return the exits that the other outputs give, the earliest first; `graph` is cut towards those of the tasks.
 
-    Raises: ImportFailed for an exit that branches off at no cut point, or whose scores are not of its task's kind.
+    Raises: ImportFailed for an exit that branches off at no cut point, that lacks a task, or whose scores are not of
+    its task's kind.
     """
     by_output, found, points = {task.output: task for task in tasks}, dict[str, dict[str, str]](), graph.cut_points()
     for match in (_OF_EXIT.fullmatch(name) for name in outputs if name not in by_output):
         if match and match[2] in by_output:
             _check_scores(graph, match[0], match[2])
             found.setdefault(match[1], {})[by_output[match[2]].name] = match[0]
+    for name, given in found.items():
+        _check_tasks(graph, name, given, [task.name for task in tasks])
     limits = {task.name: HAND_SET for task in tasks if task.kind == "classification"}
     places = {name: _place(graph, points, name, list(given.values())) for name, given in found.items()}
     return tuple(
-        Exit(name, points[places[name]].name, found[name], "top-probability",
-             {task: limit for task, limit in limits.items() if task in found[name]}, {})
+        Exit(name, points[places[name]].name, found[name], "top-probability", limits, {})
         for name in sorted(found, key=places.__getitem__)
-    )  # fmt: skip
+    )
 
 
 def _place(graph: Graph, points: Sequence[CutPoint], name: str, outputs: Sequence[str]) -> int:
@@ -61,6 +63,15 @@ def _place(graph: Graph, points: Sequence[CutPoint], name: str, outputs: Sequenc
         f"{name} of {graph.origin} branches off at no cut point, expected one behind a tensor that every path to the "
         f"end passes; give its outputs tasks of their own with --task NAME={outputs[0]}:…"
     )
+
+
+def _check_tasks(graph: Graph, name: str, given: Mapping[str, str], tasks: Sequence[str]) -> None:
+    missing = [task for task in tasks if task not in given]
+    if missing:
+        raise ImportFailed(
+            f"{name} of {graph.origin} gives {', '.join(given)} alone, expected every task: {', '.join(missing)} too; "
+            f"give its outputs tasks of their own with --task NAME={next(iter(given.values()))}:…"
+        )
 
 
 def _check_scores(graph: Graph, output: str, final: str) -> None:

@@ -172,6 +172,16 @@ def test_exits_that_no_bundle_states_are_refused(content: bytes, says: str, tmp_
     assert Bundle.load(tmp_path / "out").exits == ()
 
 
+def test_an_exit_answers_every_task(tmp_path: Path) -> None:
+    """A frame that left at an exit of one task would lack the other: as a task of its own the output may stay."""
+    path = written(tmp_path, files.exits_behind({"exit1": "conv_a"}, also="size"))
+    tasks = ["kind=kind:a,b,c", "size=size:s,l"]
+    with pytest.raises(ModelError, match=r"gives kind alone, expected every task: size too; .* NAME=exit1/kind:…"):
+        import_(path, task=tasks, output=tmp_path / "out")
+    import_(path, task=[*tasks, "early=exit1/kind:a,b,c"], output=tmp_path / "out")
+    assert Bundle.load(tmp_path / "out").exits == ()
+
+
 def test_task_texts() -> None:
     """A word behind the output is a unit, words with commas are labels."""
     assert task_wishes(["age=years_out:years"], None, "m") == [TaskWish("age", "years_out", (), "years")]

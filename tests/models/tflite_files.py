@@ -210,8 +210,11 @@ def early_exit(early_name: str = "exit1/kind") -> bytes:
     return maker.file()
 
 
-def exits_behind(places: Mapping[str, str], *, softmax: bool = False) -> bytes:
-    """A classifier with an exit of logits behind each of these places: "picture", "conv_a" or "conv_b"."""
+def exits_behind(places: Mapping[str, str], *, softmax: bool = False, also: str = "") -> bytes:
+    """A classifier with an exit of logits behind each of these places: "picture", "conv_a" or "conv_b".
+
+    `also` is a second output of the end, which no exit has.
+    """
     maker = Maker()
     found = {"picture": (maker.tensor("picture", (1, 8, 8, 3)), 3)}
     found["conv_a"] = (maker.conv("conv_a", found["picture"][0], (1, 8, 8, 3), 4), 4)
@@ -221,6 +224,8 @@ def exits_behind(places: Mapping[str, str], *, softmax: bool = False) -> bytes:
         source, channels = found[place]
         scores = dense(maker, f"scores_{name}", mean(maker, source, channels), channels, 3)
         outputs[f"{name}/kind".removeprefix("/")] = scores
+    if also:
+        outputs[also] = dense(maker, f"scores_{also}", mean(maker, found["conv_b"][0], 5), 5, 2)
     if softmax:
         outputs["kind"] = maker.tensor("probabilities", (1, 3))
         maker.operator("SOFTMAX", [scores], [outputs["kind"]], softmax_options())
