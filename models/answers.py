@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -26,9 +26,11 @@ class Place:
     scores: Mapping[str, np.ndarray]
     """By classification: (n, labels) probabilities."""
     madds: int
-    """Multiply-adds of a picture that is answered here, all exits before it included."""
+    """Multiply-adds of a picture that is answered here and asked at no exit before."""
     values: Mapping[str, np.ndarray] = field(default_factory=dict)
     """By regression: (n,)."""
+    branch: int = 0
+    """Of these, those that only this exit's answer takes: what a picture pays that is asked here and goes on."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,11 @@ class Answers:
     @property
     def pictures(self) -> int:
         """How many pictures."""
-        return len(next(iter(self.final.scores.values())))
+        return len(next(iter((*self.final.scores.values(), *self.final.values.values()))))
+
+    def among(self, exits: Collection[str]) -> Answers:
+        """Return the same of a network that has only these exits."""
+        return replace(self, exits=tuple(place for place in self.exits if place.name in exits))
 
     def rows(self, chosen: np.ndarray) -> Answers:
         """Return the same for some of the pictures."""
@@ -95,7 +101,7 @@ class Outcome:
     error: Mapping[str, float]
     """By regression: the mean absolute error."""
     madds: float
-    """Expected multiply-adds of a picture."""
+    """Expected multiply-adds of a picture; an exit at which nobody may leave is not computed."""
 
     @property
     def early(self) -> float:
@@ -120,9 +126,11 @@ def sign(rule: Rule) -> float:
 def outcome(answers: Answers, thresholds: Thresholds, rule: Rule, measured: Unsure | None = None) -> Outcome:
     """Return what thresholds do to these pictures; `measured` spares `unsure` where it is known."""
     measured = unsure(answers, rule) if measured is None else measured
+    limits = [thresholds.get(place.name, {}) for place in answers.exits]
     left = np.full(answers.pictures, len(answers.exits))
     for number in reversed(range(len(answers.exits))):
-        left[_leaving(measured[number], thresholds.get(answers.exits[number].name, {}), rule)] = number
+        if is_open(answers.exits[number], limits[number]):
+            left[_leaving(measured[number], limits[number], rule)] = number
     shares = np.bincount(left, minlength=len(answers.places)) / max(1, len(left))
     accuracy, losses, loss = {}, {}, {}
     for task, truth in answers.truth.items():
@@ -138,14 +146,29 @@ def outcome(answers: Answers, thresholds: Thresholds, rule: Rule, measured: Unsu
         losses=losses,
         loss=loss,
         error={task: _error(answers, task, left) for task in answers.true_values},
-        madds=float(shares @ [place.madds for place in answers.places]),
+        madds=float(shares @ _costs(answers, limits)),
     )
+
+
+def is_open(place: Place, limits: Mapping[str, float]) -> bool:
+    """Tell whether anybody may leave here; a device does not compute an exit where nobody may."""
+    return bool(place.scores) and all(task in limits for task in place.scores)
+
+
+def prefixes(answers: Answers, thresholds: Thresholds) -> list[Thresholds]:
+    """Return what remains of thresholds at every split: those of the first open exit, of the first two, and so on."""
+    opened = [p.name for p in answers.exits if is_open(p, thresholds.get(p.name, {}))]
+    return [{name: thresholds[name] for name in opened[:count]} for count in range(1, len(opened) + 1)]
+
+
+def _costs(answers: Answers, limits: Sequence[Mapping[str, float]]) -> np.ndarray:
+    """Return (places,) the multiply-adds of a picture that leaves there, the open exits before it included."""
+    branches = [place.branch * is_open(place, found) for place, found in zip(answers.exits, limits, strict=True)]
+    return np.asarray([place.madds for place in answers.places] + np.concatenate([[0], np.cumsum(branches)]))
 
 
 def _leaving(measured: Mapping[str, np.ndarray], limits: Mapping[str, float], rule: Rule) -> np.ndarray:
     """Return (n,) who leaves, as models.exits.ExitRule decides: at the limit itself only where high is sure."""
-    if not measured or any(task not in limits for task in measured):
-        return np.zeros(len(next(iter(measured.values()), ())), bool)
     if rule in LOW_IS_SURE:
         return np.asarray(np.all([values < limits[task] for task, values in measured.items()], axis=0))
     return np.asarray(np.all([values <= -limits[task] for task, values in measured.items()], axis=0))

@@ -1,7 +1,8 @@
 """Thresholds of early exits, chosen so that what is lost in accuracy stays within a bound with stated confidence.
 
 A third of the pictures orders the candidates, from nobody leaves to everybody leaves. The other pictures test them in
-that order, and the first that may cost too much ends the search: no picture is asked twice about the same thing.
+that order, and the first that may cost too much ends the search: no picture is asked twice about the same thing. What a
+split between two exits leaves of the thresholds, those before it, is tested with them: the bound holds at every split.
 Source: Angelopoulos et al. 2021, Learn then Test, section 2.2 (fixed-sequence testing); Laufer-Goldenthal et al. 2023,
 Pareto Testing (an order from pictures of its own).
 """
@@ -14,10 +15,11 @@ from typing import Final
 
 import numpy as np
 
-from models.answers import NOBODY_LEAVES, Answers, Outcome, Thresholds, outcome, unsure
+from models.answers import NOBODY_LEAVES, Answers, Outcome, Thresholds, Unsure, outcome, prefixes, unsure
 from models.calibration_order import ordered
 from models.certainty import bet
 from models.choices import Rule
+from models.errors import ModelError
 
 ORDERING_SHARE: Final = 1 / 3
 
@@ -69,9 +71,12 @@ def calibrate(
         confidence: of the statement that each task loses at most that, as a share; with 0 the sample mean decides
         seed: of which pictures order the candidates, and of the order in which the others are bet on
         temperatures: by place and task; by default those that fit the pictures that order
+
+    Raises: ModelError without a classification, or where the pictures that order or test tell nothing of one.
     """
     order = np.random.default_rng(seed).permutation(answers.pictures)
     ordering, held = np.split(order, [round(len(order) * ORDERING_SHARE)])
+    _check(answers, ordering, held)
     temperatures = answers.rows(ordering).temperatures() if temperatures is None else temperatures
     answers = answers.tempered(temperatures)
     testing, measured = answers.rows(held), unsure(answers, rule)
@@ -80,18 +85,37 @@ def calibrate(
     for thresholds in ordered(answers.rows(ordering), rule, max_loss, confidence, len(held)):
         p_value, passing = _test(testing, thresholds, rule, max_loss, confidence) if passing else (1.0, False)
         curve.append(Point(thresholds, outcome(answers, thresholds, rule, measured), p_value))
-        found = curve[-1].outcome
-        if passing and found.madds < best.outcome.madds and max(found.loss.values()) <= max_loss:
+        cheaper = curve[-1].outcome.madds < best.outcome.madds
+        if passing and cheaper and worst_loss(answers, thresholds, rule, measured) <= max_loss:
             best = curve[-1]
     return Calibration(rule, best, tuple(curve), temperatures, held)
+
+
+def _check(answers: Answers, *groups: np.ndarray) -> None:
+    if not answers.truth:
+        raise ModelError("no task is a classification, expected one at least: nothing else tells how sure an exit is")
+    for task, truth in answers.truth.items():
+        if not all((truth[group] >= 0).any() for group in groups):
+            raise ModelError(
+                f"{int((truth >= 0).sum())} of {len(truth)} pictures tell {task}, too few to choose thresholds with "
+                "some and test them with others; give more pictures"
+            )
 
 
 def _test(
     answers: Answers, thresholds: Thresholds, rule: Rule, max_loss: float, confidence: float
 ) -> tuple[float, bool]:
-    """Return the p-value of "some task loses more than allowed", which is the worst task's, and whether this passes."""
-    found = outcome(answers, thresholds, rule)
-    worst = 0.0
-    for task, truth in answers.truth.items():
-        worst = max(worst, bet(found.losses[task][truth >= 0], max_loss))
-    return worst, worst <= 1 - confidence and max(found.loss.values()) <= max_loss
+    """Return the p-value of "some task loses more than allowed at some split", the worst one, and whether it passes."""
+    measured = unsure(answers, rule)
+    worst = max(
+        bet(outcome(answers, kept, rule, measured).losses[task][truth >= 0], max_loss)
+        for kept in prefixes(answers, thresholds)
+        for task, truth in answers.truth.items()
+    )
+    return worst, worst <= 1 - confidence and worst_loss(answers, thresholds, rule, measured) <= max_loss
+
+
+def worst_loss(answers: Answers, thresholds: Thresholds, rule: Rule, measured: Unsure) -> float:
+    """Return the largest share of accuracy that any task loses at any split."""
+    kept = prefixes(answers, thresholds)
+    return max((loss for few in kept for loss in outcome(answers, few, rule, measured).loss.values()), default=0.0)

@@ -28,7 +28,7 @@ class CalibrationSettings:
 
     data: Annotated[list[Path], Parameter(negative="")]
     """Folder, .tar or .npz of labelled pictures; may be given several times."""
-    max_loss: Annotated[float, Parameter(validator=Number(gt=0, lte=100))] = 0.5
+    max_loss: Annotated[float, Parameter(validator=Number(gte=0.001, lte=100))] = 0.5
     """Allowed loss of accuracy of each task, in points."""
     confidence: Annotated[float, Parameter(validator=Number(gte=0, lt=100))] = 95.0
     """Of that statement, in per cent; 0 trusts the sample mean."""

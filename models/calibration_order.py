@@ -2,18 +2,19 @@
 
 Each step opens the exit and task that saves most multiply-adds for what it adds to the risk: the loss of the worst task
 plus its uncertainty, weighed by a caution. Which caution leads furthest cannot be known beforehand, so every one of
-`CAUTIONS` draws an order, and the most promising is taken; all on pictures that test nothing.
+`CAUTIONS` draws an order, and the most promising is taken. An exit whose branch costs more than it saves stays closed:
+exits are added one by one, the most promising first, while that promises less. All on pictures that test nothing.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
-from models.answers import NOBODY_LEAVES, Answers, Outcome, Thresholds, Unsure, outcome, sign, unsure
+from models.answers import NOBODY_LEAVES, Answers, Outcome, Thresholds, Unsure, outcome, prefixes, sign, unsure
 from models.choices import Rule
 
 STEPS: Final = 25
@@ -25,7 +26,26 @@ _LEAST: Final = 1e-4
 
 Levels = Sequence[Mapping[str, int]]
 """By exit and task: how many steps its threshold is open, 0 to STEPS."""
-Candidates = list[tuple[Thresholds, Outcome]]
+Losses = Sequence[Mapping[str, np.ndarray]]
+"""At every split that leaves other exits before it: by task, who is lost."""
+
+
+class Candidate(NamedTuple):
+    """Thresholds, and what they do to the ordering pictures."""
+
+    thresholds: Thresholds
+    found: Outcome
+    losses: Losses
+
+
+Candidates = list[Candidate]
+
+
+class _Asked(NamedTuple):
+    max_loss: float
+    confidence: float
+    testing: int
+    """Pictures that will test."""
 
 
 def ordered(answers: Answers, rule: Rule, max_loss: float, confidence: float, testing: int) -> list[Thresholds]:
@@ -33,45 +53,69 @@ def ordered(answers: Answers, rule: Rule, max_loss: float, confidence: float, te
 
     `answers` are of the ordering pictures; `testing` is how many pictures will test.
     """
-    orders = [list(_candidates(answers, rule, caution)) for caution in CAUTIONS]
-    best = min(orders, key=lambda order: _promise(answers, order, max_loss, confidence, testing))
-    return [thresholds for thresholds, _ in best]
-
-
-def _promise(answers: Answers, order: Candidates, max_loss: float, confidence: float, testing: int) -> float:
-    """Return the fewest multiply-adds before the first candidate that the test would probably refuse."""
-    errors = math.sqrt(2 * math.log(1 / (1 - confidence)))  # the standard errors that a bet takes to win so much
-    least = math.inf
-    for _, found in order:
-        if _risk(answers, found, errors, testing) > max_loss:
+    asked = _Asked(max_loss, confidence, testing)
+    chosen: tuple[str, ...] = ()
+    best: tuple[float, Candidates] = math.inf, []
+    while len(chosen) < len(answers.exits):
+        further = [(*chosen, place.name) for place in answers.exits if place.name not in chosen]
+        found = [(names, _most_promising(answers.among(names), rule, asked)) for names in further]
+        names, tried = min(found, key=lambda one: one[1][0])
+        if chosen and tried[0] >= best[0]:
             break
-        least = min(least, found.madds)
+        chosen, best = names, tried
+    return [candidate.thresholds for candidate in best[1]]
+
+
+def _most_promising(answers: Answers, rule: Rule, asked: _Asked) -> tuple[float, Candidates]:
+    """Return the order that promises the fewest multiply-adds, and how many those are."""
+    orders = [list(_candidates(answers, rule, caution)) for caution in CAUTIONS]
+    return min(((_promise(answers, order, asked), order) for order in orders), key=lambda one: one[0])
+
+
+def _promise(answers: Answers, order: Candidates, asked: _Asked) -> float:
+    """Return the fewest multiply-adds before the first candidate that the test would probably refuse."""
+    errors = math.sqrt(2 * math.log(1 / (1 - asked.confidence)))  # the standard errors that a bet takes to win so much
+    least = math.inf
+    for candidate in order:
+        if _risk(answers, candidate.losses, errors, asked.testing) > asked.max_loss:
+            break
+        least = min(least, candidate.found.madds)
     return least
 
 
-def _risk(answers: Answers, found: Outcome, caution: float, pictures: int) -> float:
-    """Return the worst task's loss with so many standard errors of the mean of as many pictures on top."""
+def _risk(answers: Answers, losses: Losses, caution: float, pictures: int) -> float:
+    """Return the worst task's loss at any split, so many standard errors of as many pictures' mean on top."""
     worst = -math.inf
-    for task, truth in answers.truth.items():
-        losses = found.losses[task][truth >= 0]
-        variance = (float(((losses - losses.mean()) ** 2).sum()) + 0.5) / len(losses)
-        worst = max(worst, float(losses.mean()) + caution * math.sqrt(variance / pictures))
+    for found in losses:
+        for task, truth in answers.truth.items():
+            known = found[task][truth >= 0]
+            variance = (float(((known - known.mean()) ** 2).sum()) + 0.5) / len(known)
+            worst = max(worst, float(known.mean()) + caution * math.sqrt(variance / pictures))
     return worst
 
 
-def _candidates(answers: Answers, rule: Rule, caution: float) -> Iterator[tuple[Thresholds, Outcome]]:
-    """Yield thresholds from tight to loose and what they do to the ordering pictures."""
-    measured = unsure(answers, rule)
-    now = outcome(answers, NOBODY_LEAVES, rule, measured)
-    risk, levels = _risk(answers, now, caution, answers.pictures), _closed(measured)
+def _candidates(answers: Answers, rule: Rule, caution: float) -> Iterator[Candidate]:
+    """Yield thresholds from tight to loose and what they do to the ordering pictures.
+
+    What the branches take is not asked here: all of them will be open, and `_promise` counts it.
+    """
+    measured, trunk = unsure(answers, rule), np.array([place.madds - place.branch for place in answers.places])
+    now = _candidate(answers, NOBODY_LEAVES, rule, measured)
+    risk, levels = _risk(answers, now.losses, caution, answers.pictures), _closed(measured)
     while tried := _opened(levels):
-        found = [_thresholds(answers, measured, candidate, rule) for candidate in tried]
-        outcomes = [outcome(answers, thresholds, rule, measured) for thresholds in found]
-        risks = [_risk(answers, then, caution, answers.pictures) for then in outcomes]
-        gains = [(now.madds - o.madds) / (max(0.0, r - risk) + _LEAST) for o, r in zip(outcomes, risks, strict=True)]
+        found = [_candidate(answers, _thresholds(answers, measured, one, rule), rule, measured) for one in tried]
+        risks = [_risk(answers, then.losses, caution, answers.pictures) for then in found]
+        saved = [float((np.array(now.found.shares) - then.found.shares) @ trunk) for then in found]
+        gains = [some / (max(0.0, then - risk) + _LEAST) for some, then in zip(saved, risks, strict=True)]
         best = int(np.argmax(gains))
-        levels, now, risk = tried[best], outcomes[best], risks[best]
-        yield found[best], now
+        levels, now, risk = tried[best], found[best], risks[best]
+        yield now
+
+
+def _candidate(answers: Answers, thresholds: Thresholds, rule: Rule, measured: Unsure) -> Candidate:
+    found = outcome(answers, thresholds, rule, measured)
+    fewer = [outcome(answers, kept, rule, measured).losses for kept in prefixes(answers, thresholds)[:-1]]
+    return Candidate(thresholds, found, (*fewer, found.losses))
 
 
 def _closed(measured: Unsure) -> Levels:

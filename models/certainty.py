@@ -23,14 +23,16 @@ def bet(losses: np.ndarray, bound: float) -> float:
     for any n and assumes no distribution. Source: Waudby-Smith and Ramdas 2024, Estimating means of bounded random
     variables by betting, sections 4.2 and 4.3.
     """
-    if not len(losses):
-        return 1.0
+    return math.exp(-max(0.0, float(_money(losses, bound).max()))) if len(losses) else 1.0
+
+
+def _money(losses: np.ndarray, bound: float) -> np.ndarray:
+    """Return the logarithm of the money after each of (n,) losses."""
     places = np.arange(1, len(losses) + 1)
     means = _sums_before(losses) / places
     variances = (0.25 + _sums_before((losses - means) ** 2)) / places
     stakes = np.clip((bound - means) / np.maximum(variances + (bound - means) ** 2, _LEAST), 0.0, _MOST_STAKED)
-    money = np.cumsum(np.log1p(stakes * (bound - losses)))
-    return math.exp(-max(0.0, float(money.max())))
+    return np.cumsum(np.log1p(stakes * (bound - losses)))
 
 
 def least_pictures(bound: float, confidence: float) -> int:
@@ -38,9 +40,9 @@ def least_pictures(bound: float, confidence: float) -> int:
     if confidence <= 0:
         return 1
     count = math.ceil(math.log(1 / max(_LEAST, 1 - confidence)) / math.log1p(_MOST_STAKED * bound))
-    while bet(np.zeros(count), bound) > 1 - confidence:
-        count += 1
-    return count
+    while (money := _money(np.zeros(count), bound))[-1] < math.log(1 / max(_LEAST, 1 - confidence)):
+        count *= 2
+    return int(np.searchsorted(money, math.log(1 / max(_LEAST, 1 - confidence)))) + 1
 
 
 def temperature(scores: np.ndarray, truth: np.ndarray) -> float:

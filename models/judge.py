@@ -59,16 +59,18 @@ def temperatures_of(bundle: Bundle) -> dict[str, dict[str, float]]:
     return exits | {END: {task.name: task.temperature for task in tasks}}
 
 
-def place_madds(bundle: Bundle, engine: Engine) -> list[int]:
-    """Return the multiply-adds of a picture answered at each exit, with the exits before it, and at the end."""
-    exits = exits_before(engine, bundle, DEVICE)
-    asked: list[str] = []
-    costs = []
-    for outputs in (*(list(found.outputs.values()) for found in exits), list(bundle.outputs)):
-        asked += outputs
-        part = Graph.read(engine.graph.extract(None, asked))
-        costs.append(sum(madds(operator, part.tensors) for operator in part.operators))
-    return costs
+def place_madds(bundle: Bundle, engine: Engine) -> list[tuple[int, int]]:
+    """Return, of each exit and of the end, the multiply-adds until its answer and those of its branch among them.
+
+    No other exit is counted: a device computes those alone at which a picture may leave.
+    """
+
+    def count(outputs: Sequence[str]) -> int:
+        part = Graph.read(engine.graph.extract(None, list(outputs)))
+        return sum(madds(operator, part.tensors) for operator in part.operators)
+
+    found = [(count([*one.outputs.values()]), count([one.after])) for one in exits_before(engine, bundle, DEVICE)]
+    return [(answer, answer - trunk) for answer, trunk in found] + [(count(bundle.outputs), 0)]
 
 
 class _Asked:
@@ -109,7 +111,7 @@ class _Asked:
         names = [*(found.name for found in self._exits), END]
         costs = place_madds(self._bundle, self._engine)
         places = [
-            _place(name, cost, [of_picture[number] for of_picture in said])
+            _place(name, *cost, [of_picture[number] for of_picture in said])
             for number, (name, cost) in enumerate(zip(names, costs, strict=True))
         ]
         kinds = {task.name: task.kind for task in self._bundle.tasks}
@@ -134,14 +136,14 @@ def _untempered(bundle: Bundle) -> Bundle:
     return replace(bundle, tasks=tasks, exits=tuple(replace(found, temperatures={}) for found in bundle.exits))
 
 
-def _place(name: str, cost: int, said: Sequence[Sequence[Prediction]]) -> Place:
+def _place(name: str, cost: int, branch: int, said: Sequence[Sequence[Prediction]]) -> Place:
     scores: Mapping[str, np.ndarray] = {
         p.task: np.array([found[n].scores for found in said], np.float32)
         for n, p in enumerate(said[0])
         if p.label is not None
     }
     values = {p.task: np.array([found[n].value for found in said]) for n, p in enumerate(said[0]) if p.label is None}
-    return Place(name, scores, cost, values)
+    return Place(name, scores, cost, values, branch)
 
 
 def _truth(samples: Sequence[Sample], task: str, missing: float) -> np.ndarray:

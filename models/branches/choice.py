@@ -62,14 +62,10 @@ def weigh(exits: Sequence[Candidate], judges: Judges, max_loss: float) -> Weighe
     """Return what exits give together when each may lose an equal part of `max_loss`, a share of the pictures."""
     ordered = sorted(exits, key=lambda one: one.madds_head)
     limits = [threshold(one, judges, max_loss / len(ordered)) for one in ordered]
-    branches = np.cumsum([one.madds_branch for one in ordered])
-    places = [
-        Place(one.name, one.scores, one.madds_head + int(spent), one.values)
-        for one, spent in zip(ordered, branches, strict=True)
-    ]
-    final = judges.final
-    end = Place(final.name, final.scores, final.madds + int(branches[-1]), final.values)
-    answers = Answers(tuple(places), end, judges.truth, judges.true_values)
+    places = tuple(
+        Place(one.name, one.scores, one.madds_head + one.madds_branch, one.values, one.madds_branch) for one in ordered
+    )
+    answers = Answers(places, judges.final, judges.truth, judges.true_values)
     limits_of = {one.name: dict.fromkeys(one.scores, limit) for one, limit in zip(ordered, limits, strict=True)}
     return Weighed(tuple(ordered), tuple(limits), outcome(answers, limits_of, _RULE))
 

@@ -9,7 +9,7 @@ from typing import Final
 
 import numpy as np
 
-from models.answers import NOBODY_LEAVES, Answers, Outcome, Place, outcome
+from models.answers import NOBODY_LEAVES, Answers, Outcome, outcome
 from models.bundle_folder import write_bundle
 from models.calibration_rows import calibration_errors, class_rows
 from models.manifest import Accuracy
@@ -31,11 +31,10 @@ def together(found: FaceOutcome) -> Answers:
     """Return what was said of the test pictures of all sources."""
     parts = list(found.test.values())
     places = [
-        Place(
-            place.name,
-            {task: np.concatenate([part.places[n].scores[task] for part in parts]) for task in place.scores},
-            place.madds,
-            {task: np.concatenate([part.places[n].values[task] for part in parts]) for task in place.values},
+        replace(
+            place,
+            scores={task: np.concatenate([part.places[n].scores[task] for part in parts]) for task in place.scores},
+            values={task: np.concatenate([part.places[n].values[task] for part in parts]) for task in place.values},
         )
         for n, place in enumerate(parts[0].places)
     ]
