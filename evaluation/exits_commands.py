@@ -60,24 +60,33 @@ def _measured(bundle: Bundle, data: Sequence[Path], split: str | None, part: Par
     """Ask the bundle about the pictures and measure its stages, with a bar."""
     from evaluation.exits import measure_stages, measured
     from models.bars import counting_bar
-    from models.engine import Engine
-    from models.errors import ModelError
-    from models.judge import judge
+    from models.judge import judge, one_rule
     from models.parts import chosen_of_all, seen
-    from models.stages import exits_before
 
-    if not bundle.exits:
-        raise ModelError(f"{bundle.name} has no exits to evaluate; give it some: headwater models import --add-exits")
-    cut = split or bundle.exits[-1].after
-    if len(exits_before(Engine(bundle.model_path, outputs=bundle.finals), bundle, cut)) < len(bundle.exits):
-        raise ModelError(
-            f"--split {cut} lies before an exit of {bundle.name}, expected {bundle.exits[-1].after} or deeper"
-        )
+    one_rule(bundle)
+    cut = _split(bundle, split)
     samples = chosen_of_all(bundle, data, part, limit)
     with counting_bar(f"asking {bundle.name}", len(samples)) as tick:
         judged = judge(bundle, samples, tick=tick)
     timed = [seen(bundle, sample) for sample in judged.samples[:TIMED]]
     return measured(bundle, judged.answers, measure_stages(bundle, cut, timed))
+
+
+def _split(bundle: Bundle, asked: str | None) -> str:
+    """Return where the plain split is cut. Raises: ModelError for no cut point, or one before an exit."""
+    from models.engine import DEVICE, IMAGE, Engine
+    from models.errors import ModelError
+    from models.stages import exits_before
+
+    engine = Engine(bundle.model_path, outputs=bundle.finals)
+    last = exits_before(engine, bundle, DEVICE)[-1].after
+    names = [IMAGE, *(point.name for point in engine.graph.cut_points()), DEVICE]
+    cut, expected = asked or last, f"expected {last} or one behind it, or {DEVICE}"
+    if cut not in names:
+        raise ModelError(f"--split {cut} is no cut point of {bundle.name}, {expected}")
+    if names.index(cut) < names.index(last):
+        raise ModelError(f"--split {cut} lies before an exit of {bundle.name}, {expected}")
+    return cut
 
 
 def _print_table(entries: Sequence[Mapping[str, object]]) -> None:

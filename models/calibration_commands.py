@@ -66,8 +66,7 @@ def calibrate(
     from models.calibration_report import CalibrationReport
 
     found = Bundle.load(bundle)
-    _check_exits(found)
-    rule = settings.rule or _only_rule(found)
+    rule = _rule(found, settings.rule)
     by_hand = _set_by_hand(found, settings.by_hand)
     judged = _judge(found, settings.data, settings.part)
     _warn_of_seen(settings.part)
@@ -81,30 +80,13 @@ def calibrate(
         _write(found, result, with_temperatures=by_hand is None)
 
 
-def _check_exits(bundle: Bundle) -> None:
-    if not bundle.exits:
-        raise ModelError(
-            f"{bundle.name} has no exits to calibrate; give it some: headwater models import FILE --add-exits auto"
-        )
-    given_up = next((found.name for found in bundle.exits if found.drop), None)
-    if given_up is not None:
-        raise ModelError(
-            f"{given_up} of {bundle.name} has drop thresholds, which no calibration weighs: frames that they end would "
-            "be missing from every figure; take `drop` out of the bundle.toml, calibrate, and put it back"
-        )
+def _rule(bundle: Bundle, asked: Rule | None) -> Rule:
+    from models.judge import one_rule
+
     if not (bundle.folder / "bundle.toml").is_file():
         raise ModelError(f"{bundle.name} has no bundle.toml; expected a bundle's folder")
-
-
-def _only_rule(bundle: Bundle) -> Rule:
-    """Return the rule of all exits. Raises: ModelError where they have different ones."""
-    rules = sorted({found.rule for found in bundle.exits})
-    if len(rules) > 1:
-        raise ModelError(
-            f"the exits of {bundle.name} decide by {' and '.join(rules)}, expected one rule for a calibration; "
-            f"add --rule {rules[0]}"
-        )
-    return rules[0]
+    same = tuple(replace(found, rule=asked or found.rule) for found in bundle.exits)
+    return one_rule(replace(bundle, exits=same))
 
 
 def _warn_of_seen(part: Part) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 
 from models.answers import Answers, Place
 from models.bundle import Bundle, Exit, Prediction, predictions
+from models.choices import Rule
 from models.crop import Crop, NothingFound, open_crop, read_cuts
 from models.engine import DEVICE, Engine, Part
 from models.errors import ModelError
@@ -50,6 +51,28 @@ def judge(bundle: Bundle, samples: Sequence[Sample], *, threads: int = 1, tick: 
     if not seen:
         raise NothingFound(bundle.input.crop, len(samples))
     return Judged(asked.answers(said, seen), tuple(seen), len(samples) - len(seen))
+
+
+def one_rule(bundle: Bundle) -> Rule:
+    """Return the rule of all exits, where they can be judged together.
+
+    Raises: ModelError where there are none, where they decide by different rules, or where one gives frames up.
+    """
+    if not bundle.exits:
+        raise ModelError(f"{bundle.name} has no exits; give it some: headwater models import FILE --add-exits auto")
+    given_up = next((found.name for found in bundle.exits if found.drop), None)
+    if given_up is not None:
+        raise ModelError(
+            f"{given_up} of {bundle.name} has drop thresholds, which nothing here weighs: frames that they end would "
+            "be missing from every figure; take `drop` out of the bundle.toml, and put it back afterwards"
+        )
+    rules = sorted({found.rule for found in bundle.exits})
+    if len(rules) > 1:
+        raise ModelError(
+            f"the exits of {bundle.name} decide by {' and '.join(rules)}, expected one rule; write the same for all "
+            f"into the bundle.toml, or calibrate with --rule {rules[0]}"
+        )
+    return rules[0]
 
 
 def temperatures_of(bundle: Bundle) -> dict[str, dict[str, float]]:

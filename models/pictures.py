@@ -120,8 +120,8 @@ def size_to_decode(width: int, height: int) -> tuple[int, int]:
 
 
 def encode_jpeg(picture: np.ndarray, quality: int = 85) -> bytes:
-    """Return a (H, W, 3) uint8 RGB picture as JPEG."""
-    return _encode(picture, "JPEG", quality=quality)
+    """Return a (H, W, 3) uint8 RGB picture as JPEG, with code tables of its own: small pictures are mostly those."""
+    return _encode(picture, "JPEG", quality=quality, optimize=True)
 
 
 def encode_png(picture: np.ndarray) -> bytes:

@@ -4,35 +4,44 @@ from __future__ import annotations
 
 import csv
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from evaluation.exits import BANDWIDTH_BITS_PER_S, ROUND_TRIP_S, Stages, measure_stages, measured
+from evaluation.exits import OWN, PLAIN, TO_CLOUD, TO_EDGE_SITE, Stages, measure_stages, measured
 from evaluation.exits_report import confusion, table
 from headwater.cli import main
 from models.answers import Answers, Place, outcome
+from models.bundle import Bundle
+from models.manifest_text import rewrite_exits
 from models.tasks import Task
 from tests.edge.samples import exit_bundle
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*:DeprecationWarning:matplotlib")
-STAGES = Stages("cut", (1.0, 3.0), 4.0, 3.5, 6.0, 34_500)
+NO_EXIT, FIRST, BOTH = frozenset[str](), frozenset({"exit1"}), frozenset({"exit1", "exit2"})
+STAGES = Stages("cut", {NO_EXIT: (3.5,), FIRST: (1.0, 3.7), BOTH: (1.0, 3.0, 4.0)}, 6.0, 34_500, 3_000)
 
 
-def test_the_link_of_the_document_is_bytes_over_bandwidth_and_a_round_trip() -> None:
-    """34,500 B at 34.5 Mbit/s take 8 ms, and the way there and back 24.16 ms."""
-    assert BANDWIDTH_BITS_PER_S == 34.5e6
-    assert STAGES.link() == pytest.approx(8.0 + 1000 * ROUND_TRIP_S)
+def test_the_links_of_the_document_are_bytes_over_bandwidth_and_a_round_trip() -> None:
+    """34,500 B at 34.5 Mbit/s take 8 ms, and the way there and back 24.16 ms; to the cloud it is near."""
+    assert TO_EDGE_SITE.ms(34_500) == pytest.approx(8.0 + 24.16)
+    assert TO_CLOUD.ms(1_356_000) == pytest.approx(8.0 + 6.636)
 
 
 def test_a_mean_latency_weighs_where_pictures_leave() -> None:
-    """Who leaves early pays the stages until there, who goes on pays all of them, the link and the tail."""
-    late = 4.0 + STAGES.link() + 6.0
-    assert STAGES.mean((0.2, 0.3, 0.5)) == pytest.approx(0.2 * 1.0 + 0.3 * 3.0 + 0.5 * late)
-    assert STAGES.mean((0.0, 0.0, 1.0)) == pytest.approx(late)
-    assert STAGES.plain() == pytest.approx(3.5 + STAGES.link() + 6.0)
+    """Who leaves early pays the stages until there, who goes on the open ones, the link and the tail."""
+    link = TO_EDGE_SITE.ms(34_500)
+    shares = {"exit1": 0.2, "exit2": 0.3}
+    late = 4.0 + link + 6.0
+    assert STAGES.mean(shares, BOTH, TO_EDGE_SITE) == pytest.approx(0.2 * 1.0 + 0.3 * 3.0 + 0.5 * late)
+    assert STAGES.mean({"exit1": 0.2, "exit2": 0.0}, FIRST, TO_EDGE_SITE) == pytest.approx(0.2 + 0.8 * (late - 0.3))
+    assert STAGES.plain(TO_EDGE_SITE) == pytest.approx(3.5 + link + 6.0)
+    assert STAGES.mean(dict.fromkeys(shares, 0.0), NO_EXIT, TO_EDGE_SITE) == STAGES.plain(TO_EDGE_SITE)
+    on_device = replace(STAGES, split="device", tail=0.0, payload_bytes=0.0)
+    assert on_device.plain(TO_EDGE_SITE) == 3.5
 
 
 def test_a_confusion_counts_what_was_said_where_pictures_left() -> None:
@@ -52,23 +61,40 @@ def test_stages_are_measured_and_add_up(tmp_path: Path) -> None:
     bundle = exit_bundle(tmp_path / "early", 0.5)
     pictures = list(np.random.default_rng(0).integers(0, 256, (3, 8, 8, 3), np.uint8))
     found = measure_stages(bundle, bundle.cut_points[-1], pictures)
-    assert 0 < found.exits[0] <= found.head
+    assert 0 < found.reached[FIRST][0] <= found.reached[FIRST][1]
+    assert len(found.reached[NO_EXIT]) == 1
     assert found.tail > 0
     assert found.payload_bytes > 0
+    assert found.picture_bytes > 0
+    alone = measure_stages(bundle, "device", pictures)
+    assert (alone.tail, alone.payload_bytes) == (0.0, 0.0)
 
 
-def test_the_documents_figures_stand_beside_ours(tmp_path: Path) -> None:
-    """The table ends with what the thesis printed; what it does not say is left empty."""
-    bundle = exit_bundle(tmp_path / "early", 0.5)
-    scores = np.tile([0.8, 0.1, 0.1], (10, 1)).astype(np.float32)
-    answers = Answers(
-        (Place("exit1", {"litter": scores}, 1),), Place("end", {"litter": scores}, 2), {"litter": np.zeros(10, int)}
-    )
-    entries = table(measured(bundle, answers, Stages("cut", (1.0,), 2.0, 2.0, 1.0, 100)))
+def _faces() -> Bundle:
+    """The shipped faces, exit 1 closed."""
+    faces = Bundle.load("faces")
+    first, second = faces.exits
+    return replace(faces, exits=(replace(first, thresholds={}), second))
+
+
+def test_the_documents_figures_stand_beside_ours() -> None:
+    """For its tasks the table ends with what the thesis printed; what it does not say is left empty."""
+    bundle = _faces()
+    scores = {task: np.tile([0.8, 0.2], (10, 1)).astype(np.float32) for task in ("gender", "age-group")}
+    places = tuple(Place(one.name, scores, 1, {"age": np.zeros(10)}) for one in bundle.exits)
+    truth = {task: np.zeros(10, int) for task in scores}
+    answers = Answers(places, Place("end", scores, 2, {"age": np.zeros(10)}), truth, {"age": np.zeros(10)})
+    second = frozenset({"exit2"})
+    stages = Stages("cut", {NO_EXIT: (2.0,), second: (1.5, 2.1), BOTH: (1.0, 1.6, 2.2)}, 1.0, 100, 3_000)
+    entries = table(measured(bundle, answers, stages))
     assert [entry["setting"] for entry in entries][-1] == "thesis: exits, 0.6 / 0.8"
     assert entries[-1]["share exit1"] == 0.20
-    assert entries[-1]["accuracy litter"] == ""
-    assert entries[0]["latency to plain"] == 1.0
+    assert (entries[-1]["edge site to plain"], entries[-1]["latency to plain"]) == (0.95, "")
+    assert (entries[0]["latency to plain"], entries[0]["edge site to plain"]) == (1.0, 1.0)
+    assert [entry["share exit1"] for entry in entries[:3]] == [0.0, 0.0, 1.0]
+    assert entries[2]["mean ms"] == 1.0
+    picture = TO_EDGE_SITE.ms(3_000)
+    assert entries[0]["edge site ms"] == pytest.approx(picture + 2.0 + TO_CLOUD.ms(100) + 1.0, abs=0.01)
 
 
 def test_the_command_writes_table_and_figures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -85,7 +111,7 @@ def test_the_command_writes_table_and_figures(tmp_path: Path, capsys: pytest.Cap
     assert ended.value.code == 0
     assert "mean latency" in capsys.readouterr().out
     rows = list(csv.DictReader((out / f"exits-{bundle.name}.csv").read_text().splitlines()))
-    assert [row["pictures"] for row in rows[:3]] == ["30"] * 3
+    assert [(row["setting"], row["pictures"]) for row in rows] == [(PLAIN, "30"), (OWN, "30")]
     assert sum(float(rows[1][name]) for name in rows[1] if name.startswith("share")) == pytest.approx(1.0, abs=1e-3)
     for figure in ("sureness", "paths", "confusion"):
         assert (out / f"exits-{bundle.name}-{figure}.svg").read_text().startswith("<?xml")
@@ -109,10 +135,30 @@ def test_a_picture_of_two_sources_counts_once(tmp_path: Path) -> None:
     assert rows[0]["pictures"] == "13"
 
 
-def test_a_split_before_an_exit_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The plain split is compared with all exits asked before it: a shallower one is one line, judged nothing."""
+@pytest.mark.parametrize(
+    ("split", "says"), [("image", "lies before an exit"), ("exit1/litter", "is no cut point"), ("nowhere", "is no cut")]
+)
+def test_a_wrong_split_is_refused(split: str, says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The plain split is compared with all exits asked before it: another is one line, judged nothing."""
     bundle = exit_bundle(tmp_path / "early", 0.5)
+    _refused([str(bundle.folder), "--data", str(tmp_path), "--split", split], says, capsys)
+
+
+def test_exits_that_cannot_be_judged_together_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Frames that an exit gives up would be missing; what one rule says of another's thresholds would be wrong."""
+    dropping = exit_bundle(tmp_path / "dropping", 0.5, drop=0.1)
+    _refused([str(dropping.folder), "--data", str(tmp_path)], "has drop thresholds", capsys)
+    folder = tmp_path / "faces"
+    shutil.copytree(Bundle.load("faces").folder, folder)
+    first, second = Bundle.load(folder).exits
+    rewrite_exits(folder / "bundle.toml", [replace(first, rule="margin"), second], {})
+    _refused([str(folder), "--data", str(tmp_path)], "decide by entropy and margin", capsys)
+
+
+def _refused(arguments: list[str], says: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
-        main(["evaluate", "exits", str(bundle.folder), "--data", str(tmp_path), "--split", "image"])
+        main(["evaluate", "exits", *arguments])
     assert ended.value.code == 2
-    assert "lies before an exit" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert says in said
+    assert said.count("\n") == 1
