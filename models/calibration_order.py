@@ -3,7 +3,8 @@
 Each step opens the exit and task that saves most multiply-adds for what it adds to the risk: the loss of the worst task
 plus its uncertainty, weighed by a caution. Which caution leads furthest cannot be known beforehand, so every one of
 `CAUTIONS` draws an order, and the most promising is taken. An exit whose branch costs more than it saves stays closed:
-exits are added one by one, the most promising first, while that promises less. All on pictures that test nothing.
+exits are added one by one, the most promising first, while that promises less by `FURTHER`. All on pictures that test
+nothing.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ STEPS: Final = 25
 """Thresholds tried at each exit and task, each letting as many more pictures pass."""
 CAUTIONS: Final = (0.0, 0.5, 1.0, 2.0, 4.0, 10.0)
 """Standard errors added to a loss; 0 looks at the mean alone."""
+FURTHER: Final = 0.02
+"""What a further exit must promise to save: more thresholds to choose from look better by chance alone."""
 _DIGITS: Final = 6
 _LEAST: Final = 1e-4
 
@@ -60,7 +63,7 @@ def ordered(answers: Answers, rule: Rule, max_loss: float, confidence: float, te
         further = [(*chosen, place.name) for place in answers.exits if place.name not in chosen]
         found = [(names, _most_promising(answers.among(names), rule, asked)) for names in further]
         names, tried = min(found, key=lambda one: one[1][0])
-        if chosen and tried[0] >= best[0]:
+        if chosen and tried[0] > (1 - FURTHER) * best[0]:
             break
         chosen, best = names, tried
     return [candidate.thresholds for candidate in best[1]]
