@@ -19,6 +19,8 @@ MAX_PIXELS = 50_000_000
 LOW: Final = -1.0
 HIGH: Final = 127 / 128
 """What pixel values 0 and 255 become in `centred`."""
+SMALL_PIXELS: Final = 256 * 256
+"""Up to here JPEG gets code tables of its own: 4 % fewer bytes at 160x160 for 0.25 ms, at 640x480 1 % for 3 ms."""
 _GAP = 2  # the reduction by whole factors stops at this many times the wanted size; the filter does the rest
 _LUMA = (299, 587, 114)  # Source: ITU-R BT.601
 _EXIF_ORIENTATION = 0x0112
@@ -120,8 +122,9 @@ def size_to_decode(width: int, height: int) -> tuple[int, int]:
 
 
 def encode_jpeg(picture: np.ndarray, quality: int = 85) -> bytes:
-    """Return a (H, W, 3) uint8 RGB picture as JPEG, with code tables of its own: small pictures are mostly those."""
-    return _encode(picture, "JPEG", quality=quality, optimize=True)
+    """Return a (H, W, 3) uint8 RGB picture as JPEG; a small one with code tables of its own."""
+    small = picture.shape[0] * picture.shape[1] <= SMALL_PIXELS
+    return _encode(picture, "JPEG", quality=quality, optimize=small)
 
 
 def encode_png(picture: np.ndarray) -> bytes:

@@ -131,6 +131,11 @@ def test_png_is_lossless_and_jpeg_is_close(cat: np.ndarray) -> None:
     """What is encoded comes back: bit for bit as PNG, nearly as JPEG."""
     assert np.array_equal(decode_picture(encode_png(cat)), cat)
     assert np.abs(decode_picture(encode_jpeg(cat, 90)).astype(int) - cat).mean() < 3
+    usual = io.BytesIO()
+    Image.fromarray(cat[:32, :32]).save(usual, "JPEG", quality=90)
+    small = encode_jpeg(cat[:32, :32], 90)
+    assert np.array_equal(decode_picture(small), decode_picture(usual.getvalue()))
+    assert len(small) < 0.9 * len(usual.getvalue())
 
 
 def test_large_jpeg_is_decoded_no_larger_than_needed(cat: np.ndarray) -> None:
