@@ -54,8 +54,8 @@ class EdgeSettings:
     """What of a picture the model sees; what it was trained with when left out."""
     region: str | None = None
     """LEFT,TOP,WIDTH,HEIGHT in shares of the picture: what is seen, or where faces are sought."""
-    max_faces: int = 8
-    """The most faces of one picture that are looked at, the largest."""
+    max_faces: int | None = None
+    """The most faces of one picture that are looked at, the largest; 8, or what a message holds, when left out."""
     report: Report = "all"
     """Frames to send when the device finishes: all, or only those that show what the model looks for."""
     rate: float | None = None

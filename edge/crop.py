@@ -9,23 +9,31 @@ import numpy as np
 from headwater.errors import SettingsError
 from headwater.messages import MAX_BOXES, MAX_PREDICTIONS, Box
 from models.bundle import Bundle
-from models.crop import Crop, CropError, Cut, Region, open_crop
+from models.crop import MAX_FACES, Crop, CropError, Cut, Region, open_crop
 from models.pictures import InputTensor, to_input
 
 
-def crop_of(bundle: Bundle, name: str | None, region: str | None, max_faces: int) -> Crop:
+def crop_of(bundle: Bundle, name: str | None, region: str | None, max_faces: int | None = None) -> Crop:
     """Return the crop of this name, or the one that the bundle was trained with.
+
+    Without `max_faces`, which only `face` asks for, there are at most 8, or as many as a message holds.
 
     Raises: SettingsError for a wrong region or number of faces. CropError for what is missing.
     """
-    answers = len(bundle.tasks) or len(bundle.outputs)
+    chosen, answers = name or bundle.input.crop, len(bundle.tasks) or len(bundle.outputs)
     most = min(MAX_BOXES, MAX_PREDICTIONS // answers)
-    if not 1 <= max_faces <= most:
+    if most < 1:
         raise SettingsError(
-            f"max-faces: got {max_faces}, expected 1 to {most}: a message holds {MAX_PREDICTIONS} predictions, "
+            f"bundle: {bundle.name} gives {answers} predictions for a picture, expected at most {MAX_PREDICTIONS}, "
+            "which a message holds; leave some out of its bundle.toml"
+        )
+    faces = min(MAX_FACES, most) if max_faces is None else max_faces
+    if chosen == "face" and not 1 <= faces <= most:
+        raise SettingsError(
+            f"max-faces: got {faces}, expected 1 to {most}: a message holds {MAX_PREDICTIONS} predictions, "
             f"{bundle.name} gives {answers} for each face"
         )
-    return open_crop(name or bundle.input.crop, region=region_of(region), max_faces=max_faces)
+    return open_crop(chosen, region=region_of(region), max_faces=faces)
 
 
 def region_of(text: str | None) -> Region | None:

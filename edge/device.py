@@ -267,7 +267,8 @@ class Device:
             log.warning(event("settings refused", reason=refused))
         plan = self._now.plan
         thresholds = {name: dict(rule.thresholds) for name, rule in plan.rules.items()}
-        return SettingsApplied(VERSION, self._name, plan.split, plan.codec, plan.report, thresholds, refused)
+        drop = {name: dict(rule.drop) for name, rule in plan.rules.items() if rule.drop}
+        return SettingsApplied(VERSION, self._name, plan.split, plan.codec, plan.report, thresholds, drop, refused)
 
     def _changed(self, change: SettingsChange) -> Running:
         """Return the plan with the change, and its head made ready where it is another one."""

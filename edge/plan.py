@@ -13,6 +13,9 @@ from headwater.messages import SettingsChange
 from models.exits import ExitRule
 from models.graph import Graph
 
+Wanted = Mapping[str, Mapping[str, float]]
+"""By exit, then by task."""
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -43,30 +46,40 @@ def changed_plan(now: Plan, change: SettingsChange, graph: Graph) -> Plan:
     Raises: SettingsError for what the model has not, or a codec that does not fit.
     """
     split = checked_split(graph, change.split) if change.split is not None else now.split
-    codec = change.codec or now.codec
+    codec = now.codec if change.codec is None else change.codec
     if change.codec is None and not codec_fits(graph, split, codec):
         codec = LOSSLESS
-    return Plan(split, codec, change.report or now.report, with_thresholds(now.rules, change.thresholds or {}))
+    rules = with_drop(with_thresholds(now.rules, change.thresholds or {}), change.drop or {})
+    return Plan(split, codec, change.report or now.report, rules)
 
 
-def with_thresholds(rules: Mapping[str, ExitRule], wanted: Mapping[str, Mapping[str, float]]) -> Mapping[str, ExitRule]:
+def with_thresholds(rules: Mapping[str, ExitRule], wanted: Wanted) -> Mapping[str, ExitRule]:
     """Return the rules with other thresholds; exits and tasks that are not named stay as they are.
 
     Raises: SettingsError for an exit that there is not, or a task that it does not classify.
     """
-    changed = dict(rules)
-    for name, thresholds in wanted.items():
-        rule = rules.get(name)
-        if rule is None:
-            raise _unknown("exit", name, rules)
-        for task in thresholds:
-            if task not in rule.tasks:
-                raise _unknown(f"task at exit {name}", task, sorted(rule.tasks))
-        changed[name] = replace(rule, thresholds={**rule.thresholds, **thresholds})
-    return changed
+    _check_names("thresholds", rules, wanted)
+    changed = {name: replace(rules[name], thresholds={**rules[name].thresholds, **wanted[name]}) for name in wanted}
+    return {**rules, **changed}
 
 
-def _unknown(what: str, got: str, known: Iterable[str]) -> SettingsError:
+def with_drop(rules: Mapping[str, ExitRule], wanted: Wanted) -> Mapping[str, ExitRule]:
+    """Return the rules with other thresholds for giving a frame up, as with_thresholds does. Raises: SettingsError."""
+    _check_names("drop", rules, wanted)
+    changed = {name: replace(rules[name], drop={**rules[name].drop, **wanted[name]}) for name in wanted}
+    return {**rules, **changed}
+
+
+def _check_names(key: str, rules: Mapping[str, ExitRule], wanted: Wanted) -> None:
+    for name, limits in wanted.items():
+        if name not in rules:
+            raise _unknown(key, "exit", name, rules)
+        for task in limits:
+            if task not in rules[name].tasks:
+                raise _unknown(key, f"task at exit {name}", task, sorted(rules[name].tasks))
+
+
+def _unknown(key: str, what: str, got: str, known: Iterable[str]) -> SettingsError:
     names = list(known)
     expected = f"one of {', '.join(names)}" if names else "none, the model has no exits"
-    return SettingsError(f"thresholds: got {what} {got!r}, expected {expected}; correct the name")
+    return SettingsError(f"{key}: got {what} {got!r}, expected {expected}; correct the name")

@@ -62,8 +62,8 @@ class DemoSettings:
     """What of a picture the model sees; what it was trained with when left out."""
     region: str | None = None
     """LEFT,TOP,WIDTH,HEIGHT in shares of the picture: what is seen, or where faces are sought."""
-    max_faces: int = 8
-    """The most faces of one picture that are looked at, the largest."""
+    max_faces: int | None = None
+    """The most faces of one picture that are looked at, the largest; 8, or what a message holds, when left out."""
     report: Report = "all"
     """Frames to send when the device finishes: all, or only those that show what the model looks for."""
     location: str | None = None
@@ -242,13 +242,12 @@ def _start_servers(settings: DemoSettings, folder: Path, parts: Parts) -> tuple[
 def _device_arguments(settings: DemoSettings, folder: Path, source: str, location: str | None) -> list[str]:
     split = settings.split or (LITTER_SPLIT if settings.bundle == LITTER else "device")
     optional = {"--location": location, "--frames": settings.frames}
-    optional |= {"--crop": settings.crop, "--region": settings.region}
+    optional |= {"--crop": settings.crop, "--region": settings.region, "--max-faces": settings.max_faces}
     chosen = [text for flag, value in optional.items() if value is not None for text in (flag, str(value))]
     return [
         *("edge", "--source", source, "--loop", "--rate", str(settings.rate), "--name", "camera-1", "--json"),
         *("--split", split, "--codec", settings.codec, "--bundle", settings.bundle),
-        *("--max-faces", str(settings.max_faces), "--report", settings.report),
-        *("--spool", str(folder / "spool"), *chosen),
+        *("--report", settings.report, "--spool", str(folder / "spool"), *chosen),
     ]
 
 

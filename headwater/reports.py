@@ -79,6 +79,8 @@ class SettingsChange(Struct, frozen=True, forbid_unknown_fields=True, omit_defau
     """Whether frames finished on the device are all sent, or only those with a positive prediction."""
     thresholds: Thresholds | None = None
     """By exit, then by task: how sure it must be for a frame to leave there; what is not named stays as it is."""
+    drop: Thresholds | None = None
+    """The same for giving up: a frame ends there that is less sure than this of each task named."""
 
 
 class SettingsApplied(Struct, frozen=True, forbid_unknown_fields=True):
@@ -91,6 +93,8 @@ class SettingsApplied(Struct, frozen=True, forbid_unknown_fields=True):
     report: Report
     thresholds: Thresholds = {}
     """Of every exit of the model, by its tasks."""
+    drop: Thresholds = {}
+    """The same for giving up; an exit without any gives no frame up."""
     refused: Reason | None = None
 
 

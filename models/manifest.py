@@ -7,7 +7,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import cast, get_args
+from typing import Final, cast, get_args
 
 from models.choices import Colour, CropName, Rule, Scores
 from models.crop import CROPS
@@ -19,6 +19,8 @@ from models.toml_table import BundleError, Table
 FORMAT = 1
 MAX_MANIFEST_BYTES = 262_144
 MAX_SIDE = 8192
+END: Final = "end"
+"""What the place behind all exits is called in every table, so that no exit may be."""
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
@@ -170,6 +172,8 @@ def _exit(table: Table, tasks: tuple[Task, ...]) -> Exit:
         drop={name: drop.number(name) for name in names if name in drop.rest},
         temperatures={name: temperatures.positive(name) for name in names if name in temperatures.rest},
     )
+    if found.name == END:
+        raise table.wrong("name", END, "another name: that is the place behind all exits")
     for inner in (drop, outputs, thresholds, temperatures):
         inner.no_more(known=names)
     table.no_more()

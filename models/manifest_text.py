@@ -76,9 +76,11 @@ def rewrite_exits(path: Path, exits: Iterable[Exit], temperatures: Mapping[str, 
         old = {table["name"]: table for table in document["exits"]}
         for found in exits:
             table = exit_table(found)
-            for key in ("drop", "thresholds", "temperatures"):
+            for key in {"drop", "thresholds", "temperatures"} - table.keys():
                 old[found.name].pop(key, None)
-            old[found.name].update(table)
+            for key, value in table.items():
+                if old[found.name].get(key) != value:
+                    old[found.name][key] = value
         text = tomlkit.dumps(document)
         parse_manifest(text, str(path))
         path.write_text(text, encoding="utf-8")

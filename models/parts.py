@@ -29,16 +29,15 @@ def chosen_samples(
 ) -> list[Sample]:
     """Return the pictures of one part in a fixed order, at most `limit` of them, drawn by the seed.
 
-    Where the bundle lists what was held out of its training, that list is the test part and the rest was trained on;
-    else the content of each file decides, as in the training. Raises: DataError when nothing is left.
+    Where pictures are among those that the bundle lists as held out of its training, these are the test part and the
+    others of the source were trained on; else, as in the training, a folder or the content of each file decides.
+    Raises: DataError when nothing is left.
     """
     samples = read_samples(data, bundle.tasks, tick)
-    held_out = held_out_digests(bundle)
-    chosen = [sample for sample in samples if part in ("all", _part(sample, held_out))]
+    listed = held_out_digests(bundle) & {sample.digest for sample in samples}
+    chosen = [sample for sample in samples if part in ("all", _part(sample, listed))]
     if not chosen:
-        raise DataError(
-            f"{data} has no picture of the part {part} among its {len(samples)}; choose another with --part, or all"
-        )
+        raise DataError(_nothing_left(bundle, data, part, len(samples), len(listed)))
     if limit is not None and limit < len(chosen):
         chosen = random.Random(seed).sample(chosen, limit)  # noqa: S311
     return sorted(chosen, key=lambda sample: sample.digest)
@@ -65,10 +64,20 @@ def held_out_digests(bundle: Bundle) -> frozenset[str]:
     return frozenset(line.split()[0] for line in lines if line.strip() and not line.startswith("#"))
 
 
-def _part(sample: Sample, held_out: frozenset[str]) -> str:
-    if not held_out:
+def _part(sample: Sample, listed: frozenset[str]) -> str:
+    if not listed:
         return sample.part
-    return "test" if sample.digest in held_out else "train"
+    return "test" if sample.digest in listed else "train"
+
+
+def _nothing_left(bundle: Bundle, data: Path, part: Part, pictures: int, listed: int) -> str:
+    said = f"{data} has no picture of the part {part} among its {pictures}"
+    if not listed:
+        return f"{said}; give more pictures, or choose another part with --part"
+    return (
+        f"{said}: the training of {bundle.name} held out {listed} of them, its test part, and the rest counts as "
+        "trained on; add --part test, or give pictures of your own without these"
+    )
 
 
 def seen(bundle: Bundle, sample: Sample) -> np.ndarray:

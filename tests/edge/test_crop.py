@@ -160,10 +160,34 @@ def test_the_crop_is_the_bundles_unless_told(bundle: Bundle) -> None:
 def test_too_many_faces_for_a_message_are_refused(bundle: Bundle, faces: int) -> None:
     """The limit is that of a message, and is told."""
     with pytest.raises(SettingsError, match=f"max-faces: got {faces}, expected 1 to 16"):
-        crop_of(bundle, None, None, faces)
-    tasks = tuple(replace(bundle.tasks[0], name=f"task{n}") for n in range(30))
+        crop_of(bundle, "face", None, faces)
     with pytest.raises(SettingsError, match="expected 1 to 2: a message holds 64 predictions, tiny gives 30"):
-        crop_of(replace(bundle, tasks=tasks), None, None, 3)
+        crop_of(answering(bundle, 30), "face", None, 3)
+
+
+@pytest.mark.parametrize(("answers", "faces"), [(1, 8), (8, 8), (9, 7), (64, 1)])
+def test_the_number_of_faces_fits_a_network_of_many_answers(
+    bundle: Bundle, answers: int, faces: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Left out, it is 8 or what a message holds; without faces it is not looked at."""
+    asked: list[int] = []
+    monkeypatch.setattr("edge.crop.open_crop", lambda name, region, max_faces: asked.append(max_faces) or Whole())
+    many, bare = answering(bundle, answers), replace(bundle, tasks=(), outputs=("out",) * answers)
+    for one in (many, bare):
+        crop_of(one, "face", None)
+        crop_of(one, None, None, 17)
+    assert asked == [faces, 17, faces, 17]
+
+
+def test_more_answers_than_a_message_holds_are_refused(bundle: Bundle) -> None:
+    """Before the first frame, whatever the crop."""
+    with pytest.raises(SettingsError, match="tiny gives 65 predictions for a picture, expected at most 64"):
+        crop_of(answering(bundle, 65), None, None)
+
+
+def answering(bundle: Bundle, tasks: int) -> Bundle:
+    """Return a bundle with so many tasks."""
+    return replace(bundle, tasks=tuple(replace(bundle.tasks[0], name=f"task{n}") for n in range(tasks)))
 
 
 @pytest.mark.parametrize("text", ["", "1,2,3", "a,b,c,d", "0,0,0,0", "0.5,0,0.6,1", "0,0,1,1,1", "nan,0,1,1"])

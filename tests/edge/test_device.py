@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from edge.device import Device, Running
-from edge.head import Head, exit_of
+from edge.head import Head, Hopeless, exit_of
 from edge.location import open_location
 from edge.plan import Limits, Plan
 from edge.sources import Capture, Source, WhenFull
@@ -99,6 +99,9 @@ def test_settings_change_what_they_name(idle: Device) -> None:
         (b'{"version":1,"split":"image","codec":"uint8"}', "codec: got 'uint8', with split image"),
         (b'{"version":1,"codec":"png"}', "codec: 'png' is for pictures"),
         (b'{"version":1,"split":"device","codec":"nonsense"}', "codec: got 'nonsense'"),
+        (b'{"version":1,"codec":""}', "codec: got ''"),
+        (b'{"version":1,"split":""}', "split: got ''"),
+        (b'{"version":1,"split":"device","drop":{"exit1":{"litter":1}}}', "drop: got exit 'exit1', expected none"),
         (b'{"version":1,"report":"some"}', "report"),
         (b'{"version":1,"spilt":"image"}', "spilt"),
         (b'{"version":2,"split":"image"}', "version 2"),
@@ -156,6 +159,26 @@ def test_thresholds_of_exits_change_while_it_runs(tmp_path: Path) -> None:
         answer = applied(one, b'{"version":1,"split":"conv_a","thresholds":' + wrong + b"}")
         assert words in str(answer.refused)
         assert (answer.split, answer.thresholds) == ("device", {"exit1": {"litter": 99.0}})
+    spool.close()
+
+
+def test_what_is_given_up_at_an_exit_changes_while_it_runs(tmp_path: Path) -> None:
+    """A new drop threshold holds from the next frame on beside the others, and may be one that none falls under."""
+    bundle, picture = exit_bundle(tmp_path / "early", 0.0), np.zeros((8, 8, 3), np.uint8)
+    engine, spool = Engine(bundle.model_path, outputs=bundle.finals), Spool(tmp_path / "cam1.sqlite", 10**7)
+    plan = Plan("conv_b", "auto", "all")
+    one = Device(DEVICE, TOPICS, bundle, engine, plan, Pictures(0), open_location("1,2"), spool, LIMITS)
+    assert applied(one, b'{"version":1,"report":"all"}').drop == {}
+    assert not isinstance(one._now.head.run(picture, Stopwatch()), Hopeless)
+    answer = applied(one, b'{"version":1,"drop":{"exit1":{"litter":0}}}')
+    assert (answer.drop, answer.refused) == ({"exit1": {"litter": 0.0}}, None)
+    assert one._now.head.run(picture, Stopwatch()) == Hopeless("exit1")
+    assert applied(one, b'{"version":1,"thresholds":{"exit1":{"litter":99}}}').drop == {"exit1": {"litter": 0.0}}
+    assert exit_of(one._now.head.run(picture, Stopwatch())) == "exit1"
+    applied(one, b'{"version":1,"thresholds":{"exit1":{"litter":0}},"drop":{"exit1":{"litter":99}}}')
+    assert not isinstance(one._now.head.run(picture, Stopwatch()), Hopeless)
+    refused = applied(one, b'{"version":1,"drop":{"exit1":{"age":0}}}').refused
+    assert "drop: got task at exit exit1 'age', expected one of litter" in str(refused)
     spool.close()
 
 

@@ -110,7 +110,9 @@ STATUS = Status(
     last_captured_ns=1_789_990_000_000_000_000,
 )
 SETTINGS = SettingsChange(1, split="block_5_add")
-APPLIED = SettingsApplied(1, "cam1", "block_5_add", "native+zstd", "all", {"exit1": {"litter": 0.4}})
+APPLIED = SettingsApplied(
+    1, "cam1", "block_5_add", "native+zstd", "all", {"exit1": {"litter": 0.4}}, {"exit1": {"litter": 0.69}}
+)
 DEAD = Dead(
     version=1,
     reason="frame of 3 B: Input data was truncated",

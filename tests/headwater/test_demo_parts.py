@@ -6,6 +6,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import get_type_hints
 
 import pytest
@@ -13,7 +14,7 @@ import pytest
 from edge.commands import EdgeSettings
 from headwater import demo
 from headwater.children import Child, start
-from headwater.demo import DemoSettings, Parts, withheld
+from headwater.demo import DemoSettings, Parts, _device_arguments, withheld
 from headwater.errors import ChildError
 from tests.servers import eventually
 
@@ -89,3 +90,10 @@ def test_settings_of_other_commands_do_not_reach_the_parts() -> None:
 def test_the_demo_offers_every_crop_of_a_device() -> None:
     """The two may not import one another, and the demo hands its crop to its device as it is."""
     assert get_type_hints(DemoSettings)["crop"] == get_type_hints(EdgeSettings)["crop"]
+
+
+def test_the_demo_leaves_the_number_of_faces_to_its_device(tmp_path: Path) -> None:
+    """Unless it is told one: the device knows how many answers the network gives for each."""
+    assert "--max-faces" not in _device_arguments(DemoSettings(), tmp_path, "pictures", None)
+    told = _device_arguments(DemoSettings(max_faces=3), tmp_path, "pictures", None)
+    assert told[told.index("--max-faces") + 1] == "3"

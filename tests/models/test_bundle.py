@@ -113,6 +113,11 @@ def test_a_manifest_says_everything(tmp_path: Path) -> None:
         ('positive = "dirty"', 'positive = "dirt"', "positive is 'dirt', expected one of clean, dirty"),
         ('output = "age"', 'output = "old"', r"tasks\[1\].output is 'old', expected one of litter, age"),
         ('name = "age"', 'name = "litter"', "tasks names 'litter' twice"),
+        (
+            'name = "exit1"',
+            'name = "end"',
+            r"exits\[0\].name is 'end', expected another name: that is the place behind",
+        ),
         ('rule = "entropy"', 'rule = "luck"', r"exits\[0\].rule is 'luck', expected one of entropy"),
         ("{ litter = 0.6 }", "{ litre = 0.6 }", r"exits\[0\].thresholds.litre is not known; did you mean litter"),
         ('metric = "accuracy"', "", r"accuracy\[0\].metric is missing, expected text"),

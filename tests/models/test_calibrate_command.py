@@ -13,17 +13,17 @@ import pytest
 from PIL import Image
 
 from headwater.cli import main
-from models.answers import outcome
 from models.bundle import Bundle
+from models.choices import Part
 from models.engine import Engine
-from models.exits import entropy
+from models.exits import ExitRule, entropy
 from models.judge import judge, place_madds
 from models.manifest_text import rewrite_exits
-from models.parts import seen
+from models.parts import HELD_OUT_FILE, chosen_samples, seen
 from models.pictures import to_input
-from models.samples import read_samples
+from models.samples import Sample, read_samples
 from models.stages import StagedHead, rules_of
-from models.tasks import tempered
+from models.tasks import predictions, tempered
 from tests.edge.samples import bundle_folder, exit_bundle
 
 PICTURES = 120
@@ -58,19 +58,30 @@ def _run(*arguments: str | Path) -> None:
     assert ended.value.code == 0
 
 
+def _shown(bundle: Bundle, sample: Sample, head: StagedHead) -> np.ndarray:
+    """Return a picture as the device hands it to its head."""
+    wanted = bundle.input
+    return to_input(seen(bundle, sample), head.inputs[0], wanted.low, wanted.high, wanted.colour)
+
+
 def test_judging_says_what_the_staged_run_says(bundle: Bundle, pictures: Path) -> None:
     """Scores of exit and end are those of the device's own staged run, picture by picture; costs grow."""
     judged = judge(bundle, read_samples(pictures, bundle.tasks))
-    engine = Engine(bundle.model_path, outputs=bundle.finals)
-    never = StagedHead(engine, bundle, "device", rules_of(bundle))
-    scores = judged.answers.exits[0].scores["litter"]
-    middle = float(np.median(scores.max(axis=1)))
-    found = outcome(judged.answers, {bundle.exits[0].name: {"litter": middle}}, "top-probability")
-    assert 0.3 < found.early < 0.7
-    assert judged.answers.pictures == PICTURES
-    assert never.exits == (bundle.exits[0].name,)
-    first, last = place_madds(bundle, engine)
-    assert 0 < first < last
+    engine, exit_ = Engine(bundle.model_path, outputs=bundle.finals), bundle.exits[0].name
+    never, always = (
+        StagedHead(engine, bundle, "device", {exit_: ExitRule("entropy", {"litter": limit})}) for limit in (0.0, 99.0)
+    )
+    shown = [_shown(bundle, sample, never) for sample in judged.samples]
+    left, kept = [always.run(one) for one in shown], [never.run(one) for one in shown]
+    assert {one.exit for one in left} == {exit_}
+    assert {one.exit for one in kept} == {None}
+    at_exit = [one.predictions[0].scores for one in left]
+    at_end = [predictions(bundle, one.values, never.outputs)[0].scores for one in kept]
+    assert judged.answers.exits[0].scores["litter"] == pytest.approx(np.array(at_exit), abs=1e-6)
+    assert judged.answers.final.scores["litter"] == pytest.approx(np.array(at_end), abs=1e-6)
+    assert np.abs(np.array(at_exit) - at_end).max() > 0.01
+    (first, branch), (last, _) = place_madds(bundle, engine)
+    assert 0 < branch < first < last
 
 
 def test_thresholds_are_written_and_kept_by_the_bundle(bundle: Bundle, pictures: Path, tmp_path: Path) -> None:
@@ -117,9 +128,7 @@ def test_a_threshold_set_by_hand_is_judged_as_the_bundle_is(
     assert written.exits == (replace(exit_, temperatures={"litter": 2.5}, thresholds={"litter": middle}),)
     assert written.tasks == (replace(bundle.tasks[0], temperature=0.6),)
     device = StagedHead(Engine(written.model_path, outputs=written.finals), written, "device", rules_of(written))
-    wanted, spec = written.input, device.inputs[0]
-    shown = [to_input(seen(written, sample), spec, wanted.low, wanted.high, wanted.colour) for sample in samples]
-    left = [device.run(one).exit == "exit1" for one in shown]
+    left = [device.run(_shown(written, sample, device)).exit == "exit1" for sample in samples]
     assert 0.3 < np.mean(left) < 0.7
     assert said["shares"]["exit1"] == pytest.approx(np.mean(left))
 
@@ -159,6 +168,35 @@ def test_pictures_of_the_training_are_warned_of(
     said = capsys.readouterr().err
     assert said.count(f"warning: --part {part} takes pictures that the network has seen") == warned
     assert said.count("warning") == warned
+
+
+@pytest.mark.parametrize("part", ["validation", "test"])
+def test_own_pictures_are_divided_though_the_bundle_lists_others(
+    bundle: Bundle, pictures: Path, part: Part, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A list of pictures that are not among these says nothing of them: their content decides, without a warning."""
+    expected = {s.digest for s in read_samples(pictures, bundle.tasks) if s.part == part}
+    (bundle.folder / HELD_OUT_FILE).write_text(f"# never seen\n{'ab' * 32} clean\n")
+    _run(bundle.folder, "--data", pictures, "--part", part, "--confidence", "0")
+    assert capsys.readouterr().err.count("warning") == 0
+    assert {sample.digest for sample in chosen_samples(bundle, pictures, part)} == expected
+    assert 0 < len(expected) < PICTURES / 2
+
+
+def test_pictures_beside_held_out_ones_were_trained_on(
+    bundle: Bundle, pictures: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With one of the list in it the source is the training's: nothing is left but that one, and the line says so."""
+    samples = read_samples(pictures, bundle.tasks)
+    (bundle.folder / HELD_OUT_FILE).write_text(f"{samples[0].digest} clean\n")
+    assert chosen_samples(bundle, pictures, "test") == samples[:1]
+    assert len(chosen_samples(bundle, pictures, "train")) == PICTURES - 1
+    with pytest.raises(SystemExit) as ended:
+        main(["models", "calibrate", str(bundle.folder), "--data", str(pictures)])
+    assert ended.value.code == 2
+    said = capsys.readouterr().err
+    assert "no picture of the part validation among its 120: the training of tiny held out 1 of them" in said
+    assert said.endswith("add --part test, or give pictures of your own without these\n")
 
 
 @pytest.mark.parametrize(

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
 import pytest
 
-from models.answers import Answers, Place, outcome
-from models.calibration import calibrate
+from models.answers import Answers, Place, Thresholds, outcome
+from models.calibration import Calibration, calibrate
 from models.certainty import bet, calibration_error, least_pictures, temperature
 from models.choices import Rule
 from models.exits import ExitRule
 from models.tasks import Prediction
 
 RULES: tuple[Rule, ...] = ("entropy", "normalised-entropy", "top-probability", "margin")
+TWO = ("calm", "lossy")
 
 
 def _network(pictures: int, seed: int, skills: tuple[float, ...] = (2.0, 3.0, 4.0), overrated: float = 1.7) -> Answers:
@@ -83,6 +85,108 @@ def test_nothing_but_the_bound_is_promised_and_it_is_kept() -> None:
             broken += true.loss["kind"] > 0.02
     assert found >= 20
     assert broken <= 0.1 * 40
+
+
+def _said(right: np.ndarray, truth: np.ndarray, sure: np.ndarray) -> np.ndarray:
+    """Return (n, 2) scores of answers that are right or not, and so sure of themselves."""
+    first = np.where(np.where(right, truth, 1 - truth) == 0, sure, 1 - sure)
+    return np.stack([first, 1 - first], axis=1).astype(np.float32)
+
+
+def _one_task_loses(pictures: int, seed: int) -> Answers:
+    """Of two tasks the exit answers `calm` as the end does, `lossy` the worse the less sure it is; the end is right."""
+    rng = np.random.default_rng(seed)
+    truth, sure = rng.integers(0, 2, (2, pictures)), rng.uniform(0.5, 1.0, (2, pictures))
+    always, often = np.ones(pictures, bool), rng.random(pictures) < 1 - (1 - sure[1]) / 4
+    ends = {name: _said(always, true, np.full(pictures, 0.9)) for name, true in zip(TWO, truth, strict=True)}
+    exits = {"calm": _said(always, truth[0], sure[0]), "lossy": _said(often, truth[1], sure[1])}
+    return Answers((Place("exit1", exits, 20),), Place("end", ends, 100), dict(zip(TWO, truth, strict=True)))
+
+
+def _second_is_better_than_the_end(pictures: int, seed: int) -> Answers:
+    """Exit 1 loses some of those that it is sure of, exit 2 wins more than these of what the end gets wrong."""
+    rng = np.random.default_rng(seed)
+    truth, easy = rng.integers(0, 2, pictures), rng.random(pictures) < 0.4
+    middling, unsure = ~easy & (rng.random(pictures) < 0.6), rng.uniform(0.5, 0.8, pictures)
+    sure = rng.uniform(0.9, 0.99, pictures)
+    end = easy | (rng.random(pictures) < 0.85)
+    first = rng.random(pictures) < np.where(easy, 0.97, 0.6)
+    second = np.where(middling, rng.random(pictures) < 0.93, end)
+    exits = (
+        Place("exit1", {"kind": _said(first, truth, np.where(easy, sure, unsure))}, 20),
+        Place("exit2", {"kind": _said(second, truth, np.where(easy | middling, sure, unsure))}, 50),
+    )
+    return Answers(exits, Place("end", {"kind": _said(end, truth, np.full(pictures, 0.95))}, 100), {"kind": truth})
+
+
+def _p_values(result: Calibration, answers: Answers, thresholds: Thresholds, max_loss: float) -> list[float]:
+    """Return how likely so good a test would be if a task lost more than allowed, task by task."""
+    found = outcome(answers.tempered(result.temperatures).rows(result.held), thresholds, result.rule)
+    return [bet(found.losses[task], max_loss) for task in answers.truth]
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_the_bound_holds_for_every_task(seed: int) -> None:
+    """Of two tasks one loses nothing and the other does: it is the other that decides who may leave."""
+    answers, fresh = _one_task_loses(3000, seed), _one_task_loses(60_000, 99)
+    result = calibrate(answers, "top-probability", max_loss=0.02, confidence=0.95, seed=seed)
+    chosen = result.chosen
+    assert chosen.outcome.early > 0.1
+    assert chosen.p_value == max(_p_values(result, answers, chosen.thresholds, 0.02)) <= 0.05
+    assert outcome(fresh.tempered(result.temperatures), chosen.thresholds, result.rule).loss["lossy"] <= 0.02
+    everybody = outcome(fresh, {"exit1": dict.fromkeys(TWO, 0.0)}, result.rule)
+    assert everybody.loss["calm"] == 0.0 < 0.02 < everybody.loss["lossy"]
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_the_bound_holds_at_a_split_between_two_exits(seed: int) -> None:
+    """An exit that is better than the end does not pay for what an exit before it loses: a split may be between."""
+    answers, fresh = _second_is_better_than_the_end(6000, seed), _second_is_better_than_the_end(60_000, 99)
+    result = calibrate(answers, "entropy", max_loss=0.005, confidence=0.95, seed=seed)
+    assert result.is_found
+    first = {name: limits for name, limits in result.chosen.thresholds.items() if name == "exit1"}
+    for thresholds in (first, result.chosen.thresholds):
+        assert max(_p_values(result, answers, thresholds, 0.005)) <= result.chosen.p_value <= 0.05
+        assert outcome(fresh.tempered(result.temperatures), thresholds, "entropy").loss["kind"] <= 0.005
+
+
+def _with_branches(answers: Answers, *branches: int) -> Answers:
+    exits = tuple(replace(place, branch=branch) for place, branch in zip(answers.exits, branches, strict=True))
+    return replace(answers, exits=exits)
+
+
+def test_an_exit_that_costs_more_than_it_saves_stays_closed() -> None:
+    """Where one in ten leaves, a branch of 15 that all pay is not worth the 80 that these save; a free one is."""
+    truth, rng, exits = np.zeros(3000, int), np.random.default_rng(0), []
+    for name, worst, madds in (("exit1", 0.9, 20), ("exit2", 0.4, 50)):
+        sure = rng.permutation(3000) / 3000
+        exits.append(Place(name, {"kind": _said(sure > worst, truth, 0.5 + 0.49 * sure)}, madds))
+    end = Place("end", {"kind": _said(np.ones(3000, bool), truth, np.full(3000, 0.9))}, 100)
+    answers = Answers(tuple(exits), end, {"kind": truth})
+    chosen = [
+        calibrate(_with_branches(answers, branch, 5), "margin", max_loss=0.01, confidence=0.95).chosen
+        for branch in (0, 15)
+    ]
+    assert [list(one.thresholds) for one in chosen] == [["exit1", "exit2"], ["exit2"]]
+    assert 0.5 < chosen[1].outcome.early < 0.62
+    assert chosen[1].outcome.madds == pytest.approx(np.dot(chosen[1].outcome.shares, (20, 50, 105)))
+
+
+def test_a_closed_exit_costs_nothing() -> None:
+    """Who goes on pays for the branches of the open exits that he passed, and for no other."""
+    scores = {"kind": _said(np.ones(3, bool), np.zeros(3, int), np.array([0.9, 0.8, 0.6]))}
+    exits = (Place("exit1", scores, 20), Place("exit2", scores, 50))
+    answers = _with_branches(Answers(exits, Place("end", scores, 100), {"kind": np.zeros(3, int)}), 15, 5)
+
+    def madds(**limits: float) -> float:
+        thresholds = {name: {"kind": limit} for name, limit in limits.items()}
+        return outcome(answers, thresholds, "top-probability").madds
+
+    assert madds() == 100
+    assert outcome(answers, {"exit1": {}}, "top-probability").madds == 100
+    assert madds(exit2=0.7) == pytest.approx((50 + 50 + 105) / 3)
+    assert madds(exit1=0.85) == pytest.approx((20 + 115 + 115) / 3)
+    assert madds(exit1=0.85, exit2=0.7) == pytest.approx((20 + 65 + 120) / 3)
 
 
 def test_more_certainty_costs_early_exits() -> None:

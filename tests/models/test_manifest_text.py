@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -71,3 +72,24 @@ def test_thresholds_change_and_comments_stay(tmp_path: Path) -> None:
     assert found.exits[1] == FULL.exits[1]
     assert found.tasks[0].temperature == 1.25
     assert found.tasks[1] == FULL.tasks[1]
+
+
+def test_comments_beside_what_changes_stay_too(tmp_path: Path) -> None:
+    """The value changes where it stands: order, comments and all other lines stay; a new key comes at the end."""
+    path = tmp_path / "bundle.toml"
+    lines = manifest_text(FULL).splitlines()
+    first = lines.index("[[exits]]")
+    noted = [f"{line}   # why {at}" if line and line[0] not in "[]" else line for at, line in enumerate(lines)]
+    noted.insert(first + 3, "# in between")
+    path.write_text("\n".join(noted) + "\n", encoding="utf-8")
+    assert read_manifest(path) == FULL
+    changed = replace(FULL.exits[0], thresholds={"gender": 0.5}, temperatures={"gender": 2.0})
+    rewrite_exits(path, [changed, FULL.exits[1]], {"gender": 1.25})
+    found = path.read_text(encoding="utf-8").splitlines()
+    assert [line for line in found if line not in noted] == [
+        next(line for line in noted if "temperature = 1.7" in line).replace("1.7", "1.25"),
+        next(line for line in noted if "thresholds = " in line).replace("0.6", "0.5"),
+        "temperatures = {gender = 2.0}",
+    ]
+    assert len(found) == len(noted) + 1
+    assert read_manifest(path).exits == (changed, FULL.exits[1])
