@@ -131,5 +131,5 @@ class Library:
                 continue
             for digest in found.keys() - self._bundles.keys():
                 log.info(event("bundle found", bundle=found[digest].name, digest=digest))
-            self._bundles |= found
+            self._bundles = found | self._bundles
         self._scanned_s = self._now_s()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -85,6 +86,18 @@ def test_a_bundle_that_is_added_later_is_found(tmp_path: Path) -> None:
     time.s = 5.0
     assert library.model(bundle.digest, "tiny").bundle == bundle
     assert bundle.digest in library.digests
+
+
+def test_looking_again_keeps_what_was_found_first(tmp_path: Path) -> None:
+    """An own copy of a shipped bundle, such as a calibrated one, stays before the shipped one."""
+    time, own, empty = Time(), tmp_path / "own", tmp_path / "empty"
+    shutil.copytree(Bundle.load("litter").folder, own / "litter")
+    empty.mkdir()
+    library = Library([own, empty], Opener(), now_s=time.now_s)
+    time.s = 6.0
+    with pytest.raises(UnknownModel):
+        library.model("0" * 64, "unknown")
+    assert library.model(Bundle.load("litter").digest, "litter").bundle.folder == own / "litter"
 
 
 def test_a_folder_that_broke_does_not_hide_the_others(tmp_path: Path, caplog) -> None:
