@@ -182,8 +182,8 @@ def _line(
         return
     means = [statistics.fmean(values) for _, values in known]
     spread = [
-        [mean - min(values) for mean, (_, values) in zip(means, known, strict=True)],
-        [max(values) - mean for mean, (_, values) in zip(means, known, strict=True)],
+        [max(0.0, mean - min(values)) for mean, (_, values) in zip(means, known, strict=True)],
+        [max(0.0, max(values) - mean) for mean, (_, values) in zip(means, known, strict=True)],
     ]
     axis.errorbar(
         [place for place, _ in known], means, yerr=spread, color=colour, linestyle=style, marker="o", markersize=3,

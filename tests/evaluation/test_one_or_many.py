@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import statistics
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 
 from evaluation.one_or_many import Asked, row
-from evaluation.one_or_many_report import verdict
+from evaluation.one_or_many_report import plot_threshold, plot_thresholds, verdict
 from headwater.cli import main
 
 pytestmark = pytest.mark.timeout(600)  # one process makes all files of the shelf, with TensorFlow
@@ -55,6 +56,16 @@ def test_the_verdict_counts_places() -> None:
         "T = 0.3: one exit beats many at 1 of 1 places in % right overall",
         "T = 0.3: one exit beats many at 0 of 1 places in ms a picture",
     ]
+
+
+def test_seeds_that_agree_are_drawn(tmp_path: Path) -> None:
+    """The mean of three equal figures may round to just below or above them; that is no negative bar."""
+    one = replace(row(asked(), 0.3), overall_ms=0.173, edge_ms=0.003)
+    assert statistics.fmean([0.173] * 3) < 0.173
+    assert statistics.fmean([0.003] * 3) > 0.003
+    rows = [replace(one, kind=kind, seed=seed) for kind in ("SEM", "MEM") for seed in "012"]
+    plot_threshold(tmp_path / "one.svg", rows)
+    plot_thresholds(tmp_path / "two.svg", rows)
 
 
 def test_the_command_writes_tables_and_plots(shelf: tuple[Path, dict], tmp_path: Path) -> None:
