@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from models.bundle import Bundle
 
 Count = Annotated[int, Parameter(validator=Number(gte=1))]
+Seed = Annotated[int, Parameter(validator=Number(gte=0, lt=2**32))]
 MaybeCount = Annotated[int | None, Parameter(validator=Number(gte=1))]
 
 
@@ -33,7 +34,7 @@ class WireSettings:
     """Which of the pictures; test is what the training never saw."""
     limit: MaybeCount = None
     """At most so many pictures, drawn by the seed."""
-    seed: int = 0
+    seed: Seed = 0
     """Draws the pictures of --limit."""
     max_loss: Annotated[float, Parameter(validator=Number(gte=0))] = 0.5
     """Points of accuracy that a codec may lose to be chosen (of a regression: per cent of its error)."""
@@ -122,7 +123,7 @@ class PrivacySettings:
     """How often a decoder sees its pictures."""
     width: Annotated[int, Parameter(validator=Number(gte=8, lte=512))] = 64
     """Channels of a decoder's first layers."""
-    seed: int = 0
+    seed: Seed = 0
     """Makes a run repeatable on the same machine."""
     output: Path | None = None
     """Folder for privacy-NAME.csv, .svg and the grid privacy-NAME.png, which shows pictures of the data."""

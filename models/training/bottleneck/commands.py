@@ -34,7 +34,7 @@ class BottleneckSettings:
     """Changed copies of each picture to learn from."""
     limit: Annotated[int | None, Parameter(validator=Number(gte=2))] = None
     """Learn from at most so many pictures, drawn by the seed."""
-    seed: int = 0
+    seed: Annotated[int, Parameter(validator=Number(gte=0, lt=2**32))] = 0
     """Makes a training repeatable on the same machine."""
     output: Path = Path("bundles")
     """Folder for the bundle NAME-bottleneck."""
