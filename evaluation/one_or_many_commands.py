@@ -43,11 +43,12 @@ def one_or_many(
     if precision not in {"fp32", "int8"}:
         raise ModelError(f"--precision is {precision!r}, expected fp32 or int8")
     paths = found_networks(bundles or [Path("bundles")], "-fp32" if precision == "fp32" else "")
+    epochs = read_all(paths)
     with progress_bar(f"asking {len(paths)} networks") as progress:
         asked = ask(paths, data, limit, progress)
     rows = [row(one, threshold) for threshold in THRESHOLDS for one in asked]
     write_all(output, rows, asked)
-    write_epochs(output, read_all(paths))
+    write_epochs(output, epochs)
     for line in verdict(rows):
         print(line)
     print(f"{len(asked[0].entropy)} pictures, {len(paths)} networks; tables and plots in {output}")

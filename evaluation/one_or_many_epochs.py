@@ -32,7 +32,10 @@ class Epoch:
 
 
 def read_all(paths: Sequence[Path]) -> list[Epoch]:
-    """Return what the trainings of these bundles wrote down; a bundle without that file gives nothing."""
+    """Return what the trainings of these bundles wrote down; a bundle without that file gives nothing.
+
+    Raises: ModelError for a broken one.
+    """
     return [row for path in paths if (path / FILE).is_file() for row in _rows(path)]
 
 

@@ -13,6 +13,7 @@ import pytest
 from evaluation.one_or_many import Asked, row
 from evaluation.one_or_many_report import plot_threshold, plot_thresholds, verdict
 from headwater.cli import main
+from tests.edge.samples import bundle_folder
 
 pytestmark = pytest.mark.timeout(600)  # one process makes all files of the shelf, with TensorFlow
 
@@ -90,6 +91,16 @@ def test_the_command_writes_tables_and_plots(shelf: tuple[Path, dict], tmp_path:
     assert all(0 <= float(line["accuracy"]) <= 100 and int(line["pictures"]) > 0 for line in epochs)
     for name in ("one-or-many", "one-or-many-thresholds", "one-or-many-exits", "one-or-many-epochs"):
         assert (tmp_path / f"{name}.svg").stat().st_size > 5000
+
+
+def test_broken_epochs_are_named_before_anything_is_asked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The list of epochs is read first, so that a broken one costs no hours of asking."""
+    folder = bundle_folder(tmp_path / "cifar-sem1-fp32")
+    (folder / "epochs.csv").write_text("epoch,answer,accuracy,pictures\n1,final,0.5\n")
+    with pytest.raises(SystemExit) as ended:
+        main(["evaluate", "one-or-many", "--data", str(tmp_path / "none"), "--bundles", str(tmp_path)])
+    assert ended.value.code == 2
+    assert "epochs.csv is broken" in " ".join(capsys.readouterr().err.split())
 
 
 def test_missing_networks_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
