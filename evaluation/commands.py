@@ -53,7 +53,7 @@ def wire(bundle: str, /, *, settings: Annotated[WireSettings, Parameter(name="*"
 
     Every picture is sent in every way and finished as a worker would. With --write the codec with the fewest bytes
     within --max-loss becomes the bundle's choice per split, which devices then use for `--codec auto`; a lossy one only
-    where the pictures are enough to vouch for it (600 for half a point).
+    where the pictures vouch for it (598 without one changed answer for half a point).
 
     Args:
         bundle: a bundle's name or folder
