@@ -36,7 +36,8 @@ def one_or_many(
     """
     from evaluation.one_or_many import ask, found_networks, row
     from evaluation.one_or_many_epochs import read_all, write_epochs
-    from evaluation.one_or_many_report import verdict, write_all
+    from evaluation.one_or_many_report import write_all
+    from evaluation.one_or_many_verdict import verdict
     from models.bars import progress_bar
     from models.errors import ModelError
 

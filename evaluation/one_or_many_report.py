@@ -1,4 +1,4 @@
-"""The figures of one exit or many beside the document's: CSV, SVG, and whether one exit beats many here."""
+"""The figures of one exit or many beside the document's, as CSV and SVG."""
 
 from __future__ import annotations
 
@@ -80,29 +80,6 @@ def _write(path: Path, names: Sequence[str], lines: Iterable[dict[str, Any]]) ->
         writer = csv.DictWriter(file, names, lineterminator="\n")
         writer.writeheader()
         writer.writerows({name: "" if value is None else value for name, value in line.items()} for line in lines)
-
-
-def verdict(rows: Sequence[Row], threshold: float = THRESHOLD) -> list[str]:
-    """Return in words at how many places one exit beats many, by the mean over the seeds."""
-    told = []
-    for name, better, unit in (
-        ("exited", max, "pictures leave early"),
-        ("overall_accuracy", max, "% right overall"),
-        ("overall_ms", min, "ms a picture"),
-    ):
-        pairs = [
-            (_mean(rows, "SEM", place, threshold, name), _mean(rows, "MEM", place, threshold, name)) for place in PLACES
-        ]
-        known = [(one, many) for one, many in pairs if one is not None and many is not None]
-        if known:
-            wins = sum(one != many and better(one, many) == one for one, many in known)
-            told.append(f"T = {threshold:g}: one exit beats many at {wins} of {len(known)} places in {unit}")
-    return told
-
-
-def _mean(rows: Sequence[Row], kind: str, place: int, threshold: float, name: str) -> float | None:
-    values = _values(rows, kind, place, threshold, name)
-    return statistics.fmean(values) if values else None
 
 
 def _values(rows: Sequence[Row], kind: str, place: int, threshold: float, name: str) -> list[float]:

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from evaluation.one_or_many import Asked, row
-from evaluation.one_or_many_report import plot_threshold, plot_thresholds, verdict
+from evaluation.one_or_many_report import plot_threshold, plot_thresholds
+from evaluation.one_or_many_verdict import verdict
 from headwater.cli import main
 from tests.edge.samples import bundle_folder
 
@@ -48,15 +49,39 @@ def test_an_empty_side_has_no_accuracy() -> None:
     assert row(asked(), 0.1).overall_accuracy == 75.0
 
 
-def test_the_verdict_counts_places() -> None:
-    """One exit beats many where it is strictly better by the mean over the seeds."""
+def test_one_seed_counts_beyond_two_standard_errors() -> None:
+    """Of 4 pictures one more right is chance, of 400 a hundred more are not; that it is one seed is said."""
     worse = replace(asked("MEM"), final_right=np.array([True, True, False, False]))
-    rows = [row(one, 0.3) for one in (asked(), worse)]
-    assert verdict(rows) == [
-        "T = 0.3: one exit beats many at 0 of 1 places in pictures leave early",
-        "T = 0.3: one exit beats many at 1 of 1 places in % right overall",
-        "T = 0.3: one exit beats many at 0 of 1 places in ms a picture",
+    few = [row(one, 0.3) for one in (asked(), worse)]
+    many = [replace(found, pictures=400, exited=200) for found in few]
+    assert "of 1 places one exit is better at 0, many at 0, within two standard errors" in verdict(few)[1]
+    assert verdict(many) == [
+        f"T = 0.3, one seed, {text}: of 1 places one exit is better at {found}"
+        for text, found in (
+            ("pictures that leave early", "0, many at 0, within two standard errors of so many pictures are 1 (1)"),
+            ("% right overall", "1 (1), many at 0, within two standard errors of so many pictures are 0"),
+            ("ms a picture", "0, many at 0, within two standard errors of so many pictures are 1 (1)"),
+        )
     ]
+
+
+def test_several_seeds_count_where_they_all_agree() -> None:
+    """A better mean is no win where a seed of the other side lies among its seeds; fewer milliseconds are better."""
+    figures = {
+        ("SEM", 1): (90.0, 91.0, 92.0), ("MEM", 1): (89.0, 89.5, 90.5),
+        ("SEM", 2): (90.0, 91.0, 92.0), ("MEM", 2): (87.0, 88.0, 89.0),
+        ("SEM", 3): (80.0, 81.0, 82.0), ("MEM", 3): (87.0, 88.0, 89.0),
+    }  # fmt: skip
+    rows = [
+        replace(row(asked(kind, place), 0.3), seed=str(seed), overall_accuracy=value, overall_ms=value)
+        for (kind, place), values in figures.items()
+        for seed, value in enumerate(values)
+    ]
+    _, accuracy, ms = verdict(rows)
+    assert accuracy.startswith(
+        "T = 0.3, 3 seeds, % right overall: of 3 places one exit is better at 1 (2), many at 1 (3)"
+    )
+    assert ms.endswith("better at 1 (3), many at 1 (2), within the spread of the seeds are 1 (1)")
 
 
 def test_seeds_that_agree_are_drawn(tmp_path: Path) -> None:
