@@ -23,7 +23,9 @@ class _Measure:
     text: str
     sign: int
     error: Callable[[Row], float]
-    """Its standard error from so many pictures; that of the times themselves is not known from one run."""
+    """Its standard error from so many pictures."""
+    timed: bool = False
+    """Whether it also depends on times, whose spread one run does not tell."""
 
 
 def _share_error(row: Row) -> float:
@@ -39,15 +41,15 @@ def _accuracy_error(row: Row) -> float:
 _MEASURES: Final = (
     _Measure("exited", "pictures that leave early", 1, lambda row: row.pictures * _share_error(row)),
     _Measure("overall_accuracy", "% right overall", 1, _accuracy_error),
-    _Measure("overall_ms", "ms a picture", -1, lambda row: (row.cloud_ms - row.edge_ms) * _share_error(row)),
+    _Measure("overall_ms", "ms a picture", -1, lambda row: (row.cloud_ms - row.edge_ms) * _share_error(row), True),
 )
 
 
 def verdict(rows: Sequence[Row], threshold: float = THRESHOLD) -> list[str]:
     """Return in words at which places one exit beats many, many beat one, and neither does.
 
-    Of several seeds a difference counts where the figures of one side all lie above those of the other; of one seed
-    where it is over two standard errors of so many pictures.
+    A difference counts where it is over two standard errors of so many pictures and two standard deviations of the
+    seeds, together.
     """
     return [line for measure in _MEASURES for line in _said(measure, rows, threshold)]
 
@@ -59,14 +61,14 @@ def _said(measure: _Measure, rows: Sequence[Row], threshold: float) -> Iterator[
         return
     signs = {place: measure.sign * _difference(measure, *both) for place, both in known.items()}
     seeds = min(len(side) for both in known.values() for side in both)
-    chance = "the spread of the seeds" if seeds > 1 else "two standard errors of so many pictures"
+    run = f"T = {threshold:g}, {f'{seeds} seeds' if seeds > 1 else 'one seed'}, {measure.text}"
+    if seeds == 1 and measure.timed:
+        yield f"{run}: not compared, the times of one run have no spread; give the bundles of more seeds"
+        return
+    chance = "chance (two standard errors of so many pictures)" if seeds == 1 else "chance or the spread of the seeds"
     found = [[place for place, sign in signs.items() if sign == wanted] for wanted in (1, -1, 0)]
     one, many, neither = (f"{len(places)}{_named(places)}" for places in found)
-    run = f"{seeds} seeds" if seeds > 1 else "one seed"
-    yield (
-        f"T = {threshold:g}, {run}, {measure.text}: of {len(known)} places one exit is better at {one}, many at {many}, "
-        f"within {chance} are {neither}"
-    )
+    yield f"{run}: of {len(known)} places one exit is better at {one}, many at {many}, within {chance} are {neither}"
 
 
 def _named(places: Sequence[int]) -> str:
@@ -79,9 +81,20 @@ def _rows(rows: Sequence[Row], kind: str, place: int, threshold: float) -> list[
 
 def _difference(measure: _Measure, one: Sequence[Row], many: Sequence[Row]) -> int:
     """Return 1 where the figure of one exit is larger beyond chance, -1 where that of many is, else 0."""
-    values, others = ([float(getattr(row, measure.name)) for row in side] for side in (one, many))
-    if min(len(values), len(others)) > 1:
-        return (min(values) > max(others)) - (max(values) < min(others))
-    error = math.hypot(*(math.sqrt(statistics.fmean(measure.error(row) ** 2 for row in side)) for side in (one, many)))
-    gap = statistics.fmean(values) - statistics.fmean(others)
-    return (gap > _ERRORS * error) - (gap < -_ERRORS * error)
+    gap = _mean(measure, one) - _mean(measure, many)
+    return (
+        int(math.copysign(1, gap))
+        if abs(gap) > _ERRORS * math.hypot(_error(measure, one), _error(measure, many))
+        else 0
+    )
+
+
+def _mean(measure: _Measure, rows: Sequence[Row]) -> float:
+    return statistics.fmean(float(getattr(row, measure.name)) for row in rows)
+
+
+def _error(measure: _Measure, rows: Sequence[Row]) -> float:
+    """Return the standard error of one seed's pictures and the standard deviation of the seeds, together."""
+    values = [float(getattr(row, measure.name)) for row in rows]
+    pictures = math.sqrt(statistics.fmean(measure.error(row) ** 2 for row in rows))
+    return math.hypot(pictures, statistics.stdev(values) if len(values) > 1 else 0.0)
