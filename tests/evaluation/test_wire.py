@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from evaluation.commands import WireSettings, spread, wire
+from evaluation.commands import PrivacySettings, WireSettings, privacy, spread, wire
 from evaluation.judging import Score, Tally
 from evaluation.wire import FLOAT_CODECS, QUALITIES, Row, borne_out, chance_of_at_most, chosen_codecs, measure
 from headwater.codec import Codec, decode_tensor, encode_tensor
@@ -215,6 +215,25 @@ def test_the_command_writes_files_and_the_choice(
     assert kept.wire is not None
     assert kept.wire.pictures == COUNT
     assert "chosen" in capsys.readouterr().out
+
+
+def test_the_choice_of_other_cuts_is_kept(data: Path, tmp_path: Path) -> None:
+    """Measured one after the other or together, the bundle holds the same."""
+    one, both = bundle_folder(tmp_path / "one"), bundle_folder(tmp_path / "both")
+    for folder, cuts in ((one, "add"), (one, "pool"), (both, "add,pool")):
+        wire(str(folder), settings=WireSettings(data=data, cuts=cuts, part="all", write=True))
+    assert Bundle.load(one).wire == Bundle.load(both).wire
+    assert set(Bundle.load(one).codecs) == {"image", "add", "pool"}
+
+
+@pytest.mark.parametrize(("cuts", "said"), [("add,pool,add", "add 2 times"), ("add,net_1/add_1/Add", "add 2 times")])
+def test_a_cut_named_twice_is_refused(tmp_path: Path, cuts: str, said: str) -> None:
+    """Before any picture is looked for, by both commands."""
+    folder = str(bundle_folder(tmp_path / "mine"))
+    with pytest.raises(ModelError, match=said):
+        wire(folder, settings=WireSettings(data=tmp_path / "none", cuts=cuts))
+    with pytest.raises(ModelError, match=said):
+        privacy(folder, settings=PrivacySettings(data=tmp_path / "none", cuts=cuts))
 
 
 def test_default_cuts_are_spread() -> None:
