@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 from PIL import Image
 
-from evaluation.judging import Score, Tally
+from evaluation.judging import Score, Tally, need_labels
 from headwater.codec import Codec, decode_tensor, encode_tensor
 from models.bundle import Bundle, predictions
 from models.engine import IMAGE, Engine, Part
@@ -82,13 +82,14 @@ def measure(
     The head is computed once per picture, from cut point to cut point; a tail once for each codec that may change its
     answer. What is compared with is the whole model on the uncompressed picture; no early exit is asked. With a
     `reference`, such as the model without its bottleneck, that one answers the pictures and is compared with.
-    Raises: ModelError for a bundle without tasks, or a reference with others.
+    Raises: ModelError for a bundle without tasks, a reference with others, or pictures of which nothing is known.
     """
     answering = reference or bundle
     if not bundle.tasks:
         raise ModelError(f"{bundle.name} names no tasks, needed to judge answers; give a bundle with a bundle.toml")
     if (answering.tasks, answering.input) != (bundle.tasks, bundle.input):
         raise ModelError(f"{answering.name} and {bundle.name} differ in tasks or input; compare models of one task")
+    need_labels(bundle, samples)
     whole = Engine(answering.model_path, outputs=answering.finals).whole()
     engine = Engine(bundle.model_path, max_cached_parts=6, outputs=bundle.finals)
     points = sorted((engine.graph.cut_point(name) for name in cuts), key=engine.graph.cut_points().index)

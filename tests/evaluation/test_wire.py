@@ -11,6 +11,8 @@ import pytest
 
 from evaluation.commands import PrivacySettings, WireSettings, privacy, spread, wire
 from evaluation.judging import Score, Tally
+from evaluation.privacy import measure as rebuild
+from evaluation.rebuilding import Recipe
 from evaluation.wire import FLOAT_CODECS, QUALITIES, Row, borne_out, chance_of_at_most, chosen_codecs, measure
 from headwater.codec import Codec, decode_tensor, encode_tensor
 from models.bundle import Bundle
@@ -177,6 +179,15 @@ def test_unlabelled_pictures_are_never_those_that_are_judged(bundle: Bundle, dat
     found = unlabelled_samples(data, judged)
     assert {sample.digest for sample in found} == {sample.digest for sample in everything[3:]}
     assert seen(bundle, found[0]).shape == (8, 8, 3)
+
+
+def test_pictures_without_labels_are_refused(bundle: Bundle, data: Path) -> None:
+    """Nothing can be right where nothing is known: one line before anything is computed."""
+    bare = unlabelled_samples(data, set())
+    with pytest.raises(ModelError, match="none of the 24 pictures has a known label of litter"):
+        measure(bundle, bare, ["add"], reference=replace(bundle, model_path=Path("none")))
+    with pytest.raises(ModelError, match="none of the 24 pictures"):
+        rebuild(bundle, [], bare, ["add"], Recipe())
 
 
 def test_a_bare_model_cannot_be_judged(bundle: Bundle, data: Path) -> None:

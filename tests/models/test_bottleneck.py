@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -198,6 +199,23 @@ def test_a_seed_that_no_generator_takes_is_refused(command: str, seed: str, caps
         main(["models", *command.split(), "--data", "z", f"--seed={seed}"])
     assert ended.value.code == 2
     assert "seed" in capsys.readouterr().err
+
+
+def test_unknown_labels_are_not_wrong(tmp_path: Path) -> None:
+    """What is right is counted among the pictures whose label is known; what agrees, among all."""
+    from models.training.bottleneck.write import judge, write_bottleneck
+
+    bundle = tiny_bundle(tmp_path / "mine")
+    samples = read_samples(write_labelled(tmp_path / "data", bundle, 12), bundle.tasks)
+    half = [replace(sample, targets={}) if n % 2 else sample for n, sample in enumerate(samples)]
+    content = with_bottleneck(bundle.model_path.read_bytes(), "add", layers(4))
+    whole, found = judge(bundle, content, samples), judge(bundle, content, half)
+    assert (found.known, found.right_before, found.pictures) == ({"litter": 6}, {"litter": 6}, 12)
+    assert found.agreed == whole.agreed == whole.right
+    made = Bundle.load(write_bottleneck(tmp_path / "out", bundle, content, "add", "x", found))
+    assert [(figure.pictures, figure.value) for figure in made.accuracy] == [(6, round(found.right["litter"] / 6, 4))]
+    none = judge(bundle, content, [replace(sample, targets={}) for sample in samples])
+    assert not Bundle.load(write_bottleneck(tmp_path / "none", bundle, content, "add", "x", none)).accuracy
 
 
 class Silent:
