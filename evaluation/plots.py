@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import Any
 
 
-def new_figure(panels: int, title: str) -> tuple[Any, list[Any]]:
-    """Return a figure of so many panels side by side, and its axes."""
+def new_figure(panels: int, title: str, panel: tuple[float, float] = (6.4, 4.8)) -> tuple[Any, list[Any]]:
+    """Return a figure of so many panels side by side, each of this width and height in inches, and its axes."""
     import matplotlib as mpl
 
     mpl.use("Agg")
     from matplotlib import pyplot as plt
 
     mpl.rcParams.update({"svg.hashsalt": "headwater", "svg.fonttype": "none", "font.size": 9})
-    figure, axes = plt.subplots(1, panels, figsize=(6.4 * panels, 4.8), squeeze=False, layout="constrained")
+    figure, axes = plt.subplots(1, panels, figsize=(panel[0] * panels, panel[1]), squeeze=False, layout="constrained")
     figure.suptitle(title)
     return figure, list(axes[0])
 
