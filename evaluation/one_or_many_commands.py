@@ -36,7 +36,8 @@ def one_or_many(
     """
     from evaluation.one_or_many import ask, found_networks, row
     from evaluation.one_or_many_epochs import read_all, write_epochs
-    from evaluation.one_or_many_report import write_all
+    from evaluation.one_or_many_plots import plot_all
+    from evaluation.one_or_many_report import write_exits, write_rows
     from evaluation.one_or_many_verdict import verdict
     from models.bars import progress_bar
     from models.errors import ModelError
@@ -48,7 +49,9 @@ def one_or_many(
     with progress_bar(f"asking {len(paths)} networks") as progress:
         asked = ask(paths, data, limit, progress)
     rows = [row(one, threshold) for threshold in THRESHOLDS for one in asked]
-    write_all(output, rows, asked)
+    write_rows(output / "one-or-many.csv", rows)
+    write_exits(output / "one-or-many-exits.csv", asked)
+    plot_all(output, rows, asked)
     write_epochs(output, epochs)
     for line in verdict(rows):
         print(line)

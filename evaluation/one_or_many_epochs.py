@@ -63,7 +63,7 @@ def write_epochs(folder: Path, rows: Sequence[Epoch]) -> None:
     for axis in axes:
         axis.set(xlabel="epoch", ylabel="% right at the exit")
         if axis.lines:
-            axis.legend(fontsize=7)
+            axis.legend(fontsize=7, loc="lower right")
     save_svg(figure, folder / "one-or-many-epochs.svg")
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from evaluation.one_or_many import Asked, row
-from evaluation.one_or_many_report import plot_threshold, plot_thresholds
+from evaluation.one_or_many_plots import plot_threshold, plot_thresholds, their_marks
 from evaluation.one_or_many_verdict import verdict
 from headwater.cli import main
 from tests.edge.samples import bundle_folder
@@ -127,6 +127,24 @@ def test_the_command_writes_tables_and_plots(shelf: tuple[Path, dict], tmp_path:
     assert all(0 <= float(line["accuracy"]) <= 100 and int(line["pictures"]) > 0 for line in epochs)
     for name in ("one-or-many", "one-or-many-thresholds", "one-or-many-exits", "one-or-many-epochs"):
         assert (tmp_path / f"{name}.svg").stat().st_size > 5000
+
+
+def test_the_plots_show_what_the_documents_do(tmp_path: Path) -> None:
+    """Edge, cloud and overall of accuracy and latency; who leaves as a share, so that --limit changes no scale."""
+    rows = [row(asked(kind, place), 0.3) for kind in ("SEM", "MEM") for place in range(1, 9)]
+    plot_threshold(tmp_path / "one.svg", rows)
+    plot_thresholds(tmp_path / "two.svg", rows)
+    for name in ("one", "two"):
+        text = (tmp_path / f"{name}.svg").read_text()
+        assert all(found in text for found in ("(edge)", "(cloud)", "% right overall", "ms a picture overall"))
+    assert all(
+        f"{kind}, {stage}" in (tmp_path / "one.svg").read_text()
+        for kind in ("SEM", "MEM")
+        for stage in ("edge", "cloud")
+    )
+    assert their_marks("exited") == {("SEM", 8): pytest.approx(91.39)}
+    assert their_marks("edge_accuracy") == {("SEM", 1): 87.2, ("SEM", 8): 95.24}
+    assert their_marks("overall_ms") == {}
 
 
 def test_broken_epochs_are_named_before_anything_is_asked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
