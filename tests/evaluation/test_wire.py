@@ -14,6 +14,7 @@ from evaluation.judging import Score, Tally
 from evaluation.privacy import measure as rebuild
 from evaluation.rebuilding import Recipe
 from evaluation.wire import FLOAT_CODECS, QUALITIES, Row, borne_out, chance_of_at_most, chosen_codecs, measure
+from evaluation.wire_report import apart, plot
 from headwater.codec import Codec, decode_tensor, encode_tensor
 from models.bundle import Bundle
 from models.engine import Engine
@@ -245,6 +246,17 @@ def test_a_cut_named_twice_is_refused(tmp_path: Path, cuts: str, said: str) -> N
         wire(folder, settings=WireSettings(data=tmp_path / "none", cuts=cuts))
     with pytest.raises(ModelError, match=said):
         privacy(folder, settings=PrivacySettings(data=tmp_path / "none", cuts=cuts))
+
+
+def test_neighbours_are_not_named_over_one_another(tmp_path: Path) -> None:
+    """Of cut points closer than a name is wide the cheaper one is named, at its cheapest codec, inside the frame."""
+    assert apart({"c": 0.5, "a": 0.1, "b": 0.12, "d": 0.53}, 0.025) == ["a", "c", "d"]
+    sizes = {"add": 1000, "near": 1010, "far": 3000}
+    rows = [_row("image", codec, 5000, 0.9) for codec in ("png", "jpeg:50", "webp:50")]
+    rows += [_row(cut, codec, n * size, 0.9) for cut, n in sizes.items() for codec, size in (("a", 9), ("b+zstd", 1))]
+    plot(tmp_path / "wire.svg", rows, "x")
+    text = (tmp_path / "wire.svg").read_text()
+    assert [text.count(f">{cut}<") for cut in sizes] == [2, 0, 2]
 
 
 def test_default_cuts_are_spread() -> None:
