@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json as json_text
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from models.bundle import Bundle
 
 Count = Annotated[int, Parameter(validator=Number(gte=1))]
+Seed = Annotated[int, Parameter(validator=Number(gte=0, lt=2**32))]
 MaybeCount = Annotated[int | None, Parameter(validator=Number(gte=1))]
 
 
@@ -33,7 +35,7 @@ class WireSettings:
     """Which of the pictures; test is what the training never saw."""
     limit: MaybeCount = None
     """At most so many pictures, drawn by the seed."""
-    seed: int = 0
+    seed: Seed = 0
     """Draws the pictures of --limit."""
     max_loss: Annotated[float, Parameter(validator=Number(gte=0))] = 0.5
     """Points of accuracy that a codec may lose to be chosen (of a regression: per cent of its error)."""
@@ -52,7 +54,7 @@ def wire(bundle: str, /, *, settings: Annotated[WireSettings, Parameter(name="*"
 
     Every picture is sent in every way and finished as a worker would. With --write the codec with the fewest bytes
     within --max-loss becomes the bundle's choice per split, which devices then use for `--codec auto`; a lossy one only
-    where the pictures are enough to vouch for it (600 for half a point).
+    where the pictures vouch for it (598 without one changed answer for half a point).
 
     Args:
         bundle: a bundle's name or folder
@@ -66,10 +68,11 @@ def wire(bundle: str, /, *, settings: Annotated[WireSettings, Parameter(name="*"
     from models.parts import chosen_samples
 
     found, part, output = Bundle.load(bundle), settings.part, settings.output
+    cuts = _cuts(found, settings.cuts, found.cut_points)
     samples = chosen_samples(found, settings.data, part, settings.limit, settings.seed)
     with progress_bar(f"measuring {found.name}") as progress:
         compared = Bundle.load(settings.reference) if settings.reference else None
-        rows = measure(found, samples, _cuts(settings.cuts, found.cut_points), progress, compared)
+        rows = measure(found, samples, cuts, progress, compared)
     chosen = chosen_codecs(rows, settings.max_loss)
     entries = as_dicts(rows, chosen)
     if output is not None:
@@ -91,13 +94,13 @@ def _write_choice(
     from evaluation.wire import borne_out
     from models.bundle import MANIFEST_FILE
     from models.engine import IMAGE
-    from models.evidence import Wire
+    from models.evidence import Wire, joined_wire
     from models.manifest_text import rewrite_measured
 
-    kept = borne_out(chosen, rows, settings.max_loss, pictures)
-    if settings.reference:
-        kept.pop(IMAGE, None)
-    rewrite_measured(bundle.folder / MANIFEST_FILE, wire=Wire(kept, settings.max_loss, pictures))
+    measured = {row.split for row in rows} - ({IMAGE} if settings.reference else set())
+    kept = {split: c for split, c in borne_out(chosen, rows, settings.max_loss, pictures).items() if split in measured}
+    wire = joined_wire(bundle.wire, Wire(kept, settings.max_loss, pictures), measured)
+    rewrite_measured(bundle.folder / MANIFEST_FILE, wire=wire)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,7 +125,7 @@ class PrivacySettings:
     """How often a decoder sees its pictures."""
     width: Annotated[int, Parameter(validator=Number(gte=8, lte=512))] = 64
     """Channels of a decoder's first layers."""
-    seed: int = 0
+    seed: Seed = 0
     """Makes a run repeatable on the same machine."""
     output: Path | None = None
     """Folder for privacy-NAME.csv, .svg and the grid privacy-NAME.png, which shows pictures of the data."""
@@ -146,6 +149,7 @@ def privacy(bundle: str, /, *, settings: Annotated[PrivacySettings, Parameter(na
     """
     from models.bars import progress_bar
     from models.bundle import MANIFEST_FILE, Bundle
+    from models.evidence import joined_leaks
     from models.manifest_text import rewrite_measured
     from models.parts import chosen_samples
     from models.training.terminal import training_imports
@@ -156,16 +160,17 @@ def privacy(bundle: str, /, *, settings: Annotated[PrivacySettings, Parameter(na
         from evaluation.rebuilding import Recipe
 
     wanted, found = settings, Bundle.load(bundle)
+    cuts = _cuts(found, wanted.cuts, spread(found.cut_points))
     judged = chosen_samples(found, wanted.data, wanted.part, wanted.limit, wanted.seed)
     train = chosen_samples(found, wanted.data, wanted.train_part, wanted.train_limit, wanted.seed)
-    cuts = spread(found.cut_points) if wanted.cuts is None else _cuts(wanted.cuts, ())
     recipe = Recipe(epochs=wanted.epochs, width=wanted.width, seed=wanted.seed)
     with progress_bar(f"rebuilding from {found.name}") as tick:
         shown, rows = measure(found, train, judged, cuts, recipe, tick, copies=wanted.copies, shown=wanted.pictures)
     if wanted.output is not None:
         write_files(wanted.output, f"privacy-{found.name}", shown, rows, found.name)
     if wanted.write:
-        rewrite_measured(found.folder / MANIFEST_FILE, leaks=[row.leak() for row in rows[1:]])
+        leaks = joined_leaks(found.leaks, [row.leak() for row in rows[1:]], found.cut_points)
+        rewrite_measured(found.folder / MANIFEST_FILE, leaks=leaks)
     if json:
         print(json_text.dumps(as_dicts(rows), indent=1))
     else:
@@ -179,8 +184,18 @@ def spread(names: tuple[str, ...], count: int = 5) -> list[str]:
     return [names[place] for place in dict.fromkeys(places)] if names else []
 
 
-def _cuts(wanted: str | None, offered: tuple[str, ...]) -> list[str]:
-    return list(offered) if wanted is None else [name.strip() for name in wanted.split(",") if name.strip()]
+def _cuts(bundle: Bundle, wanted: str | None, offered: Sequence[str]) -> list[str]:
+    """Return the cut points asked for, by their names in the file. Raises: ModelError for one that is none or twice."""
+    from models.errors import ModelError
+    from models.graph import Graph
+
+    names = offered if wanted is None else [name.strip() for name in wanted.split(",") if name.strip()]
+    graph = Graph.read(bundle.model_path.read_bytes(), outputs=bundle.finals)
+    found = [graph.cut_point(name).name for name in names]
+    twice = next((name for name in found if found.count(name) > 1), None)
+    if twice is not None:
+        raise ModelError(f"--cuts names {twice} {found.count(twice)} times, expected once; leave the others out")
+    return found
 
 
 def _print_table(table: object) -> None:

@@ -12,7 +12,7 @@ from evaluation.exits import TO_CLOUD, TO_EDGE_SITE, Measured, Row, is_thesis, o
 from evaluation.plots import new_figure, save_svg, write_csv
 from models.answers import Answers, Outcome
 from models.choices import Rule
-from models.exits import MEASURES
+from models.exits import LOW_IS_SURE, MEASURES
 from models.tasks import Task
 
 THESIS: Final[Sequence[Mapping[str, Any]]] = (
@@ -31,7 +31,7 @@ def save(folder: Path, measured: Measured) -> None:
     plain, ours = measured.rows[0].found, measured.rows[1].found
     write_csv(folder / f"{stem}.csv", table(measured))
     plot_sureness(folder / f"{stem}-sureness.svg", answers, rule, measured.thresholds)
-    plot_paths(folder / f"{stem}-paths.svg", answers, ours, tasks[-1])
+    plot_paths(folder / f"{stem}-paths.svg", answers, ours, tasks)
     plot_confusions(folder / f"{stem}-confusion.svg", answers, {"without exits": plain, "with exits": ours}, tasks)
 
 
@@ -60,41 +60,67 @@ def _entry(row: Row, answers: Answers, plain: Row) -> dict[str, Any]:
 
 
 def plot_sureness(path: Path, answers: Answers, rule: Rule, limits: Mapping[str, Mapping[str, float]]) -> None:
-    """Write how sure right and wrong answers are at each exit, as figures 3.11 and 3.12 of the thesis."""
+    """Write how sure right and wrong answers are at each exit, as figures 3.11 and 3.12 of the thesis.
+
+    Each of the two adds up to 100 %; pictures whose label is not known are in neither.
+    """
     panels = [(place, task) for place in answers.exits for task in place.scores]
-    figure, axes = new_figure(len(panels), f"how sure right and wrong answers are ({rule})")
+    title = f"how sure right and wrong answers are: {rule} after temperature scaling, and the thresholds in use"
+    figure, axes = new_figure(len(panels), title, panel=(4.2, 3.6))
     for axis, (place, task) in zip(axes, panels, strict=True):
-        measured = MEASURES[rule](place.scores[task])
+        measured, known = MEASURES[rule](place.scores[task]), answers.truth[task] >= 0
         right = place.scores[task].argmax(axis=1) == answers.truth[task]
         edges = np.linspace(0, float(measured.max()) or 1.0, 31)
-        axis.hist([measured[right], measured[~right]], edges, label=["right", "wrong"], stacked=True)
+        for mask, name, colour in ((right & known, "right", "C0"), (~right & known, "wrong", "C1")):
+            if mask.any():
+                shares = np.full(mask.sum(), 100 / mask.sum())
+                label = f"{name} ({mask.sum():,})"
+                axis.hist(measured[mask], edges, weights=shares, color=colour, alpha=0.55, label=label)
         limit = limits.get(place.name, {}).get(task)
         if limit is not None:
-            axis.axvline(limit, color="black", linestyle=":", label=f"threshold {limit:.3g}")
-        axis.set(title=f"{place.name}: {task}", xlabel=rule, ylabel="pictures", yscale="log")
-        axis.legend()
+            axis.axvline(limit, color="black", linestyle=":", label=f"leaves {_side(rule)} {limit:.3g}")
+        axis.set(title=f"{place.name}: {task}", xlabel=rule, ylabel="% of the right, of the wrong")
+        axis.legend(loc="upper center" if rule in LOW_IS_SURE else "upper left")
     save_svg(figure, path)
 
 
-def plot_paths(path: Path, answers: Answers, found: Outcome, task: Task) -> None:
-    """Write where the pictures of each label leave, and how many are wrong there, as figure 4.5 of the thesis."""
-    figure, axes = new_figure(1, f"who leaves where ({task.name}); hatched: answered wrongly")
-    names = [place.name for place in answers.places]
-    truth, positions = answers.truth[task.name], np.arange(len(task.labels))
+def _side(rule: Rule) -> str:
+    return "below" if rule in LOW_IS_SURE else "from"
+
+
+def plot_paths(path: Path, answers: Answers, found: Outcome, tasks: Sequence[Task]) -> None:
+    """Write where the pictures of each label leave, and how many are wrong there, as figure 4.5 of the thesis.
+
+    Easy is what leaves at the first exit, hard what goes to the end, medium what leaves between.
+    """
+    figure, axes = new_figure(len(tasks), "who leaves where; hatched: answered wrongly there", panel=(5.6, 4.4))
+    for axis, task in zip(axes, tasks, strict=True):
+        _paths(axis, answers, found, task)
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(answers.places))
+    save_svg(figure, path)
+
+
+def _paths(axis: Any, answers: Answers, found: Outcome, task: Task) -> None:
+    places, truth, positions = answers.places, answers.truth[task.name], np.arange(len(task.labels))
     right = answers.right(task.name)[found.left, np.arange(len(found.left))]
-    width = 0.8 / len(names)
-    for number, name in enumerate(names):
-        counts = np.array([(truth == label).sum() for label in positions])
+    counts, width = [int((truth == label).sum()) for label in positions], 0.8 / len(places)
+    for number in range(len(places)):
         here = [(found.left == number) & (truth == label) for label in positions]
         shares = [100 * mask.sum() / max(1, n) for mask, n in zip(here, counts, strict=True)]
         wrong = [100 * (mask & ~right).sum() / max(1, n) for mask, n in zip(here, counts, strict=True)]
-        bars = axes[0].bar(positions + number * width, shares, width, label=name)
-        axes[0].bar(positions + number * width, wrong, width, color="none", edgecolor="black", hatch="//")
-        axes[0].bar_label(bars, fmt="%.0f", fontsize=7)
-    axes[0].set_xticks(positions + 0.4 - width / 2, task.labels)
-    axes[0].set(ylabel="% of the pictures of this label")
-    axes[0].legend(title="leaves at")
-    save_svg(figure, path)
+        bars = axis.bar(positions + number * width, shares, width, label=difficulty(answers, number))
+        axis.bar(positions + number * width, wrong, width, color="none", edgecolor="black", hatch="//")
+        axis.bar_label(bars, fmt="%.0f", fontsize=7)
+    labels = [f"{label}\n({n:,})" for label, n in zip(task.labels, counts, strict=True)]
+    axis.set_xticks(positions + 0.4 - width / 2, labels)
+    axis.set(title=task.name, ylabel="% of the pictures of this label", ylim=(0, 108))
+
+
+def difficulty(answers: Answers, number: int) -> str:
+    """Return what the thesis calls the pictures that leave at this place. Source: papers/000, figure 4.5."""
+    if number == len(answers.exits):
+        return f"hard: go to the {answers.final.name}"
+    return f"{'medium' if number else 'easy'}: leave at {answers.exits[number].name}"
 
 
 def plot_confusions(path: Path, answers: Answers, settings: Mapping[str, Outcome], tasks: Sequence[Task]) -> None:

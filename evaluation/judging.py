@@ -7,6 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from models.bundle import Bundle
+from models.errors import ModelError
+from models.parts import truth
+from models.samples import Sample
 from models.tasks import Prediction
 
 Metric = Literal["accuracy", "mean absolute error"]
@@ -32,6 +36,15 @@ class Score:
         if self.metric == "accuracy":
             return 100 * (reference.value - self.value)
         return 100 * (self.value - reference.value) / max(reference.value, 1e-9)
+
+
+def need_labels(bundle: Bundle, samples: Sequence[Sample]) -> None:
+    """Raise ModelError unless some label or value of the bundle's tasks is known."""
+    if not any(truth(bundle, sample) for sample in samples):
+        tasks = ", ".join(task.name for task in bundle.tasks)
+        raise ModelError(
+            f"none of the {len(samples)} pictures has a known label of {tasks}; expected some, to tell what is right"
+        )
 
 
 class Tally:

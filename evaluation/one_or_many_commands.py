@@ -36,18 +36,23 @@ def one_or_many(
     """
     from evaluation.one_or_many import ask, found_networks, row
     from evaluation.one_or_many_epochs import read_all, write_epochs
-    from evaluation.one_or_many_report import verdict, write_all
+    from evaluation.one_or_many_plots import plot_all
+    from evaluation.one_or_many_report import write_exits, write_rows
+    from evaluation.one_or_many_verdict import verdict
     from models.bars import progress_bar
     from models.errors import ModelError
 
     if precision not in {"fp32", "int8"}:
         raise ModelError(f"--precision is {precision!r}, expected fp32 or int8")
     paths = found_networks(bundles or [Path("bundles")], "-fp32" if precision == "fp32" else "")
+    epochs = read_all(paths)
     with progress_bar(f"asking {len(paths)} networks") as progress:
         asked = ask(paths, data, limit, progress)
     rows = [row(one, threshold) for threshold in THRESHOLDS for one in asked]
-    write_all(output, rows, asked)
-    write_epochs(output, read_all(paths))
+    write_rows(output / "one-or-many.csv", rows)
+    write_exits(output / "one-or-many-exits.csv", asked)
+    plot_all(output, rows, asked)
+    write_epochs(output, epochs)
     for line in verdict(rows):
         print(line)
     print(f"{len(asked[0].entropy)} pictures, {len(paths)} networks; tables and plots in {output}")

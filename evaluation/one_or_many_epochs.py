@@ -32,7 +32,10 @@ class Epoch:
 
 
 def read_all(paths: Sequence[Path]) -> list[Epoch]:
-    """Return what the trainings of these bundles wrote down; a bundle without that file gives nothing."""
+    """Return what the trainings of these bundles wrote down; a bundle without that file gives nothing.
+
+    Raises: ModelError for a broken one.
+    """
     return [row for path in paths if (path / FILE).is_file() for row in _rows(path)]
 
 
@@ -60,7 +63,7 @@ def write_epochs(folder: Path, rows: Sequence[Epoch]) -> None:
     for axis in axes:
         axis.set(xlabel="epoch", ylabel="% right at the exit")
         if axis.lines:
-            axis.legend(fontsize=7)
+            axis.legend(fontsize=7, loc="lower right")
     save_svg(figure, folder / "one-or-many-epochs.svg")
 
 

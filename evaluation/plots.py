@@ -8,17 +8,25 @@ from pathlib import Path
 from typing import Any
 
 
-def new_figure(panels: int, title: str) -> tuple[Any, list[Any]]:
-    """Return a figure of so many panels side by side, and its axes."""
+def new_figure(
+    panels: int, title: str, panel: tuple[float, float] = (6.4, 4.8), columns: int | None = None
+) -> tuple[Any, list[Any]]:
+    """Return a figure of so many panels side by side, or in rows of so many columns, and its axes.
+
+    Each panel has this width and height in inches.
+    """
     import matplotlib as mpl
 
     mpl.use("Agg")
     from matplotlib import pyplot as plt
 
     mpl.rcParams.update({"svg.hashsalt": "headwater", "svg.fonttype": "none", "font.size": 9})
-    figure, axes = plt.subplots(1, panels, figsize=(6.4 * panels, 4.8), squeeze=False, layout="constrained")
+    across = columns or panels
+    rows = -(-panels // across)
+    size = (panel[0] * across, panel[1] * rows)
+    figure, axes = plt.subplots(rows, across, figsize=size, squeeze=False, layout="constrained")
     figure.suptitle(title)
-    return figure, list(axes[0])
+    return figure, list(axes.flat)
 
 
 def log_bytes(axes: Any) -> None:

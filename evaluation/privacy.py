@@ -9,7 +9,7 @@ from typing import Final
 
 import numpy as np
 
-from evaluation.judging import Score, Tally
+from evaluation.judging import Score, Tally, need_labels
 from evaluation.rebuilding import Recipe, train_decoder
 from models.bundle import Bundle, predictions
 from models.engine import Engine, Part
@@ -88,11 +88,13 @@ def measure(
 
     A decoder is trained per cut point on `train` and `copies` other crops of each, and judged on `judged`, of which it
     has seen none.
-    Raises: ModelError when a picture is in both.
+    Raises: ModelError when a picture is in both, or nothing is known of those judged.
     """
     both = {sample.digest for sample in train} & {sample.digest for sample in judged}
     if both:
         raise ModelError(f"{len(both)} pictures are trained on and judged, expected none; choose other parts")
+    if bundle.tasks:
+        need_labels(bundle, judged)
     engine = Engine(bundle.model_path, max_cached_parts=3, outputs=bundle.finals)
     known = _with_copies(np.stack([seen(bundle, sample) for sample in train]), copies, recipe.seed)
     unseen = np.stack([seen(bundle, sample) for sample in judged])

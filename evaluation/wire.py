@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -11,7 +12,7 @@ from typing import Final
 import numpy as np
 from PIL import Image
 
-from evaluation.judging import Score, Tally
+from evaluation.judging import Score, Tally, need_labels
 from headwater.codec import Codec, decode_tensor, encode_tensor
 from models.bundle import Bundle, predictions
 from models.engine import IMAGE, Engine, Part
@@ -26,6 +27,8 @@ FLOAT_CODECS: Final = tuple(f"{e}{c}" for e in ("float32", "float16", "uint8") f
 NATIVE_CODECS: Final = ("native", "native+zstd")
 LOSSLESS: Final = ("png", "float32", "native")
 """How the names of codecs begin that give back what they were given."""
+DOUBT: Final = 0.05
+"""What is left of doubt in "at 95 %"."""
 CHUNK_BYTES: Final = 128_000_000
 """The most that the activations of the pictures in hand may take."""
 
@@ -79,13 +82,14 @@ def measure(
     The head is computed once per picture, from cut point to cut point; a tail once for each codec that may change its
     answer. What is compared with is the whole model on the uncompressed picture; no early exit is asked. With a
     `reference`, such as the model without its bottleneck, that one answers the pictures and is compared with.
-    Raises: ModelError for a bundle without tasks, or a reference with others.
+    Raises: ModelError for a bundle without tasks, a reference with others, or pictures of which nothing is known.
     """
     answering = reference or bundle
     if not bundle.tasks:
         raise ModelError(f"{bundle.name} names no tasks, needed to judge answers; give a bundle with a bundle.toml")
     if (answering.tasks, answering.input) != (bundle.tasks, bundle.input):
         raise ModelError(f"{answering.name} and {bundle.name} differ in tasks or input; compare models of one task")
+    need_labels(bundle, samples)
     whole = Engine(answering.model_path, outputs=answering.finals).whole()
     engine = Engine(bundle.model_path, max_cached_parts=6, outputs=bundle.finals)
     points = sorted((engine.graph.cut_point(name) for name in cuts), key=engine.graph.cut_points().index)
@@ -173,14 +177,38 @@ def chosen_codecs(rows: Sequence[Row], max_loss: float) -> dict[str, str]:
 
 
 def borne_out(chosen: Mapping[str, str], rows: Sequence[Row], max_loss: float, pictures: int) -> dict[str, str]:
-    """Return the choice with lossless codecs in the place of lossy ones that so few pictures cannot vouch for.
+    """Return the choice with lossless codecs in the place of lossy ones that these pictures do not vouch for.
 
-    No change seen in n pictures still leaves one in 3 / n possible, at 95 %. Source: Hanley and Lippman-Hand 1983.
+    They do where at most `max_loss` per cent of all answers change, at 95 %, in every task (of a regression: move by
+    more than half a unit). A split at which no codec is left is left out.
     """
-    if max_loss * pictures >= 300:
-        return dict(chosen)
     lossless = chosen_codecs([row for row in rows if row.codec.startswith(LOSSLESS)], max_loss)
-    return {split: codec if codec.startswith(LOSSLESS) else lossless[split] for split, codec in chosen.items()}
+    vouched = {(row.split, row.codec) for row in rows if _changes_at_most(row, max_loss / 100, pictures)}
+    kept = {
+        split: codec if codec.startswith(LOSSLESS) or (split, codec) in vouched else lossless.get(split)
+        for split, codec in chosen.items()
+    }
+    return {split: codec for split, codec in kept.items() if codec is not None}
+
+
+def _changes_at_most(row: Row, share: float, pictures: int) -> bool:
+    changed = max(round((1 - score.agreement) * pictures) for score in row.scores)
+    return chance_of_at_most(changed, pictures, share) <= DOUBT
+
+
+def chance_of_at_most(count: int, draws: int, share: float) -> float:
+    """Return how likely at most `count` of so many draws are when each is one with this chance.
+
+    The share is over the exact upper bound where this is at most the doubt. Source: Clopper and Pearson 1934.
+    """
+    if not 0 < share < 1:
+        return float(share <= 0 or count >= draws)
+    logs = (
+        math.lgamma(draws + 1) - math.lgamma(n + 1) - math.lgamma(draws - n + 1)
+        + n * math.log(share) + (draws - n) * math.log1p(-share)
+        for n in range(count + 1)
+    )  # fmt: skip
+    return math.fsum(map(math.exp, logs))
 
 
 def _cost(row: Row, reference: Row) -> tuple[float, float, float]:

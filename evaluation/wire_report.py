@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from rich.table import Table
 
@@ -13,6 +14,8 @@ from evaluation.wire import Row, worst_loss
 from models.engine import IMAGE
 
 _FAMILIES = ("jpeg", "webp", "png")
+_LABEL_WIDTH: Final = 0.025
+"""What a name that stands upright takes of a panel's width."""
 
 
 def table(rows: Sequence[Row], chosen: Mapping[str, str]) -> Table:
@@ -81,9 +84,31 @@ def _panel(axes: Any, rows: Sequence[Row], values: Mapping[tuple[str, str], floa
         spots = [(row.bytes_mean, values[row.split, row.codec]) for row in cuts]
         look = {"marker": "xs^vD*Ph"[number % 8], "color": f"C{number + len(_FAMILIES)}"}
         axes.scatter(*zip(*spots, strict=True), s=18, label=f"cut, {codec}", **look)
-        if codec.endswith("+zstd"):
-            for row, (x, y) in zip(cuts, spots, strict=True):
-                axes.annotate(row.split, (x, y), fontsize=5, rotation=60, xytext=(1, 3), textcoords="offset points")
     log_bytes(axes)
     axes.set_ylabel(label)
     axes.grid(alpha=0.3)
+    _name_cuts(axes, rows, values)
+
+
+def _name_cuts(axes: Any, rows: Sequence[Row], values: Mapping[tuple[str, str], float]) -> None:
+    """Name cut points where they cost least, inside the frame; of neighbours only the cheaper one."""
+    (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()
+    cheapest = {row.split: row for row in sorted(rows, key=lambda row: -row.bytes_mean) if row.split != IMAGE}
+    places = {split: math.log(row.bytes_mean / left) / math.log(right / left) for split, row in cheapest.items()}
+    for split in apart(places, _LABEL_WIDTH):
+        row = cheapest[split]
+        y = values[row.split, row.codec]
+        upper = y > (low + high) / 2
+        axes.annotate(
+            split, (row.bytes_mean, y), fontsize=6, rotation=90, ha="center", va="top" if upper else "bottom",
+            xytext=(0, -5 if upper else 5), textcoords="offset points",
+        )  # fmt: skip
+
+
+def apart(places: Mapping[str, float], width: float) -> list[str]:
+    """Return the names from the least place on, without those that lie within `width` of the one before."""
+    named: list[str] = []
+    for name in sorted(places, key=places.__getitem__):
+        if not named or places[name] - places[named[-1]] >= width:
+            named.append(name)
+    return named

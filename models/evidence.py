@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from models.toml_table import Table
@@ -34,6 +34,20 @@ class Leak:
     psnr_db: float
     agreement: float
     pictures: int
+
+
+def joined_wire(old: Wire | None, new: Wire, measured: Collection[str]) -> Wire:
+    """Return the new codecs and the old ones of splits that were not measured now; limits are what holds for all."""
+    kept = {split: codec for split, codec in old.codec.items() if split not in measured} if old else {}
+    if old is None or not kept:
+        return new
+    return Wire(kept | dict(new.codec), max(old.max_loss, new.max_loss), min(old.pictures, new.pictures))
+
+
+def joined_leaks(old: Sequence[Leak], new: Sequence[Leak], order: Sequence[str]) -> list[Leak]:
+    """Return the new leaks and the old ones of other cuts, in this order of cut points as far as it names them."""
+    by_cut = {leak.cut: leak for leak in (*old, *new)}
+    return sorted(by_cut.values(), key=lambda leak: order.index(leak.cut) if leak.cut in order else len(order))
 
 
 def read_wire(table: Table) -> Wire:

@@ -108,7 +108,9 @@ def _put_beside(epochs: Path, folders: Sequence[Path]) -> None:
     """Put the accuracies of each epoch into the bundles' folders, where there are any."""
     if epochs.is_file():
         for folder in folders:
-            shutil.copyfile(epochs, folder / FILE)
+            partial = folder / f"{FILE}.partial"
+            shutil.copyfile(epochs, partial)
+            partial.replace(folder / FILE)
         epochs.unlink()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import statistics
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,8 +11,10 @@ import numpy as np
 import pytest
 
 from evaluation.one_or_many import Asked, row
-from evaluation.one_or_many_report import verdict
+from evaluation.one_or_many_plots import plot_threshold, plot_thresholds, their_marks
+from evaluation.one_or_many_verdict import verdict
 from headwater.cli import main
+from tests.edge.samples import bundle_folder
 
 pytestmark = pytest.mark.timeout(600)  # one process makes all files of the shelf, with TensorFlow
 
@@ -46,15 +49,60 @@ def test_an_empty_side_has_no_accuracy() -> None:
     assert row(asked(), 0.1).overall_accuracy == 75.0
 
 
-def test_the_verdict_counts_places() -> None:
-    """One exit beats many where it is strictly better by the mean over the seeds."""
+def test_one_seed_counts_beyond_two_standard_errors() -> None:
+    """Of 4 pictures one more right is chance, of 400 a hundred more are not; that it is one seed is said."""
     worse = replace(asked("MEM"), final_right=np.array([True, True, False, False]))
-    rows = [row(one, 0.3) for one in (asked(), worse)]
-    assert verdict(rows) == [
-        "T = 0.3: one exit beats many at 0 of 1 places in pictures leave early",
-        "T = 0.3: one exit beats many at 1 of 1 places in % right overall",
-        "T = 0.3: one exit beats many at 0 of 1 places in ms a picture",
+    few = [row(one, 0.3) for one in (asked(), worse)]
+    many = [replace(found, pictures=400, exited=200) for found in few]
+    assert "of 1 places one exit is better at 0, many at 0, within chance" in verdict(few)[1]
+    chance = "within chance (two standard errors of so many pictures) are"
+    assert verdict(many) == [
+        f"T = 0.3, one seed, pictures that leave early: of 1 places one exit is better at 0, many at 0, {chance} 1 (1)",
+        f"T = 0.3, one seed, % right overall: of 1 places one exit is better at 1 (1), many at 0, {chance} 0",
+        "T = 0.3, one seed, ms a picture: not compared, the times of one run have no spread; "
+        "give the bundles of more seeds",
     ]
+
+
+def test_several_seeds_count_beyond_their_spread() -> None:
+    """A better mean is no win where the seeds differ about as much; fewer milliseconds are better."""
+    figures = {
+        ("SEM", 1): (90.0, 91.0, 92.0), ("MEM", 1): (88.5, 89.0, 89.5),
+        ("SEM", 2): (90.5, 91.0, 91.5), ("MEM", 2): (87.5, 88.0, 88.5),
+        ("SEM", 3): (80.5, 81.0, 81.5), ("MEM", 3): (87.5, 88.0, 88.5),
+    }  # fmt: skip
+    rows = [
+        replace(row(asked(kind, place), 0.3), pictures=10**4, seed=str(seed), overall_accuracy=value, overall_ms=value)
+        for (kind, place), values in figures.items()
+        for seed, value in enumerate(values)
+    ]
+    _, accuracy, ms = verdict(rows)
+    assert accuracy.startswith(
+        "T = 0.3, 3 seeds, % right overall: of 3 places one exit is better at 1 (2), many at 1 (3)"
+    )
+    assert ms.endswith("better at 1 (3), many at 1 (2), within chance or the spread of the seeds are 1 (1)")
+
+
+def test_equal_networks_are_not_told_apart() -> None:
+    """Seeds of one and the same distribution give no winner, wherever they happen to lie apart."""
+    rng, one = np.random.default_rng(1), replace(row(asked(), 0.3), pictures=10**4)
+    rows = [
+        replace(one, kind=kind, exit=place, seed=seed, overall_accuracy=rng.normal(90, 0.3))
+        for kind in ("SEM", "MEM")
+        for seed in "012"
+        for place in range(1, 9)
+    ]
+    assert "better at 0, many at 0" in verdict(rows)[1]
+
+
+def test_seeds_that_agree_are_drawn(tmp_path: Path) -> None:
+    """The mean of three equal figures may round to just below or above them; that is no negative bar."""
+    one = replace(row(asked(), 0.3), overall_ms=0.173, edge_ms=0.003)
+    assert statistics.fmean([0.173] * 3) < 0.173
+    assert statistics.fmean([0.003] * 3) > 0.003
+    rows = [replace(one, kind=kind, seed=seed) for kind in ("SEM", "MEM") for seed in "012"]
+    plot_threshold(tmp_path / "one.svg", rows)
+    plot_thresholds(tmp_path / "two.svg", rows)
 
 
 def test_the_command_writes_tables_and_plots(shelf: tuple[Path, dict], tmp_path: Path) -> None:
@@ -79,6 +127,34 @@ def test_the_command_writes_tables_and_plots(shelf: tuple[Path, dict], tmp_path:
     assert all(0 <= float(line["accuracy"]) <= 100 and int(line["pictures"]) > 0 for line in epochs)
     for name in ("one-or-many", "one-or-many-thresholds", "one-or-many-exits", "one-or-many-epochs"):
         assert (tmp_path / f"{name}.svg").stat().st_size > 5000
+
+
+def test_the_plots_show_what_the_documents_do(tmp_path: Path) -> None:
+    """Edge, cloud and overall of accuracy and latency; who leaves as a share, so that --limit changes no scale."""
+    rows = [row(asked(kind, place), 0.3) for kind in ("SEM", "MEM") for place in range(1, 9)]
+    plot_threshold(tmp_path / "one.svg", rows)
+    plot_thresholds(tmp_path / "two.svg", rows)
+    for name in ("one", "two"):
+        text = (tmp_path / f"{name}.svg").read_text()
+        assert all(found in text for found in ("(edge)", "(cloud)", "% right overall", "ms a picture overall"))
+    assert all(
+        f"{kind}, {stage}" in (tmp_path / "one.svg").read_text()
+        for kind in ("SEM", "MEM")
+        for stage in ("edge", "cloud")
+    )
+    assert their_marks("exited") == {("SEM", 8): pytest.approx(91.39)}
+    assert their_marks("edge_accuracy") == {("SEM", 1): 87.2, ("SEM", 8): 95.24}
+    assert their_marks("overall_ms") == {}
+
+
+def test_broken_epochs_are_named_before_anything_is_asked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The list of epochs is read first, so that a broken one costs no hours of asking."""
+    folder = bundle_folder(tmp_path / "cifar-sem1-fp32")
+    (folder / "epochs.csv").write_text("epoch,answer,accuracy,pictures\n1,final,0.5\n")
+    with pytest.raises(SystemExit) as ended:
+        main(["evaluate", "one-or-many", "--data", str(tmp_path / "none"), "--bundles", str(tmp_path)])
+    assert ended.value.code == 2
+    assert "epochs.csv is broken" in " ".join(capsys.readouterr().err.split())
 
 
 def test_missing_networks_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

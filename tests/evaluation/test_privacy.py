@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -114,3 +115,5 @@ def test_the_command_writes_grid_table_and_leaks(
     leaks = Bundle.load(folder).leaks
     assert [(leak.cut, f"{leak.ssim}") for leak in leaks] == [(row["cut"], row["ssim"]) for row in table[1:]]
     assert "mean picture" in capsys.readouterr().out
+    privacy(str(folder), settings=replace(asked, cuts="add", output=None))
+    assert [leak.cut for leak in Bundle.load(folder).leaks] == ["conv_a", "add", "pool"]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from headwater.cli import main
 from models.bundle import SHIPPED, Bundle
 from models.engine import Engine
 from models.errors import CutError, UnsupportedModel
@@ -44,11 +46,11 @@ def pictures(content: bytes | Path, count: int = 3) -> list[np.ndarray]:
     return [to_input(gradient(rng, spec.shape[1]), spec, -1.0, 127 / 128) for _ in range(count)]
 
 
-@pytest.mark.parametrize("model", ["float", "int8"])
+@pytest.mark.parametrize("model", ["float", "int8", "odd"])
 def test_head_then_tail_is_the_whole_at_every_cut_of_it(model: str) -> None:
     """The code travels as int8 of scale 1, and every cut point around it gives the whole's answer bit for bit."""
     source = tflite_files.residual() if model == "float" else LITTER.read_bytes()
-    at, channels = ("add", 4) if model == "float" else ("block_5_add", 32)
+    at, channels = {"float": ("add", 4), "int8": ("block_5_add", 32), "odd": ("block_13_project", 160)}[model]
     finals = None if model == "float" else ["litter"]
     content = with_bottleneck(source, at, layers(channels), finals)
     engine, before = Engine(content, max_cached_parts=99, outputs=finals), Graph.read(source, outputs=finals)
@@ -127,6 +129,23 @@ def test_the_file_computes_what_was_trained(tmp_path: Path) -> None:
         assert engine.part(["add"], [decoded]).run(value)[0] == pytest.approx(expected, abs=1e-3)
 
 
+def test_odd_sides_are_cut_to_size() -> None:
+    """What is halved more often than it can be comes back in its own size, as the training computed it."""
+    from models.training.bottleneck.network import Network, Shape, rounded
+
+    source = tflite_files.residual()
+    values = [Engine(source).head("conv_c").run(picture)[0] for picture in pictures(source)]
+    network = Network(Shape(3, 3, 8), 6, unit=2.0)
+    engine = Engine(with_bottleneck(source, "conv_c", network.layers(np.concatenate(values))))
+    assert engine.graph.cut_point(CODE).shape == (1, 1, 1, 3)
+    for value in values:
+        code = rounded(network.encode(value / 2.0))
+        expected = np.asarray(network.decode(code, (4, 4))) * 2.0
+        found = engine.part(["conv_c"], [f"{CODE}_fitted"]).run(value)[0]
+        assert found.shape == value.shape
+        assert found == pytest.approx(expected, abs=1e-3)
+
+
 def test_training_brings_the_answers_back(tmp_path: Path) -> None:
     """After a short training the code says more of the model's answer than an untrained one of the same size."""
     from models.training.bottleneck.network import Shape
@@ -158,6 +177,45 @@ def test_the_command_writes_a_bundle(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert [figure.task for figure in made.accuracy] == ["litter"]
     assert "| litter |" in (target / "MODEL_CARD.md").read_text()
     assert "B per picture" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("at", "halvings"), [("add", 1), ("conv_c", 3)])
+def test_few_pictures_and_odd_sides_are_trained_on(tmp_path: Path, at: str, halvings: int) -> None:
+    """Fewer activations than a batch are one smaller batch, and any place between convolutions will do."""
+    folder = bundle_folder(tmp_path / "mine")
+    data = write_labelled(tmp_path / "data", Bundle.load(folder), 60)
+    asked = BottleneckSettings(
+        data=data, at=at, halvings=halvings, channels=2, width=4, epochs=2, copies=0, limit=5, output=tmp_path / "out"
+    )
+    bottleneck(str(folder), settings=asked)
+    assert CODE in Bundle.load(tmp_path / "out/tiny-bottleneck").cut_points
+
+
+@pytest.mark.parametrize("command", ["train bottleneck x --at y", "privacy x"])
+@pytest.mark.parametrize("seed", ["-1", "4294967296"])
+def test_a_seed_that_no_generator_takes_is_refused(command: str, seed: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """One line before anything is read."""
+    with pytest.raises(SystemExit) as ended:
+        main(["models", *command.split(), "--data", "z", f"--seed={seed}"])
+    assert ended.value.code == 2
+    assert "seed" in capsys.readouterr().err
+
+
+def test_unknown_labels_are_not_wrong(tmp_path: Path) -> None:
+    """What is right is counted among the pictures whose label is known; what agrees, among all."""
+    from models.training.bottleneck.write import judge, write_bottleneck
+
+    bundle = tiny_bundle(tmp_path / "mine")
+    samples = read_samples(write_labelled(tmp_path / "data", bundle, 12), bundle.tasks)
+    half = [replace(sample, targets={}) if n % 2 else sample for n, sample in enumerate(samples)]
+    content = with_bottleneck(bundle.model_path.read_bytes(), "add", layers(4))
+    whole, found = judge(bundle, content, samples), judge(bundle, content, half)
+    assert (found.known, found.right_before, found.pictures) == ({"litter": 6}, {"litter": 6}, 12)
+    assert found.agreed == whole.agreed == whole.right
+    made = Bundle.load(write_bottleneck(tmp_path / "out", bundle, content, "add", "x", found))
+    assert [(figure.pictures, figure.value) for figure in made.accuracy] == [(6, round(found.right["litter"] / 6, 4))]
+    none = judge(bundle, content, [replace(sample, targets={}) for sample in samples])
+    assert not Bundle.load(write_bottleneck(tmp_path / "none", bundle, content, "add", "x", none)).accuracy
 
 
 class Silent:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from models.bundle import SHIPPED, Bundle
-from models.evidence import Leak, Wire
+from models.evidence import Leak, Wire, joined_leaks, joined_wire
 from models.manifest import parse_manifest, read_manifest
 from models.manifest_text import manifest_text, rewrite_measured
 from models.toml_table import BundleError
@@ -38,6 +38,16 @@ def test_what_was_measured_is_kept(manifest: Path) -> None:
     assert manifest.read_text().startswith(unmeasured)
     again = parse_manifest(manifest_text(read_manifest(manifest)))
     assert (again.wire, again.leaks) == (WIRE, LEAKS)
+
+
+def test_what_is_measured_later_joins_what_was() -> None:
+    """Other splits keep their codecs, at the looser limits of both; what was measured again is replaced or gone."""
+    later = Wire({"features": "native"}, 1.0, 20)
+    assert joined_wire(WIRE, later, {"features"}) == Wire({**WIRE.codec, "features": "native"}, 1.0, 20)
+    assert joined_wire(WIRE, later, {"features", "image"}).codec == {"block_5_add": "native+zstd", "features": "native"}
+    assert joined_wire(WIRE, later, {"features", *WIRE.codec}) == later == joined_wire(None, later, {"features"})
+    new = [Leak("block_0_project", 0.8, 20.0, 0.9, 37), Leak("features", 0.3, 12.0, 0.7, 90)]
+    assert joined_leaks(LEAKS, new, ("block_0_project", "features")) == [*new, LEAKS[0]]
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import pytest
 
+from models.errors import ModelError
 from models.samples import Sample
 from models.tasks import Task
 from models.training.batches import Batches, Labelled, balanced, labelled
@@ -133,6 +134,33 @@ def test_every_epoch_is_written_down_once(data: Labelled, tmp_path: Path) -> Non
     epochs(1)
     assert [row[0] for row in read_epochs(tmp_path / "epochs.csv")] == [1, 2]
     assert rows[0][3] == PICTURES
+
+
+@pytest.mark.parametrize("cut", [2, 5, 12, 22, 60])
+def test_a_broken_list_of_epochs_is_named(cut: int, tmp_path: Path) -> None:
+    """Wherever a line breaks off, it is one clear error, also when a training goes on."""
+    whole, path = b"epoch,answer,accuracy,pictures\r\n1,final,0.5,100\r\n2,final,0.75,100\r\n", tmp_path / "epochs.csv"
+    path.write_bytes(whole[:-cut])
+    with pytest.raises(ModelError, match=r"epochs.csv is broken, .* remove it"):
+        read_epochs(path)
+    with pytest.raises(ModelError, match="is broken"):
+        Epochs(path, 100, lambda: {"final": 1.0})(2)
+    assert path.read_bytes() == whole[:-cut]
+
+
+def test_epochs_are_written_whole_or_not_at_all(tmp_path: Path) -> None:
+    """Where writing breaks off, what was there before stays."""
+
+    class Full:
+        def __str__(self) -> str:
+            raise OSError(28, "No space left on device")
+
+    path = tmp_path / "epochs.csv"
+    Epochs(path, 100, lambda: {"final": 0.5})(0)
+    before = path.read_bytes()
+    with pytest.raises(OSError, match="No space"):
+        Epochs(path, 100, lambda: {"final": 0.5, Full(): 0.5})(1)
+    assert path.read_bytes() == before
 
 
 def test_rare_classes_weigh_more() -> None:

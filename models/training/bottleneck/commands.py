@@ -34,7 +34,7 @@ class BottleneckSettings:
     """Changed copies of each picture to learn from."""
     limit: Annotated[int | None, Parameter(validator=Number(gte=2))] = None
     """Learn from at most so many pictures, drawn by the seed."""
-    seed: int = 0
+    seed: Annotated[int, Parameter(validator=Number(gte=0, lt=2**32))] = 0
     """Makes a training repeatable on the same machine."""
     output: Path = Path("bundles")
     """Folder for the bundle NAME-bottleneck."""
@@ -81,6 +81,6 @@ def bottleneck(bundle: str, /, *, settings: Annotated[BottleneckSettings, Parame
         judged = judge(found, content, unseen)
     print(write_bottleneck(wanted.output, found, content, wanted.at, wanted.text(len(train)), judged))
     for task, right in judged.right.items():
-        was, same, all_ = judged.right_before[task], judged.agreed[task], judged.pictures
-        print(f"{task}: right {right} of {all_}, before {was}; same answer {same} of {all_}")
+        was, known, same = judged.right_before[task], judged.known[task], judged.agreed[task]
+        print(f"{task}: right {right} of {known}, before {was}; same answer {same} of {judged.pictures}")
     print(f"{judged.code_bytes:,.0f} B per picture at the cut point bottleneck with native+zstd")

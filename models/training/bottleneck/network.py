@@ -6,6 +6,7 @@ Singh 2020 (rounding with a straight gradient before the decoder); Shi et al. 20
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -68,11 +69,11 @@ class Network:
             values = layer(values)
         return values
 
-    def decode(self, code: Any) -> Any:
-        """Return the activation that a code stands for."""
+    def decode(self, code: Any, sides: Sequence[int] | None = None) -> Any:
+        """Return the activation that a code stands for, of (height, width) where the halved sides were odd."""
         for layer in self._decoder:
             code = layer(code)
-        return code
+        return code if sides is None else code[:, : sides[0], : sides[1]]
 
     def bits(self, code: Any) -> Any:
         """Return the bits of each picture's code under one logistic distribution; differentiable."""

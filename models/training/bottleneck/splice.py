@@ -1,7 +1,8 @@
 """Lay a bottleneck into a .tflite file: its layers become operators between a cut point and all that reads it.
 
 The code is int8 with scale 1 and zero point 0, so that the integers of the training are the integers that travel; in a
-float file it stands between a QUANTIZE and a DEQUANTIZE. Head and tail keep their weights and their quantisation.
+float file it stands between a QUANTIZE and a DEQUANTIZE. Where halved sides were odd, what the decoder gives is cut to
+size. Head and tail keep their weights and their quantisation.
 """
 
 from __future__ import annotations
@@ -24,13 +25,14 @@ CODE: Final = "bottleneck"
 """The name of the tensor that travels, and so of the cut point."""
 _RELU: Final = 1  # Source: the TensorFlow Lite schema, ActivationFunctionType
 _INT8_STEPS: Final = 127
-_VERSIONS: Final = {"CONV_2D": 3, "DEPTH_TO_SPACE": 2, "QUANTIZE": 1, "DEQUANTIZE": 2}
+_VERSIONS: Final = {"CONV_2D": 3, "DEPTH_TO_SPACE": 2, "QUANTIZE": 1, "DEQUANTIZE": 2, "SLICE": 2}
 """The first versions of the operators that take int8. Source: tensorflow/lite/tools/versioning/op_version.cc."""
 _OPTIONS: Final = {
     "CONV_2D": "Conv2DOptions",
     "DEPTH_TO_SPACE": "DepthToSpaceOptions",
     "QUANTIZE": "QuantizeOptions",
     "DEQUANTIZE": "DequantizeOptions",
+    "SLICE": "SliceOptions",
 }
 
 
@@ -102,9 +104,18 @@ class _Splicer:
             last = number == len(layers.decoder) - 1
             wanted = (real if last else _of_relu(layer.top)) if real.scale else _REAL
             place, scale, shape = self._layer(layer, place, scale, shape, wanted, f"{CODE}_decoder_{number}")
-        if shape != self._cut.shape:
-            raise CutError(self._graph.origin, f"the bottleneck gives {shape}", f"it must give {self._cut.shape}")
-        return self._joined(place)
+        return self._joined(self._fitted(place, scale, shape))
+
+    def _fitted(self, place: int, scale: _Scale, shape: tuple[int, ...]) -> int:
+        """Return where the decoder's output has the cut point's size: the rows and columns over it are left out."""
+        wanted = self._cut.shape
+        if shape == wanted:
+            return place
+        if shape[3] != wanted[3] or min(shape[1] - wanted[1], shape[2] - wanted[2]) < 0:
+            raise CutError(self._graph.origin, f"the bottleneck gives {shape}", f"it must give {wanted}")
+        begin = self._constant(f"{CODE}_begin", np.zeros(4, np.int32))
+        size = self._constant(f"{CODE}_size", np.array([-1, *wanted[1:]], np.int32))
+        return self._operator("SLICE", [place, begin, size], self._tensor(f"{CODE}_fitted", wanted, scale), {})
 
     def _layer(
         self, layer: Convolution, place: int, given: _Scale, shape: tuple[int, ...], wanted: _Scale, name: str

@@ -124,7 +124,8 @@ def _with_wanted(values: np.ndarray, graph: Graph, at: str, tail: FloatGraph) ->
 
 def _fit(network: Network, tail: FloatGraph, data: _Data, recipe: Recipe, tick: Callable[[float], None]) -> None:
     """Train; the price of a bit is moved until the code takes the bytes that are asked for."""
-    steps = len(data.values) // recipe.batch * recipe.epochs
+    size = min(recipe.batch, len(data.values))
+    steps = len(data.values) // size * recipe.epochs
     optimiser = keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(recipe.rate, steps, warmup_steps=0))
     optimiser.build(network.variables)
     weights = [recipe.answers] * (len(data.wanted) - 1) + [recipe.features]
@@ -134,7 +135,7 @@ def _fit(network: Network, tail: FloatGraph, data: _Data, recipe: Recipe, tick: 
     def step(values: Any, wanted: tuple[Any, ...], price: Any) -> tuple[Any, Any]:
         with tf.GradientTape() as tape:
             code = network.encode(values / network.unit)
-            decoded = network.decode(rounded(code))
+            decoded = network.decode(rounded(code), values.shape[1:3])
             bits = tf.reduce_mean(network.bits(code))
             loss = recipe.activation * tf.reduce_mean(tf.square(decoded - values / network.unit))
             found = tail(decoded * network.unit)
@@ -147,10 +148,10 @@ def _fit(network: Network, tail: FloatGraph, data: _Data, recipe: Recipe, tick: 
     rng, price = np.random.default_rng(recipe.seed), 0.1
     for _ in range(recipe.epochs):
         order = rng.permutation(len(data.values))
-        for start in range(0, len(order) - recipe.batch + 1, recipe.batch):
-            rows = np.sort(order[start : start + recipe.batch])
+        for start in range(0, len(order) - size + 1, size):
+            rows = np.sort(order[start : start + size])
             wanted = tuple(tf.constant(column[rows]) for column in data.wanted)
             _, bits = step(tf.constant(data.real(rows)), wanted, tf.constant(price, tf.float32))
             over = (float(bits) / 8 + ZSTD_BYTES) / recipe.wire_bytes
             price = float(np.clip(price * over**0.05, 1e-4, 1e3))
-            tick(recipe.batch)
+            tick(size)

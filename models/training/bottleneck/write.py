@@ -36,6 +36,8 @@ class Judged:
 
     pictures: int
     code_bytes: float
+    known: dict[str, int]
+    """The pictures whose label is known, of which so many are right."""
     right: dict[str, int]
     right_before: dict[str, int]
     agreed: dict[str, int]
@@ -46,7 +48,7 @@ def judge(bundle: Bundle, content: bytes, samples: Sequence[Sample]) -> Judged:
     before, after = (Engine(model, outputs=bundle.finals) for model in (bundle.model_path, content))
     head, tail, whole = after.head(CODE), after.tail(CODE), before.whole()
     tasks = [task.name for task in bundle.tasks if task.kind == "classification"]
-    right, right_before, agreed = (dict.fromkeys(tasks, 0) for _ in range(3))
+    known, right, right_before, agreed = (dict.fromkeys(tasks, 0) for _ in range(4))
     wanted, sizes = bundle.input, []
     for sample in samples:
         values = to_input(seen(bundle, sample), whole.inputs[0], wanted.low, wanted.high, wanted.colour)
@@ -56,10 +58,11 @@ def judge(bundle: Bundle, content: bytes, samples: Sequence[Sample]) -> Judged:
         old = {p.task: p.label for p in predictions(bundle, whole.run(values), whole.outputs)}
         targets = truth(bundle, sample)
         for task in tasks:
+            known[task] += task in targets
             right[task] += new[task] == targets.get(task)
             right_before[task] += old[task] == targets.get(task)
             agreed[task] += new[task] == old[task]
-    return Judged(len(samples), float(np.mean(sizes)), right, right_before, agreed)
+    return Judged(len(samples), float(np.mean(sizes)), known, right, right_before, agreed)
 
 
 def write_bottleneck(folder: Path, bundle: Bundle, content: bytes, at: str, training: str, judged: Judged) -> Path:
@@ -85,8 +88,9 @@ def _manifest(before: Manifest, name: str, content: bytes, at: str, training: st
         cut_points=_with_code(content, before, at),
         training={**before.training, CODE: training},
         accuracy=tuple(
-            measured_accuracy(task, "accuracy", right, judged.pictures, _JUDGED_ON)
+            measured_accuracy(task, "accuracy", right, judged.known[task], _JUDGED_ON)
             for task, right in judged.right.items()
+            if judged.known[task]
         ),
         wire=None,
         leaks=(),
@@ -106,9 +110,9 @@ def _card(bundle: Bundle, name: str, at: str, training: str, judged: Judged) -> 
     path = bundle.folder / CARD_FILE
     old = path.read_text(encoding="utf-8").partition("\n")[2] if path.is_file() else "\n"
     about = f"Behind `{at}` lie an encoder, whose last tensor `{CODE}` is meant to travel, and a decoder. {training}"
-    heads = ("task", "right before", "right with it", "same answer", "pictures")
+    heads = ("task", "right before", "right with it", "of labelled", "same answer", "of all")
     rows = [
-        (task, *map(str, (judged.right_before[task], right, judged.agreed[task], judged.pictures)))
+        (task, *map(str, (judged.right_before[task], right, judged.known[task], judged.agreed[task], judged.pictures)))
         for task, right in judged.right.items()
     ]
     blocks = [
