@@ -104,7 +104,12 @@ def test_a_training_says_what_it_measured(shelf: tuple[Path, dict]) -> None:
     for text in ("squares", "CC0", "Luger 2023", "| final | 100 |", "seed 0"):
         assert text in card
     assert [row[:2] for row in read_epochs(bundle.folder / FILE)] == [(number, "final") for number in (1, 2, 3)]
-    assert not list(folder.glob(".unfinished*"))
+
+
+def test_an_unfinished_training_is_kept_until_its_bundles_are_written(shelf: tuple[Path, dict]) -> None:
+    """An interruption while converting loses nothing; other data begins anew; only what is done with is removed."""
+    assert shelf[1]["unfinished"]
+    assert all(shelf[1]["unfinished"].values()), shelf[1]["unfinished"]
 
 
 def test_a_network_for_timing_says_so(shelf: tuple[Path, dict]) -> None:
