@@ -79,7 +79,12 @@ def train_classifier(plan: Plan, order: Order, progress: Progress) -> list[Path]
 
 def _pixels(plan: Plan, samples: Sequence[Sample]) -> Labelled:
     width, height = plan.input.width, plan.input.height
-    return labelled([decode_to_fit(sample.read(), width, height) for sample in samples], samples, (plan.task,))
+    return labelled([_decoded(sample, width, height) for sample in samples], samples, (plan.task,))
+
+
+def _decoded(sample: Sample, width: int, height: int) -> np.ndarray:
+    with sample.opened() as content:
+        return decode_to_fit(content, width, height)
 
 
 def _needed(parts: dict[SamplePart, Labelled], part: SamplePart) -> Labelled:

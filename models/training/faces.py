@@ -40,7 +40,8 @@ def cut_faces(
         return list(pictures), [samples[int(place)] for place in places]
     crop, found, places_found = FaceCrop(max_faces=1, margin=MARGIN), [], []
     for place, sample in enumerate(samples):
-        cuts = read_cuts(sample.read(), crop, side, side)
+        with sample.opened() as content:
+            cuts = read_cuts(content, crop, side, side)
         tick()
         if cuts:
             found.append(cuts[0].pixels)
