@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import IO
 
 import keras
 import numpy as np
 import pytest
 
-from models.pictures import DataError
+from models.choices import Colour
+from models.pictures import HIGH, LOW, DataError, to_input
 from models.samples import Sample
 from models.tasks import Task
 from models.training.batches import Batches, Labelled, balanced, labelled
 from models.training.epochs import Epochs, read_epochs
 from models.training.fit import Aim, Mode, Schedule, answers, fit
+from models.training.plan import prepared
 
 TASKS = (Task("square", "classification", "square", ("no", "yes")), Task("light", "regression", "light"))
 PICTURES = 320
@@ -158,6 +161,14 @@ def test_every_epoch_is_written_down_once(data: Labelled, tmp_path: Path) -> Non
     epochs(1)
     assert [row[0] for row in read_epochs(tmp_path / "epochs.csv")] == [1, 2]
     assert rows[0][3] == PICTURES
+
+
+@pytest.mark.parametrize("colour", ["RGB", "BGR", "grey"])
+def test_a_training_sees_the_colours_that_a_device_sees(data: Labelled, colour: Colour) -> None:
+    """Grey is the luma of a picture, not one of its channels, in training as on a device."""
+    spec = SimpleNamespace(dtype=np.float32, scale=0.0, zero_point=0)
+    device = [to_input(picture, spec, LOW, HIGH, colour)[0] for picture in data.pictures[:4]]
+    assert np.array_equal(prepared(data.pictures[:4], colour), device)
 
 
 def test_rare_classes_weigh_more() -> None:
