@@ -136,6 +136,8 @@ def _data(found: FaceOutcome) -> str:
         f"{counts} pictures; the first digits of each file's SHA-256 decide its part (models/samples.py). Thresholds "
         "and temperatures come from the validation part; the test part was looked at once, after everything. In "
         f"{found.passed_over} test pictures no face was found; they are left out. No picture is shipped.",
+        "Only identical files are kept on one side. Other files of the same photograph may lie in two parts; what that "
+        "does to the figures was not measured by the training.",
     )
 
 

@@ -139,6 +139,7 @@ def test_a_written_bundle_says_what_was_measured(model: keras.Model, pictures: n
     text = card(found)
     assert "| all | end | 600 |" in text
     assert "age-group: 60+" in text
+    assert "Other files of the same photograph may lie in two parts" in " ".join(text.split())
     assert f"{LIGHT.schedule.epochs} epochs" in text
 
 
