@@ -64,7 +64,7 @@ def to_input(picture: np.ndarray, spec: InputTensor, low: float, high: float, co
     """Return a (H, W, 3) uint8 RGB picture as (1, H, W, C) in the network's input dtype; 0 becomes low, 255 high."""
     _check_picture(picture)
     table = _input_table(np.dtype(spec.dtype).name, float(spec.scale), int(spec.zero_point), low, high)
-    pixels = _in_colour(picture, colour)
+    pixels = in_colour(picture, colour)
     if table.itemsize == 1:
         converted = np.frombuffer(bytearray(pixels.tobytes().translate(table.tobytes())), table.dtype)
     else:
@@ -177,7 +177,8 @@ def _input_table(dtype: str, scale: float, zero_point: int, low: float, high: fl
     return np.asarray(np.clip(steps_from_zero + zero_point, limits.min, limits.max), dtype)
 
 
-def _in_colour(picture: np.ndarray, colour: Colour) -> np.ndarray:
+def in_colour(picture: np.ndarray, colour: Colour) -> np.ndarray:
+    """Return (…, 3) uint8 RGB pictures in the channels of a network: BGR, or one of grey (luma)."""
     if colour == "BGR":
         return np.ascontiguousarray(picture[..., ::-1])
     if colour == "grey":

@@ -1,25 +1,28 @@
 """Labelled pictures, split so that training, calibration and tests never share one.
 
 Understood are a folder or tar with one subfolder per label, a folder with a `labels.csv` (a column `file` and one per
-task), pictures named as UTKFace names them, and MNIST's .npz. Folders named train, validation and test keep those parts
-apart; without them the content of each file decides, so that a picture is on the same side on every machine.
+task), pictures named as UTKFace names them, and MNIST's .npz. Folders named train, validation (or val) and test keep
+those parts apart; without them the content of each file decides, so that a picture is on the same side on every
+machine.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Final, get_args
 
 from models.choices import SamplePart
-from models.labels import Target, labeller
+from models.labels import LABELS_FILE, Target, labeller
 from models.pictures import DataError
 from models.sources import Entry, Place, entries_in
 from models.tasks import Task
 
 PARTS: Final[tuple[SamplePart, ...]] = get_args(SamplePart)
+_FOLDERS: Final[Mapping[str, SamplePart]] = {**{part: part for part in PARTS}, "val": "validation"}
 _OF_EVERY: Final = 20
 
 
@@ -38,6 +41,15 @@ class Sample:
         """Return the encoded picture. Raises: DataError when its file cannot be read any more."""
         return _bytes_of(self.name, self._content)
 
+    @contextmanager
+    def opened(self) -> Iterator[bytes]:
+        """Give the encoded picture to be decoded; what is wrong with it is said with its name. Raises: DataError."""
+        content = self.read()
+        try:
+            yield content
+        except DataError as error:
+            raise DataError(f"{self.name}: {error}") from error
+
 
 def read_samples(source: Path, tasks: Sequence[Task], tick: Callable[[], None] = lambda: None) -> list[Sample]:
     """Return the labelled pictures of a source in a fixed order, one of each content.
@@ -47,10 +59,11 @@ def read_samples(source: Path, tasks: Sequence[Task], tick: Callable[[], None] =
     """
     entries = entries_in(source)
     targets_of = labeller(source, [entry.path for entry in entries], tasks)
-    folders = {part for entry in entries for part in PARTS if part in entry.path.parts[:-1]}
+    labels = _folder_labels(source, tasks)
+    folders = {_named_part(entry.path, labels) for entry in entries}
     samples: dict[str, Sample] = {}
     for entry in entries:
-        sample = _sample(entry, targets_of(entry.path), folders)
+        sample = _sample(entry, targets_of(entry.path), labels, folders)
         tick()
         twin = samples.setdefault(sample.digest, sample)
         if twin.targets != sample.targets:
@@ -74,7 +87,7 @@ def unlabelled_samples(source: Path, without: Collection[str]) -> list[Sample]:
 
     Raises: DataError for a source that cannot be read.
     """
-    samples = (replace(_sample(entry, {}, set()), part="train") for entry in entries_in(source))
+    samples = (replace(_sample(entry, {}, (), ()), part="train") for entry in entries_in(source))
     kept: dict[str, Sample] = {}
     for sample in samples:
         if sample.digest not in without:
@@ -84,7 +97,8 @@ def unlabelled_samples(source: Path, without: Collection[str]) -> list[Sample]:
 
 def labels_in(source: Path) -> tuple[str, ...]:
     """Return the labels that the subfolders of a source name, sorted. Raises: DataError when there are none."""
-    labels = sorted({entry.path.parent.name for entry in entries_in(source)} - {"", *PARTS})
+    parents = {entry.path.parent for entry in entries_in(source)}
+    labels = sorted({p.name for p in parents if p.name not in _FOLDERS or _named_part(p, ())} - {""})
     if len(labels) < 2:
         raise DataError(f"{source} has {len(labels)} folders of pictures, expected one for each label; see --data")
     return tuple(labels)
@@ -96,14 +110,29 @@ def part_by_content(digest: str) -> SamplePart:
     return "test" if draw < 3 else "validation" if draw < 6 else "train"
 
 
-def _sample(entry: Entry, targets: Mapping[str, Target], folders: set[SamplePart]) -> Sample:
+def _sample(
+    entry: Entry, targets: Mapping[str, Target], labels: Collection[str], folders: Collection[SamplePart | None]
+) -> Sample:
     digest = hashlib.sha256(_bytes_of(str(entry.path), entry.content)).hexdigest()
-    return Sample(str(entry.path), digest, _part(entry.path, digest, folders), targets, entry.content)
+    return Sample(
+        str(entry.path), digest, _part(_named_part(entry.path, labels), digest, folders), targets, entry.content
+    )
 
 
-def _part(path: PurePosixPath, digest: str, folders: set[SamplePart]) -> SamplePart:
-    """Return the part that a folder of the path names; of train without validation a tenth is set apart."""
-    named = next((part for part in PARTS if part in path.parts[:-1]), None)
+def _folder_labels(source: Path, tasks: Sequence[Task]) -> tuple[str, ...]:
+    """Return the labels that the folder right above a picture can stand for; none where a table gives them."""
+    table = source.is_dir() and (source / LABELS_FILE).is_file()
+    return () if table or len(tasks) != 1 else tasks[0].labels
+
+
+def _named_part(path: PurePosixPath, labels: Collection[str]) -> SamplePart | None:
+    """Return the part that the outermost such folder names; one that is a label names none, as in test/train/1.png."""
+    folders = path.parts[:-2] if path.parent.name in labels else path.parts[:-1]
+    return next((_FOLDERS[name] for name in folders if name in _FOLDERS), None)
+
+
+def _part(named: SamplePart | None, digest: str, folders: Collection[SamplePart | None]) -> SamplePart:
+    """Return the part that a folder names; of train without validation a tenth is set apart."""
     if named == "train" and "validation" not in folders:
         return "validation" if int(digest[:8], 16) % _OF_EVERY < 2 else "train"
     return named or part_by_content(digest)

@@ -109,6 +109,11 @@ class Watcher(keras.callbacks.Callback):  # type: ignore[misc]
         super().__init__()
         self._batches, self._progress, self._after_epoch = batches, progress, after_epoch
 
+    def pass_over(self, epochs: int) -> None:
+        """Count the pictures of epochs that were done before an interruption."""
+        if self._progress is not None:
+            self._progress.step(epochs * self._batches.pictures)
+
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Deal out the pictures anew, also where an interrupted training goes on."""
         self._batches.begin(epoch)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from models.choices import SamplePart
 from models.pictures import DataError, decode_to_fit
 from models.samples import Sample, read_all
 from models.training.batches import Batches, Labelled, labelled
+from models.training.checkpoint import digest_of
 from models.training.convert import run_all, to_float, to_int8, with_limits
 from models.training.epochs import FILE, Epochs
 from models.training.fit import Aim, fit
@@ -47,6 +48,7 @@ def train_classifier(plan: Plan, order: Order, progress: Progress) -> list[Path]
     tf.config.experimental.enable_op_determinism()
     keras.utils.set_random_seed(plan.schedule.seed)
     progress.say("reading pictures")
+    order.output.mkdir(parents=True, exist_ok=True)
     samples = read_all(order.data, (plan.task,))
     parts = {part: _pixels(plan, found) for part, found in samples.items() if found}
     train, test = _needed(parts, "train"), _needed(parts, "test")
@@ -60,7 +62,7 @@ def train_classifier(plan: Plan, order: Order, progress: Progress) -> list[Path]
         change=plan.change,
         prepare=lambda pictures: prepared(pictures, plan.input.colour),
     )
-    kept = _kept(plan, order)
+    kept = _kept(plan, order, model, samples)
     epochs = _epochs(plan, model, parts.get("validation"), kept)
     losses = fit(model, (plan.task,), batches, plan.schedule, Aim(), resume=kept, progress=progress, after_epoch=epochs)
     progress.say("converting and judging")
@@ -70,13 +72,19 @@ def train_classifier(plan: Plan, order: Order, progress: Progress) -> list[Path]
     counts = {str(part): len(found.pictures) for part, found in parts.items()}
     outcome = Outcome(plan, files, judged, counts, order.source, order.licence, tuple(losses["loss"]), _versions())
     folders = write_outcome(order.output, outcome)
-    _put_beside(kept.with_name(f"{kept.name}.csv"), folders)
+    _put_beside(kept.with_suffix(".csv"), folders)
+    kept.unlink()
     return folders
 
 
 def _pixels(plan: Plan, samples: Sequence[Sample]) -> Labelled:
     width, height = plan.input.width, plan.input.height
-    return labelled([decode_to_fit(sample.read(), width, height) for sample in samples], samples, (plan.task,))
+    return labelled([_decoded(sample, width, height) for sample in samples], samples, (plan.task,))
+
+
+def _decoded(sample: Sample, width: int, height: int) -> np.ndarray:
+    with sample.opened() as content:
+        return decode_to_fit(content, width, height)
 
 
 def _needed(parts: dict[SamplePart, Labelled], part: SamplePart) -> Labelled:
@@ -85,10 +93,12 @@ def _needed(parts: dict[SamplePart, Labelled], part: SamplePart) -> Labelled:
     return parts[part]
 
 
-def _kept(plan: Plan, order: Order) -> Path:
-    """Return the folder in which an unfinished training is kept; another seed or length is another training."""
-    order.output.mkdir(parents=True, exist_ok=True)
-    return order.output / f".unfinished-{plan.name}-{plan.schedule.seed}-{plan.schedule.epochs}"
+def _kept(plan: Plan, order: Order, model: keras.Model, samples: Mapping[SamplePart, Sequence[Sample]]) -> Path:
+    """Return the file in which an unfinished training is kept; other data, or another network, is another training."""
+    layers = [(type(layer).__name__, [tuple(one.shape) for one in layer.variables]) for layer in model.layers]
+    known = [(sample.digest, sample.part, dict(sample.targets)) for found in samples.values() for sample in found]
+    key = digest_of([plan.schedule, plan.network, plan.changes, plan.task, plan.input, layers, known])
+    return order.output / f".unfinished-{plan.name}-{key}.npz"
 
 
 def _epochs(plan: Plan, model: keras.Model, held: Labelled | None, kept: Path) -> Callable[[int], None]:
@@ -101,7 +111,7 @@ def _epochs(plan: Plan, model: keras.Model, held: Labelled | None, kept: Path) -
         said = model.predict(inputs, batch_size=_LOOK, verbose=0)
         return {name: float((said[output].argmax(axis=1) == truth).mean()) for name, output in plan.outputs.items()}
 
-    return Epochs(kept.with_name(f"{kept.name}.csv"), len(truth), look)
+    return Epochs(kept.with_suffix(".csv"), len(truth), look)
 
 
 def _put_beside(epochs: Path, folders: Sequence[Path]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -9,16 +10,24 @@ from typing import Final
 
 import numpy as np
 
-from models.answers import NOBODY_LEAVES, Answers, Outcome, outcome
+from models.answers import NOBODY_LEAVES, Answers, Outcome, Place, outcome
 from models.bundle_folder import write_bundle
 from models.calibration_rows import calibration_errors, class_rows
 from models.manifest import Accuracy
 from models.training import card_text
-from models.training.face_training import FaceOutcome, bundle_name, calibrated_manifest
+from models.training.face_training import ALL, FaceOutcome, bundle_name, calibrated_manifest
 from models.training.measure import measured_accuracy
 from models.zoo.faces import TASKS
 
 _LABELS: Final = {task.name: task.labels for task in TASKS}
+
+
+def write_outcomes(found: Sequence[FaceOutcome]) -> list[Path]:
+    """Return the folders of the bundles of one training; what it kept against an interruption is removed."""
+    folders = [write_outcome(one) for one in found]
+    for kept in {one.kept for one in found}:
+        shutil.rmtree(kept)
+    return folders
 
 
 def write_outcome(found: FaceOutcome) -> Path:
@@ -45,9 +54,9 @@ def together(found: FaceOutcome) -> Answers:
 
 def accuracies(found: FaceOutcome) -> Iterator[Accuracy]:
     """Yield the figures of the end, then those with the exits, of all sources and of each."""
-    sources = {"all": together(found), **found.test} if len(found.test) > 1 else dict(found.test)
+    sources = {ALL: together(found), **found.test} if len(found.test) > 1 else dict(found.test)
     for source, answers in sources.items():
-        data = "test part" if source == "all" else f"test part of {source}"
+        data = "test part" if source == ALL else f"test part of {source}"
         for where, thresholds in (("", NOBODY_LEAVES), (" with exits", found.calibration.chosen.thresholds)):
             reached = outcome(answers, thresholds, found.calibration.rule)
             yield from _accuracies(answers, reached, where, data)
@@ -55,11 +64,22 @@ def accuracies(found: FaceOutcome) -> Iterator[Accuracy]:
 
 def _accuracies(answers: Answers, reached: Outcome, where: str, data: str) -> Iterator[Accuracy]:
     for task, value in reached.accuracy.items():
-        count = int((answers.truth[task] >= 0).sum())
+        count = _known(answers, task)
+        if not count:
+            continue
         yield measured_accuracy(task, f"accuracy{where}", round(value * count), count, data)
     for task, error in reached.error.items():
-        count = int(np.isfinite(answers.true_values[task]).sum())
+        count = _known(answers, task)
+        if not count:
+            continue
         yield Accuracy(task, f"mean absolute error{where}", round(error, 3), None, None, count, data)
+
+
+def _known(answers: Answers, task: str) -> int:
+    """Return of how many pictures the truth of a task is known; its figures are over these."""
+    if task in answers.truth:
+        return int((answers.truth[task] >= 0).sum())
+    return int(np.isfinite(answers.true_values[task]).sum())
 
 
 def card(found: FaceOutcome) -> str:
@@ -116,6 +136,8 @@ def _data(found: FaceOutcome) -> str:
         f"{counts} pictures; the first digits of each file's SHA-256 decide its part (models/samples.py). Thresholds "
         "and temperatures come from the validation part; the test part was looked at once, after everything. In "
         f"{found.passed_over} test pictures no face was found; they are left out. No picture is shipped.",
+        "Only identical files are kept on one side. Other files of the same photograph may lie in two parts; what that "
+        "does to the figures was not measured by the training.",
     )
 
 
@@ -129,17 +151,28 @@ def _training(found: FaceOutcome) -> str:
 def _figures(found: FaceOutcome) -> Iterator[str]:
     yield card_text.paragraph(
         "On the test part, each picture asked at every exit and at the end, faces cut out of the pictures by the code "
-        "that runs on a device. In use the sure ones leave early: see the next section."
+        "that runs on a device; what is not known of a picture is left out. In use the sure ones leave early: see the "
+        "next section."
     )
     rows = []
-    for source, answers in {"all": together(found), **found.test}.items():
+    for source, answers in {ALL: together(found), **found.test}.items():
         for number, place in enumerate(answers.places):
-            right = [f"{answers.right(task)[number].mean():.1%}" for task in ("gender", "age-group")]
-            off = np.abs(place.values["age"] - answers.true_values["age"]).mean()
-            rows.append((source, place.name, str(answers.pictures), *right, f"{off:.2f}"))
+            right = [_share_right(answers, task, number) for task in ("gender", "age-group")]
+            off = _years_off(answers, place)
+            rows.append((source, place.name, str(answers.pictures), *right, off))
     yield card_text.table(("pictures of", "answer", "pictures", "gender", "age group", "years off"), rows)
     yield "Age group at the end, all sources; a row is what people are, a column what was said:"
     yield _matrix(together(found))
+
+
+def _share_right(answers: Answers, task: str, place: int) -> str:
+    known = answers.truth[task] >= 0
+    return f"{answers.right(task)[place, known].mean():.1%}" if known.any() else ""
+
+
+def _years_off(answers: Answers, place: Place) -> str:
+    known = np.isfinite(answers.true_values["age"])
+    return f"{np.abs(place.values['age'] - answers.true_values['age'])[known].mean():.2f}" if known.any() else ""
 
 
 def _matrix(answers: Answers) -> str:
@@ -160,7 +193,7 @@ def _exits(found: FaceOutcome) -> Iterator[str]:
         f"on the validation part so that with {order.confidence:.0%} confidence no classification loses more than "
         f"{order.max_loss:.1%} (`headwater models calibrate`). What that gives on the test part:"
     )
-    rows = [_exit_row(source, answers, found) for source, answers in {"all": together(found), **found.test}.items()]
+    rows = [_exit_row(source, answers, found) for source, answers in {ALL: together(found), **found.test}.items()]
     heads = ("pictures of", "leave at exit1", "at exit2", "at the end", "gender", "age group", "years off", "MAdds")
     yield card_text.table(heads, rows)
     errors = calibration_errors(found.validated, result)
@@ -178,8 +211,12 @@ def _exit_row(source: str, answers: Answers, found: FaceOutcome) -> Sequence[str
     reached = outcome(answers, found.calibration.chosen.thresholds, rule)
     whole = outcome(answers, NOBODY_LEAVES, rule)
     gains = {task: 100 * (reached.accuracy[task] - whole.accuracy[task]) for task in reached.accuracy}
-    changed = [f"{reached.accuracy[t]:.1%} ({gains[t]:+.2f})" for t in ("gender", "age-group")]
+    changed = [
+        f"{reached.accuracy[task]:.1%} ({gains[task]:+.2f})" if _known(answers, task) else ""
+        for task in ("gender", "age-group")
+    ]
     off = f"{reached.error['age']:.2f} ({reached.error['age'] - whole.error['age']:+.2f})"
+    off = off if _known(answers, "age") else ""
     return (source, *(f"{share:.1%}" for share in reached.shares), *changed, off, f"{reached.madds / whole.madds:.0%}")
 
 

@@ -89,7 +89,7 @@ def _train(settings: FacesSettings, net: FaceNet) -> None:
     if settings.size % 32 or not 32 <= settings.size <= 512:
         raise ModelError(f"--size is {settings.size}, expected a multiple of 32 from 32 to 512")
     with training_imports():
-        from models.training.face_card import write_outcome
+        from models.training.face_card import write_outcomes
         from models.training.face_order import FaceOrder
         from models.training.face_training import train_faces
     order = FaceOrder(
@@ -105,6 +105,6 @@ def _train(settings: FacesSettings, net: FaceNet) -> None:
         licence=settings.data_licence,
     )
     with shown_progress() as progress:
-        folders = [write_outcome(outcome) for outcome in train_faces(order, progress)]
+        folders = write_outcomes(train_faces(order, progress))
     for folder in folders:
         print(folder)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Final
 
 import keras
@@ -30,16 +31,17 @@ RARITY: Final = 0.3
 """To which power the rarity of an age group raises the weight of its pictures."""
 
 
-def _train(order: FaceOrder, pictures: Sequence[np.ndarray], samples: Sequence[Sample], progress: Progress) -> Trained:
+def _train(
+    order: FaceOrder, pictures: Sequence[np.ndarray], samples: Sequence[Sample], kept: Path, progress: Progress
+) -> Trained:
     data, schedule = as_labelled(pictures, samples), order.schedule
     model = faces(order.size)
     load_imagenet(model, read_weights(find_weights(order.weights), expected_arrays()))
     groups = next(task for task in TASKS if task.name == "age-group")
     rare = balanced(data.targets["age-group"], len(groups.labels), RARITY)
     batches = Batches(data, schedule.batch, seed=schedule.seed, change=FaceChanges(), class_weights={"age-group": rare})
-    kept = order.work / f"unfinished-{order.size}-{schedule.epochs}-{schedule.seed}"
     aim = Aim("joint", WEIGHTS, SMOOTHING)
-    history = fit(model, TASKS, batches, schedule, aim, resume=kept, progress=progress)
+    history = fit(model, TASKS, batches, schedule, aim, resume=kept / "epochs.npz", progress=progress)
     return model, tuple(history["loss"])
 
 

@@ -34,8 +34,8 @@ class FaceNet:
     """The cut points that a file of it offers."""
     passes: Callable[[FaceOrder], float]
     """How often a training sees every picture."""
-    train: Callable[[FaceOrder, Sequence[np.ndarray], Sequence[Sample], Progress], Trained]
-    """Learns from faces with a margin and what is known of them."""
+    train: Callable[[FaceOrder, Sequence[np.ndarray], Sequence[Sample], Path, Progress], Trained]
+    """Learns from faces with a margin and what is known of them; the folder keeps what was begun."""
     settle: Callable[[keras.Model, np.ndarray], None]
     """What is done to a trained network before it is converted; the inputs show its ranges."""
     told: Callable[[FaceOrder], str]

@@ -6,6 +6,7 @@ Everything after the training asks the finished file as a device would: the face
 from __future__ import annotations
 
 import hashlib
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,8 +22,9 @@ from models.calibration import Calibration, calibrate
 from models.choices import Rule, SamplePart
 from models.judge import judge
 from models.manifest import Exit, InputSpec, Manifest
-from models.pictures import HIGH, LOW, centred
+from models.pictures import HIGH, LOW, DataError, centred
 from models.samples import PARTS, Sample, read_samples
+from models.training.checkpoint import digest_of
 from models.training.convert import to_float, to_int8, with_limits
 from models.training.face_order import FaceOrder
 from models.training.faces import cut_faces, middle
@@ -30,6 +32,8 @@ from models.training.progress import Progress
 from models.zoo.faces import TASKS
 
 DESCRIPTION: Final = "Says of each face whether it is a man's or a woman's, its age in years, and its age group."
+ALL: Final = "all"
+"""The name of all sources together."""
 RULE: Final[Rule] = "entropy"
 _SHOWN: Final = 256
 
@@ -51,6 +55,8 @@ class FaceOutcome:
     """Test pictures in which no face was found."""
     losses: tuple[float, ...]
     versions: str
+    kept: Path
+    """Folder from which the training would go on after an interruption; whoever has written the bundle removes it."""
 
 
 Parts = Mapping[str, Mapping[SamplePart, Sequence[Sample]]]
@@ -70,26 +76,59 @@ def train_faces(order: FaceOrder, progress: Progress) -> list[FaceOutcome]:
     count = len(every["train"])
     progress.expect(count * (1 + order.net.passes(order)) + 2 * (len(every["validation"]) + len(every["test"])))
     progress.say("cutting out faces")
-    pictures, kept = cut_faces(every["train"], order.size, order.work, lambda: progress.step(1))
+    pictures, samples = cut_faces(every["train"], order.size, order.work, lambda: progress.step(1))
     progress.say("training")
-    model, losses = order.net.train(order, pictures, kept, progress)
+    kept = order.work / f"unfinished-{unfinished_key(order, samples)}"
+    model, losses = order.net.train(order, pictures, samples, kept, progress)
     shown = _shown(pictures, order)
     order.net.settle(model, shown)
     files = {"int8": to_int8(model, shown), "fp32": to_float(model, shown)}
     progress.say("judging")
     counts = {part: len(found) for part, found in every.items()}
-    return [_judged(order, kind, content, parts, counts, losses, progress) for kind, content in files.items()]
+    return [_judged(order, kind, content, parts, counts, losses, kept, progress) for kind, content in files.items()]
+
+
+def unfinished_key(order: FaceOrder, samples: Sequence[Sample]) -> str:
+    """Return what tells one training from another: network, size, schedule, pictures, labels, start."""
+    weights = order.weights if order.weights is not None and order.weights.is_file() else None
+    begun = "" if weights is None else hashlib.sha256(weights.read_bytes()).hexdigest()
+    known = [(sample.digest, dict(sample.targets)) for sample in samples]
+    return digest_of([order.net.name, order.net.told(order), order.size, order.schedule, begun, known])
 
 
 def _read(data: Sequence[Path]) -> Parts:
     """Return the samples of every source by part; a picture that two of them hold counts in the first."""
     seen: set[str] = set()
     found: dict[str, Mapping[SamplePart, Sequence[Sample]]] = {}
-    for source in data:
+    for source, name in source_names(data).items():
         fresh = [sample for sample in read_samples(source, TASKS) if sample.digest not in seen]
         seen |= {sample.digest for sample in fresh}
-        found[source.stem] = {part: [sample for sample in fresh if sample.part == part] for part in PARTS}
+        found[name] = {part: [sample for sample in fresh if sample.part == part] for part in PARTS}
+    _check_parts(found)
     return found
+
+
+def source_names(data: Sequence[Path]) -> dict[Path, str]:
+    """Return a name for each source: without its suffix, or with as much of its path as tells it from the others."""
+    sources = list(dict.fromkeys(source.absolute() for source in data))
+    names, length = [source.stem for source in sources], 0
+    while len({ALL, *names}) <= len(sources) and length < max(len(source.parts) for source in sources):
+        length += 1
+        names = ["/".join(source.parts[-length:]) for source in sources]
+    return dict(zip(sources, names, strict=True))
+
+
+def _check_parts(parts: Parts) -> None:
+    """Refuse data that could be trained on and not judged. Raises: DataError."""
+    for part in ("train", "validation"):
+        if not any(found[part] for found in parts.values()):
+            raise DataError(f"{', '.join(parts)}: no picture of the part {part}, expected some; see --data")
+    for name, found in parts.items():
+        if not found["test"]:
+            raise DataError(
+                f"{name} has no picture of the part test that no source before it has, expected some in each to "
+                "judge it by; put more pictures there, or put it together with another source"
+            )
 
 
 def _shown(pictures: Sequence[np.ndarray], order: FaceOrder) -> np.ndarray:
@@ -104,16 +143,17 @@ def _judged(
     parts: Parts,
     counts: Mapping[SamplePart, int],
     losses: tuple[float, ...],
+    kept: Path,
     progress: Progress,
 ) -> FaceOutcome:
     """Choose thresholds on the validation pictures, and ask about the test pictures, source by source."""
-    manifest = bare_manifest(order, precision, content)
-    bundle = write_bundle(order.output / manifest.name, content, manifest)
     tick = lambda: progress.step(1)  # noqa: E731
     validation = [sample for found in parts.values() for sample in found["validation"]]
-    validated = judge(bundle, validation, tick=tick).answers
-    found = calibrate(validated, RULE, order.max_loss, order.confidence)
-    test = {name: judge(bundle, of_source["test"], tick=tick) for name, of_source in parts.items()}
+    with tempfile.TemporaryDirectory() as folder:
+        bundle = write_bundle(Path(folder), content, bare_manifest(order, precision, content))
+        validated = judge(bundle, validation, tick=tick).answers
+        found = calibrate(validated, RULE, order.max_loss, order.confidence)
+        test = {name: judge(bundle, of_source["test"], tick=tick) for name, of_source in parts.items()}
     return FaceOutcome(
         order=order,
         precision=precision,
@@ -125,6 +165,7 @@ def _judged(
         passed_over=sum(judged.passed_over for judged in test.values()),
         losses=losses,
         versions=f"Keras {keras.__version__}, TensorFlow {tf.__version__}",
+        kept=kept,
     )
 
 

@@ -7,8 +7,6 @@ of the document (papers/000, section 3.3.2). Exit 1 learns from pictures, with t
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -42,8 +40,10 @@ _MOST: Final = float(np.finfo(np.float16).max)
 _ADVICE: Final = "give --weights an .npz of Keras's VGG16 without its top, arrays such as block1_conv1/kernel"
 
 
-def _train(order: FaceOrder, pictures: Sequence[np.ndarray], samples: Sequence[Sample], progress: Progress) -> Trained:
-    """Return the trained network and its losses behind the split; what was begun in the work folder is gone on with.
+def _train(
+    order: FaceOrder, pictures: Sequence[np.ndarray], samples: Sequence[Sample], kept: Path, progress: Progress
+) -> Trained:
+    """Return the trained network and its losses behind the split; what was begun in the folder is gone on with.
 
     Raises: DataError without weights of VGG16.
     """
@@ -54,20 +54,14 @@ def _train(order: FaceOrder, pictures: Sequence[np.ndarray], samples: Sequence[S
     model = faces_vgg16(order.size)
     load_imagenet(model, arrays)
     data = as_labelled(pictures, samples)
-    kept = order.work / f"vgg16-{_key(order, samples)}"
     kept.mkdir(parents=True, exist_ok=True)
     progress.say("computing what lies before the split")
     features = _before_split(model, data, order, kept / "features.npy", progress)
     progress.say("training what lies behind the split")
-    losses = _learn_behind(model, features, order, kept, progress)
+    losses = _learn_behind(model, features, order, kept / "behind.npz", progress)
     progress.say("training exit 1")
-    _learn_exit1(model, data, order, kept, progress)
+    _learn_exit1(model, data, order, kept / "exit1.npz", progress)
     return model, losses
-
-
-def _key(order: FaceOrder, samples: Sequence[Sample]) -> str:
-    wanted = [order.size, order.schedule.epochs, order.schedule.seed, *(sample.digest for sample in samples)]
-    return hashlib.sha256(json.dumps(wanted).encode()).hexdigest()[:16]
 
 
 def _before_split(model: keras.Model, data: Labelled, order: FaceOrder, path: Path, progress: Progress) -> Labelled:
@@ -106,7 +100,8 @@ def _learn_behind(
         prepare=lambda values: values.astype(np.float32),
         class_weights=_class_weights(features),
     )
-    return _learn(model, behind, batches, order.schedule, kept / "behind", progress)
+    aim = Aim("joint", WEIGHTS)
+    return tuple(fit(behind, TASKS, batches, order.schedule, aim, resume=kept, progress=progress)["loss"])
 
 
 def _learn_exit1(model: keras.Model, data: Labelled, order: FaceOrder, kept: Path, progress: Progress) -> None:
@@ -119,24 +114,9 @@ def _learn_exit1(model: keras.Model, data: Labelled, order: FaceOrder, kept: Pat
         data, schedule.batch, seed=schedule.seed, change=FaceChanges(), class_weights=_class_weights(data)
     )  # fmt: skip
     try:
-        _learn(model, branch, batches, schedule, kept / "exit1", progress)
+        fit(branch, TASKS, batches, schedule, Aim("joint", WEIGHTS), resume=kept, progress=progress)
     finally:
         model.trainable = True
-
-
-def _learn(
-    model: keras.Model, part: keras.Model, batches: Batches, schedule: Schedule, kept: Path, progress: Progress
-) -> tuple[float, ...]:
-    """Train a part of the model and keep all weights, or take those of a training that had come this far."""
-    done, said = kept.with_suffix(".weights.h5"), kept.with_suffix(".json")
-    if said.is_file():
-        model.load_weights(done)
-        progress.step(schedule.epochs * batches.pictures)
-        return tuple(json.loads(said.read_text(encoding="utf-8")))
-    history = fit(part, TASKS, batches, schedule, Aim("joint", WEIGHTS), resume=kept, progress=progress)
-    model.save_weights(done)
-    said.write_text(json.dumps(history["loss"]), encoding="utf-8")
-    return tuple(history["loss"])
 
 
 def _class_weights(data: Labelled) -> dict[str, np.ndarray]:

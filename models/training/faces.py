@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 from PIL import Image
 
-from models.crop import read_cuts
+from models.crop import NothingFound, read_cuts
 from models.faces.crop import FaceCrop
 from models.samples import Sample
 from models.training.batches import Labelled, Rng, labelled
@@ -29,7 +29,7 @@ def cut_faces(
     """Return the largest face of each sample with its margin, and the samples that have one.
 
     `size` is that of the network: faces come as (size * 1.2, size * 1.2, 3) uint8, whose middle is what a device cuts.
-    What was cut is kept in `folder` for the next time.
+    What was cut is kept in `folder` for the next time. Raises: NothingFound when no sample has a face.
     """
     side = round(size * (1 + 2 * MARGIN))
     key = hashlib.sha256(json.dumps([side, *(sample.digest for sample in samples)]).encode()).hexdigest()[:16]
@@ -40,11 +40,14 @@ def cut_faces(
         return list(pictures), [samples[int(place)] for place in places]
     crop, found, places_found = FaceCrop(max_faces=1, margin=MARGIN), [], []
     for place, sample in enumerate(samples):
-        cuts = read_cuts(sample.read(), crop, side, side)
+        with sample.opened() as content:
+            cuts = read_cuts(content, crop, side, side)
         tick()
         if cuts:
             found.append(cuts[0].pixels)
             places_found.append(place)
+    if not found:
+        raise NothingFound("face", len(samples))
     folder.mkdir(parents=True, exist_ok=True)
     partial = kept.with_suffix(".partial.npz")
     np.savez(partial, pictures=np.stack(found), places=np.array(places_found))

@@ -19,6 +19,7 @@ from keras import ops
 
 from models.tasks import Task
 from models.training.batches import Batches, Labelled, Watcher, task_of
+from models.training.checkpoint import Checkpoint, History
 from models.training.progress import Progress
 
 Mode = Literal["joint", "separate", "distilled"]
@@ -71,12 +72,13 @@ def fit(
     resume: Path | None = None,
     progress: Progress | None = None,
     after_epoch: Callable[[int], None] = lambda epoch: None,
-) -> dict[str, list[float]]:
+) -> History:
     """Train the model in place and return its losses, one per epoch, by Keras's names.
 
-    With `resume`, a folder, every epoch is kept there, and a training that was interrupted goes on after its last one;
-    the batches of an epoch depend on seed and number alone, so that it ends where it would have. The folder is
-    emptied at the end. `after_epoch` is called with the number of each epoch that ended, from 0.
+    With `resume`, a file, every epoch is kept there, and a training that was interrupted goes on after its last one;
+    the batches of an epoch depend on seed and number alone, so that it ends where it would have. The file stays, for
+    the caller to remove. `after_epoch` is called with the number of each epoch that ended, from 0.
+    Raises: DataError when the file is damaged or of another network.
     """
     keras.utils.set_random_seed(schedule.seed)
     trained = model if aim.mode == "joint" else _with_frozen_rest(model, aim.mode)
@@ -84,15 +86,23 @@ def fit(
     student = Student(trained.input, trained.output)
     student.teach({task.name: task for task in tasks}, outputs, aim)
     student.compile(optimizer=_optimiser(schedule, len(batches)), jit_compile=False)
-    watcher = Watcher(batches, progress, after_epoch)
-    callbacks: list[keras.callbacks.Callback] = [watcher]
-    if resume is not None:
-        callbacks.insert(0, keras.callbacks.BackupAndRestore(resume, delete_checkpoint=True))
     try:
-        history = student.fit(batches, epochs=schedule.epochs, shuffle=False, verbose=0, callbacks=callbacks)
+        return _run(student, batches, schedule.epochs, Watcher(batches, progress, after_epoch), resume)
     finally:
         model.trainable = True
-    return dict(history.history)
+
+
+def _run(student: Student, batches: Batches, epochs: int, watcher: Watcher, resume: Path | None) -> History:
+    """Train for the epochs that are not done yet and return the losses of all."""
+    options: dict[str, Any] = {"epochs": epochs, "shuffle": False, "verbose": 0}
+    if resume is None:
+        return dict(student.fit(batches, callbacks=[watcher], **options).history)
+    student.optimizer.build(student.trainable_variables)
+    kept = Checkpoint(resume)
+    kept.restore(student)
+    watcher.pass_over(kept.epochs)
+    student.fit(batches, initial_epoch=kept.epochs, callbacks=[watcher, kept], **options)
+    return kept.history
 
 
 def final_outputs(model: keras.Model) -> list[str]:

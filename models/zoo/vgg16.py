@@ -44,9 +44,13 @@ def convolution_names() -> list[str]:
     return [f"block{b}_conv{c}" for b, (_, count) in enumerate(BLOCKS, 1) for c in range(1, count + 1)]
 
 
-def expected_arrays() -> dict[str, int]:
-    """Return the names of Keras's arrays that a file of its weights must hold, with their number of axes."""
-    return {f"{name}/{part}": axes for name in convolution_names() for part, axes in (("kernel", 4), ("bias", 1))}
+def expected_arrays() -> dict[str, tuple[int, ...]]:
+    """Return the names of Keras's arrays that a file of its weights must hold, with their shapes."""
+    sizes = [channels for channels, count in BLOCKS for _ in range(count)]
+    shapes: dict[str, tuple[int, ...]] = {}
+    for name, before, after in zip(convolution_names(), (VGG16.channels, *sizes), sizes, strict=False):
+        shapes |= {f"{name}/kernel": (3, 3, before, after), f"{name}/bias": (after,)}
+    return shapes
 
 
 def load_imagenet(model: keras.Model, weights: Mapping[str, np.ndarray]) -> None:

@@ -6,10 +6,13 @@ Run as a program, so that the tests' own process stays free of TensorFlow:
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
+from unittest import mock
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
@@ -19,7 +22,7 @@ import numpy as np
 
 from models.layers import CHAINS
 from models.pictures import HIGH, LOW, encode_png
-from models.training import timing
+from models.training import classifier, timing
 from models.training.classifier import Order, train_classifier
 from models.training.convert import to_float, to_int8
 from models.training.epochs import FILE, Epochs
@@ -57,8 +60,26 @@ def chains(folder: Path) -> None:
         (folder / f"{chain.name}.tflite").write_bytes(content)
 
 
-def digits(folder: Path) -> None:
-    """Train the network for digits on a few bright squares, each label at a place of its own."""
+class _Cut(Exception):
+    """An interruption."""
+
+
+def cut_off(order: Order) -> list[int]:
+    """Interrupt a training after its last epoch; return when each unfinished one there was written, in ns."""
+
+    def interrupted(*given: object) -> bytes:
+        raise _Cut
+
+    with mock.patch.object(classifier, "to_float", interrupted), contextlib.suppress(_Cut):
+        train_classifier(plan_of("mnist", epochs=3), order, Silent())
+    return sorted(path.stat().st_mtime_ns for path in order.output.glob(".unfinished-mnist-*.npz"))
+
+
+def digits(folder: Path) -> dict[str, bool]:
+    """Train the network for digits on a few bright squares, each label at a place of its own.
+
+    Return whether the training outlived interruptions, and took no other's weights.
+    """
     random = np.random.default_rng(1)
     labels = np.tile(np.arange(10), 30).astype(np.uint8)
     pictures = random.integers(0, 60, (300, 28, 28), dtype=np.uint8)
@@ -68,7 +89,19 @@ def digits(folder: Path) -> None:
     np.savez(
         folder / "digits.npz", x_train=pictures[:200], y_train=labels[:200], x_test=pictures[200:], y_test=labels[200:]
     )
-    train_classifier(plan_of("mnist", epochs=3), Order((folder / "digits.npz",), folder, "squares", "CC0"), Silent())
+    order = Order((folder / "digits.npz",), folder, "squares", "CC0")
+    once, again = cut_off(order), cut_off(order)
+    np.savez(
+        folder / "fewer.npz", x_train=pictures[:90], y_train=labels[:90], x_test=pictures[200:], y_test=labels[200:]
+    )
+    others = cut_off(replace(order, data=(folder / "fewer.npz",)))
+    train_classifier(plan_of("mnist", epochs=3), order, Silent())
+    left = [path.stat().st_mtime_ns for path in folder.glob(".unfinished*.npz")]
+    return {
+        "kept until the end": len(once) == 1 and once == again,
+        "other data, another training": len(others) == 2,
+        "only its own removed": left == others[1:],
+    }
 
 
 def objects(folder: Path) -> None:
@@ -153,10 +186,12 @@ def main() -> None:
     """Write everything into the folder that was named."""
     folder = Path(sys.argv[1])
     chains(folder)
-    digits(folder)
+    unfinished = digits(folder)
     objects(folder)
     timed(folder)
-    print("told:" + json.dumps({"colours": colours(), "changes": changes(), "starts": starts()}))
+    print(
+        "told:" + json.dumps({"colours": colours(), "changes": changes(), "starts": starts(), "unfinished": unfinished})
+    )
 
 
 if __name__ == "__main__":

@@ -111,6 +111,37 @@ def test_parts_follow_the_folders_named_so(tmp_path: Path) -> None:
     assert 0.13 < drawn.count("test") / 4000 < 0.17
 
 
+def test_the_outermost_folder_names_the_part_and_a_label_does_not(tmp_path: Path) -> None:
+    """A label called train is one, below test/ and without parts; val is validation; a leading folder does no harm."""
+    vehicles = Task("vehicle", "classification", "vehicle", ("car", "train"))
+    names = {"x/test/train/a.png": 1, "x/train/train/b.png": 2, "x/val/car/c.png": 3, "x/test/car/train.png": 4}
+    tar = _tar(tmp_path / "vehicles.tar", names, "w")
+    found = {sample.name: sample for sample in read_samples(tar, [vehicles])}
+    assert {name: sample.part for name, sample in found.items()} == {
+        "x/test/train/a.png": "test",
+        "x/train/train/b.png": "train",
+        "x/val/car/c.png": "validation",
+        "x/test/car/train.png": "test",
+    }
+    assert labels_in(tar) == ("car", "train")
+    plain = read_samples(_folder(tmp_path / "plain", {f"train/{n}.png": n for n in range(60)}), [vehicles])
+    assert {sample.part for sample in plain} == {"train", "validation", "test"}
+    faces = read_samples(_folder(tmp_path / "faces", {"train/3_1_0_a.png": 1, "val/4_1_0_b.png": 2}), FACES)
+    assert [sample.part for sample in faces] == ["train", "validation"]
+
+
+def test_a_picture_that_is_none_is_named(tmp_path: Path) -> None:
+    """What is wrong with the bytes of a picture is said with its name, once."""
+    folder = _folder(tmp_path, {"clean/a.png": 1})
+    (folder / "clean" / "a.png").write_bytes(b"no picture")
+    (sample,) = read_samples(folder, [STREET])
+    with pytest.raises(DataError, match=r"^clean/a\.png: 10 B are no picture"), sample.opened() as content:
+        decode_picture(content)
+    (folder / "clean" / "a.png").unlink()
+    with pytest.raises(DataError, match=r"^clean/a\.png cannot be read"), sample.opened():
+        pass
+
+
 def test_a_picture_found_twice_counts_once_and_two_labels_are_refused(tmp_path: Path) -> None:
     """One content is one sample, also over several sources; under two labels it is an error that names both files."""
     folder = _folder(tmp_path / "a", {"clean/a.png": 1, "clean/copy.png": 1, "dirty/b.png": 2})

@@ -104,7 +104,22 @@ def test_a_training_says_what_it_measured(shelf: tuple[Path, dict]) -> None:
     for text in ("squares", "CC0", "Luger 2023", "| final | 100 |", "seed 0"):
         assert text in card
     assert [row[:2] for row in read_epochs(bundle.folder / FILE)] == [(number, "final") for number in (1, 2, 3)]
-    assert not list(folder.glob(".unfinished*"))
+
+
+def test_an_unfinished_training_is_kept_until_its_bundles_are_written(shelf: tuple[Path, dict]) -> None:
+    """An interruption while converting loses nothing; other data begins anew; only what is done with is removed."""
+    assert shelf[1]["unfinished"]
+    assert all(shelf[1]["unfinished"].values()), shelf[1]["unfinished"]
+
+
+def test_a_card_does_not_contradict_itself(shelf: tuple[Path, dict]) -> None:
+    """What was decided with the test pictures is not denied, and the decay is the same number twice."""
+    card = " ".join((shelf[0] / "cifar-mem" / "MODEL_CARD.md").read_text().split())
+    assert "was decided with an eye on the test pictures" in card
+    assert "neither when the training ended nor which epoch was kept" in card
+    assert "chosen by looking" not in card
+    assert "is given 0.007 for the same" in card
+    assert "decay 0.007, batches of 512" in card
 
 
 def test_a_network_for_timing_says_so(shelf: tuple[Path, dict]) -> None:

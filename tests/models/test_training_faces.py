@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -11,13 +13,16 @@ import pytest
 from models.answers import Answers, Place
 from models.bundle import Bundle
 from models.calibration import calibrate
-from models.pictures import centred
+from models.crop import NothingFound
+from models.errors import ModelFileError
+from models.pictures import DataError, centred, encode_png
+from models.samples import Sample
 from models.training.convert import to_float
 from models.training.equalise import equalise
-from models.training.face_card import card, write_outcome
+from models.training.face_card import accuracies, card, write_outcomes
 from models.training.face_light import LIGHT
 from models.training.face_order import FaceOrder
-from models.training.face_training import FaceOutcome
+from models.training.face_training import FaceOutcome, source_names, train_faces, unfinished_key
 from models.training.faces import FaceChanges, middle
 from models.zoo.faces import BRANCHES, EXITS, TASKS, faces
 
@@ -90,26 +95,39 @@ def _answers(count: int, seed: int) -> Answers:
     return Answers(tuple(places[:2]), places[2], truth, {"age": ages})
 
 
-def test_a_written_bundle_says_what_was_measured(model: keras.Model, pictures: np.ndarray, tmp_path: Path) -> None:
-    """Thresholds, temperatures and accuracies are in the bundle.toml, the groups' figures in the card."""
-    content = to_float(model, centred(middle(pictures, SIZE)))
+def _outcome(folder: Path, content: bytes, test: Mapping[str, Answers]) -> FaceOutcome:
     validated = _answers(3000, 1)
     order = FaceOrder(
-        LIGHT, (), tmp_path, tmp_path, size=SIZE, schedule=LIGHT.schedule, source="made-up faces", licence="none"
+        LIGHT, (), folder, folder, size=SIZE, schedule=LIGHT.schedule, source="made-up faces", licence="none"
     )
-    found = FaceOutcome(
+    return FaceOutcome(
         order=order,
         precision="fp32",
         content=content,
         calibration=calibrate(validated, "entropy", 0.02, 0.9),
         validated=validated,
-        test={"large": _answers(400, 2), "small": _answers(200, 3)},
+        test=test,
         pictures={"train": 10, "validation": 3000, "test": 600},
         passed_over=1,
         losses=(3.0, 1.0),
         versions="none",
+        kept=folder / "unfinished",
     )
-    bundle = Bundle.load(write_outcome(found))
+
+
+def test_a_written_bundle_says_what_was_measured(model: keras.Model, pictures: np.ndarray, tmp_path: Path) -> None:
+    """Thresholds, temperatures and accuracies are in the bundle.toml, the groups' figures in the card.
+
+    What was kept against an interruption is removed after that, and not before.
+    """
+    content = to_float(model, centred(middle(pictures, SIZE)))
+    found = _outcome(tmp_path, content, {"large": _answers(400, 2), "small": _answers(200, 3)})
+    found.kept.mkdir()
+    with pytest.raises(ModelFileError):
+        write_outcomes([replace(found, content=b"no model")])
+    assert found.kept.is_dir()
+    bundle = Bundle.load(write_outcomes([found])[0])
+    assert not found.kept.exists()
     assert bundle.name == f"faces-{SIZE}-fp32"
     assert bundle.input.crop == "face"
     assert [exit_.name for exit_ in bundle.exits] == ["exit1", "exit2"]
@@ -121,4 +139,134 @@ def test_a_written_bundle_says_what_was_measured(model: keras.Model, pictures: n
     text = card(found)
     assert "| all | end | 600 |" in text
     assert "age-group: 60+" in text
+    assert "Other files of the same photograph may lie in two parts" in " ".join(text.split())
     assert f"{LIGHT.schedule.epochs} epochs" in text
+
+
+def test_what_is_not_known_counts_for_nothing(tmp_path: Path) -> None:
+    """Figures are over the pictures of which a task is known; a source that knows none of a task has none."""
+    known = _answers(400, 2)
+    half = np.arange(400) < 200
+    gaps = replace(
+        known,
+        truth={task: np.where(half, truth, -1) for task, truth in known.truth.items()},
+        true_values={"age": np.where(half, known.true_values["age"], np.nan)},
+    )
+    genders = replace(
+        known, truth={**known.truth, "age-group": np.full(400, -1)}, true_values={"age": np.full(400, np.nan)}
+    )
+    found = _outcome(tmp_path, b"model", {"half": gaps, "whole": known.rows(half), "genders": genders})
+    rows = {
+        tuple(line.split(" | ")[:2]): line.split(" | ")[2:] for line in card(found).splitlines() if " | end | " in line
+    }
+    assert rows["| half", "end"][1:] == rows["| whole", "end"][1:]
+    assert rows["| genders", "end"][2:] == ["", " |"]
+    figures = {(one.task, one.metric): one for one in accuracies(found) if one.data == "test part of genders"}
+    assert {task for task, _ in figures} == {"gender"}
+    assert figures["gender", "accuracy"].pictures == 400
+    assert "nan" not in card(found)
+
+
+def _sources(root: Path, *names: str) -> list[Path]:
+    """Folders of 40 pictures each, named as in UTKFace."""
+    rng = np.random.default_rng(0)
+    for name in names:
+        (root / name).mkdir(parents=True)
+        for number in range(40):
+            picture = encode_png(rng.integers(0, 256, (8, 8, 3), np.uint8))
+            (root / name / f"{number + 1}_{number % 2}_0_.png").write_bytes(picture)
+    return [root / name for name in names]
+
+
+class _Told:
+    """Writes down what a training says."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def expect(self, steps: float) -> None: ...
+    def step(self, count: float) -> None: ...
+
+    def say(self, text: str) -> None:
+        self.said.append(text)
+
+
+def _order(folder: Path, *data: Path) -> FaceOrder:
+    return FaceOrder(LIGHT, data, folder, folder / "work", size=SIZE, schedule=LIGHT.schedule)
+
+
+@pytest.mark.parametrize(
+    ("data", "names"),
+    [
+        (("faces.tar",), ["faces"]),
+        (("a/faces", "a/others.tar", "a/faces"), ["faces", "others"]),
+        (("a/faces", "b/faces"), ["a/faces", "b/faces"]),
+        (("a/faces", "a/faces.tar"), ["faces", "faces.tar"]),
+        (("a/all",), ["a/all"]),
+    ],
+)
+def test_sources_of_one_name_are_told_apart(tmp_path: Path, data: tuple[str, ...], names: list[str]) -> None:
+    """No source takes the place of another, nor of all together; one given twice counts once."""
+    assert list(source_names([tmp_path / name for name in data]).values()) == names
+
+
+def test_data_that_could_not_be_judged_is_refused_before_the_training(tmp_path: Path) -> None:
+    """A source without test pictures of its own, and pictures without any face, are one line each, at the start."""
+    first, second = _sources(tmp_path, "first", "second")
+    for path in second.iterdir():
+        path.unlink()
+    for path in first.iterdir():
+        (second / path.name).write_bytes(path.read_bytes())
+    told = _Told()
+    with pytest.raises(DataError, match=r"^second has no picture of the part test that no source before it has"):
+        train_faces(_order(tmp_path, first, second), told)
+    assert told.said == ["reading pictures"]
+
+
+def test_pictures_without_a_face_are_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no training picture shows a face the training says so, and leaves nothing behind."""
+    monkeypatch.setattr("models.training.faces.FaceCrop", lambda **options: None)
+    monkeypatch.setattr("models.training.faces.read_cuts", lambda *given: [])
+    with pytest.raises(NothingFound, match="the crop face finds nothing in any of"):
+        train_faces(_order(tmp_path, *_sources(tmp_path, "noise")), _Told())
+    assert not (tmp_path / "work").exists()
+
+
+def test_an_unfinished_training_is_found_by_what_it_learns_from(tmp_path: Path) -> None:
+    """Other pictures, other labels, another size, schedule or start are another training."""
+    one, other = (Sample("a", digest * 64, "train", {"age": 3.0}, b"") for digest in "12")
+    order = _order(tmp_path)
+    (tmp_path / "w.npz").write_bytes(b"weights")
+    keys = [
+        unfinished_key(order, [one]),
+        unfinished_key(order, [other]),
+        unfinished_key(order, [replace(one, targets={"age": 4.0})]),
+        unfinished_key(replace(order, size=64), [one]),
+        unfinished_key(replace(order, schedule=replace(order.schedule, rate=1.0)), [one]),
+        unfinished_key(replace(order, weights=tmp_path / "w.npz"), [one]),
+    ]
+    assert len(set(keys)) == len(keys)
+    assert keys[0] == unfinished_key(_order(tmp_path), [replace(one, name="b")])
+
+
+def test_judging_leaves_a_bundle_that_is_there_alone(
+    model: keras.Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until everything is measured, nothing is written where the bundle of an earlier training lies."""
+    asked: list[Path] = []
+
+    def judged(bundle: Bundle, *given: object, **options: object) -> None:
+        asked.append(bundle.folder)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("models.training.face_training.judge", judged)
+    monkeypatch.setattr(
+        "models.training.face_training.cut_faces",
+        lambda samples, *given: ([np.zeros((38, 38, 3), np.uint8)] * len(samples), list(samples)),
+    )
+    net = replace(LIGHT, train=lambda *given: (model, (1.0,)), settle=lambda *given: None)
+    order = replace(_order(tmp_path / "out", *_sources(tmp_path, "data")), net=net)
+    with pytest.raises(KeyboardInterrupt):
+        train_faces(order, _Told())
+    assert len(asked) == 1
+    assert not (tmp_path / "out").exists()

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import IO
 
 import keras
 import numpy as np
 import pytest
 
+from models.choices import Colour
 from models.errors import ModelError
+from models.pictures import HIGH, LOW, DataError, to_input
 from models.samples import Sample
 from models.tasks import Task
 from models.training.batches import Batches, Labelled, balanced, labelled
 from models.training.epochs import Epochs, read_epochs
 from models.training.fit import Aim, Mode, Schedule, answers, fit
+from models.training.plan import prepared
 
 TASKS = (Task("square", "classification", "square", ("no", "yes")), Task("light", "regression", "light"))
 PICTURES = 320
@@ -32,14 +37,14 @@ def data() -> Labelled:
     return Labelled(pictures, {"square": square.astype(np.float32), "light": known.astype(np.float32)})
 
 
-def _network() -> keras.Model:
+def _network(units: int = 16) -> keras.Model:
     keras.utils.set_random_seed(1)
     image = keras.Input((16, 16, 3), name="image")
     first = keras.layers.Conv2D(8, 3, 2, "same", activation="relu", name="first")(image)
-    second = keras.layers.Conv2D(16, 3, 2, "same", activation="relu", name="second")(first)
+    second = keras.layers.Conv2D(units, 3, 2, "same", activation="relu", name="second")(first)
     outputs = {}
     for prefix, x in (("exit1/", first), ("", second)):
-        mean = keras.layers.GlobalAveragePooling2D()(x)
+        mean = keras.layers.Dropout(0.2)(keras.layers.GlobalAveragePooling2D()(x))
         outputs[f"{prefix}square"] = keras.layers.Dense(2, activation="softmax")(mean)
         outputs[f"{prefix}light"] = keras.layers.Dense(1)(mean)
     return keras.Model(image, outputs)
@@ -109,16 +114,39 @@ class _Interruption:
 
 
 def test_an_interrupted_training_ends_where_it_would_have(data: Labelled, tmp_path: Path) -> None:
-    """A training that was killed goes on after its last whole epoch and gives the very same weights."""
+    """A training that was killed goes on after its last whole epoch and gives the very same weights and losses."""
     whole, resumed = _network(), _network()
-    _fit(whole, data, "joint", resume=tmp_path / "a")
+    losses = _fit(whole, data, "joint", resume=tmp_path / "a.npz")
+    assert len(losses) == 4
     with pytest.raises(_Interrupted):
-        _fit(resumed, data, "joint", resume=tmp_path / "b", progress=_Interruption())
-    resumed = _network()
-    losses = _fit(resumed, data, "joint", resume=tmp_path / "b")
-    assert len(losses) == 2
-    for one, other in zip(whole.get_weights(), resumed.get_weights(), strict=True):
-        assert np.array_equal(one, other)
+        _fit(resumed, data, "joint", resume=tmp_path / "b.npz", progress=_Interruption())
+    for _ in ("goes on", "is done already"):
+        resumed = _network()
+        assert _fit(resumed, data, "joint", resume=tmp_path / "b.npz") == losses
+        for one, other in zip(whole.get_weights(), resumed.get_weights(), strict=True):
+            assert np.array_equal(one, other)
+
+
+def test_what_is_kept_of_a_training_is_whole(data: Labelled, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kill while the file is written leaves the one of the epoch before; a damaged or foreign one is named."""
+    kept = tmp_path / "kept.npz"
+    _fit(_network(), data, "joint", epochs=1, resume=kept)
+    before = kept.read_bytes()
+
+    def cut_short(file: IO[bytes], **arrays: object) -> None:
+        file.write(b"PK")
+        raise _Interrupted
+
+    with monkeypatch.context() as patch:
+        patch.setattr("models.training.checkpoint.np.savez", cut_short)
+        with pytest.raises(_Interrupted):
+            _fit(_network(), data, "joint", epochs=2, resume=kept)
+    assert kept.read_bytes() == before
+    with pytest.raises(DataError, match=r"kept\.npz is of another network; remove it"):
+        _fit(_network(units=8), data, "joint", epochs=2, resume=kept)
+    kept.write_bytes(before[: len(before) // 2])
+    with pytest.raises(DataError, match=r"kept\.npz cannot be read: .*; remove it to train from the start"):
+        _fit(_network(), data, "joint", epochs=2, resume=kept)
 
 
 def test_every_epoch_is_written_down_once(data: Labelled, tmp_path: Path) -> None:
@@ -126,9 +154,9 @@ def test_every_epoch_is_written_down_once(data: Labelled, tmp_path: Path) -> Non
     model, seen = _network(), iter(range(10))
     epochs = Epochs(tmp_path / "epochs.csv", PICTURES, lambda: {"square": next(seen) / 10})
     with pytest.raises(_Interrupted):
-        _fit(model, data, "joint", resume=tmp_path / "kept", progress=_Interruption(), after_epoch=epochs)
+        _fit(model, data, "joint", resume=tmp_path / "kept.npz", progress=_Interruption(), after_epoch=epochs)
     assert [row[0] for row in read_epochs(tmp_path / "epochs.csv")] == [1, 2]
-    _fit(_network(), data, "joint", resume=tmp_path / "kept", after_epoch=epochs)
+    _fit(_network(), data, "joint", resume=tmp_path / "kept.npz", after_epoch=epochs)
     rows = read_epochs(tmp_path / "epochs.csv")
     assert [row[:3] for row in rows] == [(n, "square", (n - 1) / 10) for n in range(1, 5)]
     epochs(1)
@@ -161,6 +189,14 @@ def test_epochs_are_written_whole_or_not_at_all(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="No space"):
         Epochs(path, 100, lambda: {"final": 0.5, Full(): 0.5})(1)
     assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("colour", ["RGB", "BGR", "grey"])
+def test_a_training_sees_the_colours_that_a_device_sees(data: Labelled, colour: Colour) -> None:
+    """Grey is the luma of a picture, not one of its channels, in training as on a device."""
+    spec = SimpleNamespace(dtype=np.float32, scale=0.0, zero_point=0)
+    device = [to_input(picture, spec, LOW, HIGH, colour)[0] for picture in data.pictures[:4]]
+    assert np.array_equal(prepared(data.pictures[:4], colour), device)
 
 
 def test_rare_classes_weigh_more() -> None:

@@ -34,6 +34,7 @@ from models.training.measure import Confusion, confusion, measured_accuracy, wil
 from models.training.recipe import Recipe
 from models.training.weights import find_weights, read_torch, read_weights
 from models.training.write import bundle_name, held_out_text, write_bundles
+from models.zoo import vgg16
 
 LABELS = ("clean", "dirty")
 
@@ -372,8 +373,34 @@ def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
     """The first array that is missing is named."""
     path = tmp_path / "weights.npz"
     np.savez(path, other=np.zeros(3))
-    with pytest.raises(DataError, match=r"has no features.0.0.weight of 4 axes"):
-        read_weights(path, {"features.0.0.weight": 4})
+    with pytest.raises(DataError, match=r"has no features.0.0.weight of 32x3x3x3 values"):
+        read_weights(path, {"features.0.0.weight": (32, 3, 3, 3)})
+    with pytest.raises(DataError, match=r"has no other of 4 values, expected torchvision"):
+        read_weights(path, {"other": (4,)})
+    assert read_weights(path, {"other": (3,)})["other"].tolist() == [0, 0, 0]
+
+
+def test_other_zips_and_damaged_arrays_are_named(tmp_path: Path) -> None:
+    """A zip that torch did not write, and an .npz whose packed bytes are damaged, are one line each."""
+    with zipfile.ZipFile(tmp_path / "other.pth", "w") as archive:
+        archive.writestr("x.txt", "hello")
+    with pytest.raises(DataError, match=r"other\.pth cannot be read as weights: it is a zip, and not of torch\.save"):
+        read_weights(tmp_path / "other.pth", {})
+    np.savez_compressed(tmp_path / "damaged.npz", other=np.random.default_rng(0).random(5000))
+    content = bytearray((tmp_path / "damaged.npz").read_bytes())
+    content[3000:4000] = bytes(byte ^ 0x5A for byte in content[3000:4000])
+    (tmp_path / "damaged.npz").write_bytes(content)
+    with pytest.raises(DataError, match=r"damaged\.npz cannot be read as weights"):
+        read_weights(tmp_path / "damaged.npz", {})
+
+
+def test_vgg16_has_the_shapes_of_keras() -> None:
+    """What is asked of a file of VGG16's weights is what Keras's network holds."""
+    shapes = vgg16.expected_arrays()
+    assert len(shapes) == 26
+    assert shapes["block1_conv1/kernel"] == (3, 3, 3, 64)
+    assert shapes["block3_conv1/kernel"] == (3, 3, 128, 256)
+    assert shapes["block5_conv3/bias"] == (512,)
 
 
 def test_missing_weights_say_where_to_get_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

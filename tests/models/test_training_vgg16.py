@@ -64,7 +64,7 @@ def _train(work: Path, weights: Path | None, progress: _Progress) -> tuple[keras
     pictures = list(random.integers(0, 256, (FACES, 38, 38, 3), np.uint8))
     targets = [{"gender": n % 2, "age": 10.0 * n, "age-group": n % 5} for n in range(FACES)]
     samples = [Sample(f"{n}.jpg", f"{n:064x}", "train", known, b"") for n, known in enumerate(targets)]
-    return THESIS.train(_order(work, weights), pictures, samples, progress)
+    return THESIS.train(_order(work, weights), pictures, samples, work / "kept", progress)
 
 
 @pytest.fixture(scope="module")
@@ -100,13 +100,13 @@ def test_an_interrupted_training_keeps_its_stages(
     for stage in ("training what lies behind the split", "training exit 1"):
         with pytest.raises(_Interrupted):
             _train(tmp_path, weights, _Progress(stage))
-    kept = [next(tmp_path.rglob(name)) for name in ("features.npy", "behind.weights.h5")]
+    kept = [next(tmp_path.rglob(name)) for name in ("features.npy", "behind.npz")]
     written_ns = [path.stat().st_mtime_ns for path in kept]
     resumed, again = _train(tmp_path, weights, _Progress())
-    last = next(tmp_path.rglob("exit1.weights.h5")).stat().st_mtime_ns
+    last = next(tmp_path.rglob("exit1.npz")).stat().st_mtime_ns
     judged_later, _ = _train(tmp_path, weights, _Progress())
     assert [path.stat().st_mtime_ns for path in kept] == written_ns
-    assert next(tmp_path.rglob("exit1.weights.h5")).stat().st_mtime_ns == last
+    assert next(tmp_path.rglob("exit1.npz")).stat().st_mtime_ns == last
     assert again == losses
     for model in (resumed, judged_later):
         for one, other in zip(whole.get_weights(), model.get_weights(), strict=True):
