@@ -21,10 +21,12 @@ from models.crop import Cut, Whole
 from models.engine import Engine
 from models.errors import ModelError
 from models.exits import ExitRule
+from models.graph import Graph
 from models.importing import commands, run
 from models.importing.ranges import Tried, said_of
 from models.importing.wishes import TaskWish, bundle_name, read_labels, task_wishes
 from models.profile import noise
+from models.samples import read_samples
 from models.stages import StagedHead
 from tests.models import tflite_files as files
 
@@ -273,6 +275,19 @@ def test_exits_are_chosen_trained_and_measured(
     card = (out / "MODEL_CARD.md").read_text()
     for words in ("## Exits", "set by hand", "by cross-validation in 5 folds", "accuracy at exit1"):
         assert words in card
+
+
+def test_exits_of_a_task_of_logits_give_logits(pictures: Path, tmp_path: Path) -> None:
+    """What an exit of such a task gives is made probabilities once, as the end's is, so that it can be sure."""
+    path, out = written(tmp_path, ending_in(None, 3)), tmp_path / "out"
+    import_(path, data=pictures, value_range=(0, 1), add_exits="a", output=out)
+    bundle = Bundle.load(out)
+    assert (bundle.tasks[0].scores, Graph.read(bundle.model_path).operators[-1].kind) == ("logits", "FULLY_CONNECTED")
+    said = judging.judge(bundle, read_samples(pictures, bundle.tasks)).answers
+    (scores,) = said.exits[0].scores.values()
+    np.testing.assert_allclose(scores.sum(axis=1), 1, atol=1e-5)
+    assert said.right(bundle.tasks[0].name)[0].mean() > 0.9
+    assert np.median(scores.max(axis=1)) > 0.9
 
 
 def test_a_tie_of_ranges_is_no_find(pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
