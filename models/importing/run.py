@@ -20,6 +20,7 @@ from models.crop import NothingFound, open_crop, read_cuts
 from models.engine import Engine
 from models.graph import Graph
 from models.importing.exits import exits_among, final_outputs
+from models.importing.learning import check_enough, folds_of, lesson
 from models.importing.measure import measure
 from models.importing.outputs import tasks_of
 from models.importing.ranges import Tried, best_range, said_of
@@ -29,7 +30,7 @@ from models.importing.write import check_folder, write_folder
 from models.manifest import Exit, InputSpec, Manifest
 from models.pictures import to_input
 from models.profile import noise
-from models.samples import Sample, labels_in, read_samples
+from models.samples import PARTS, Sample, labels_in, read_samples
 from models.training.progress import Progress
 
 if TYPE_CHECKING:
@@ -38,9 +39,6 @@ if TYPE_CHECKING:
 KERAS: Final = (".keras", ".h5", ".hdf5")
 _ASKED: Final = 4
 _CALIBRATION: Final = 128
-_FOLDS: Final = 5
-_FEWEST: Final = 20
-_ENOUGH: Final = 500  # validation pictures, from which on they are enough to compare places by
 
 Parts = Mapping[str, Sequence[Sample]]
 
@@ -170,15 +168,26 @@ class _Import:
             if quantised and self.request.value_range is None:
                 self.notes.append("Range of pixel values: that of the quantised input.")
             return bundle, []
-        samples = [sample for part in parts.values() for sample in part]
-        if not samples or not any(task.kind == "classification" for task in bundle.tasks):
+        if not parts or not any(task.kind == "classification" for task in bundle.tasks):
             self.notes.append("Range of pixel values: not known, 0 to 1 is assumed; say it with --value-range.")
             return bundle, []
         self.progress.say("finding the range of pixel values")
-        tried = best_range(bundle, samples, self.request.seed, lambda: None)
+        tried = best_range(bundle, self._to_find_range(bundle, parts), self.request.seed, lambda: None)
         best = tried[0]
         self.notes.append(said_of(tried))
         return replace(bundle, input=replace(bundle.input, low=best.low, high=best.high)), tried
+
+    def _to_find_range(self, bundle: Bundle, parts: Parts) -> list[Sample]:
+        """Return the labelled pictures of the first part that has any, the test part last: it is measured on."""
+        labelled = {task.name for task in bundle.tasks if task.kind == "classification"}
+        found = ([sample for sample in parts[name] if labelled & sample.targets.keys()] for name in PARTS)
+        part = next((samples for samples in found if samples), None)
+        if part is None:
+            raise ImportFailed(
+                f"{self.request.data} says of no picture what {' or '.join(sorted(labelled))} is, expected labels to "
+                "find the range of pixel values by; add them, or give --value-range LOW HIGH"
+            )
+        return part
 
     def _as_int8(self, keras_file: KerasFile, bundle: Bundle, parts: Parts) -> Bundle:
         self.progress.say("converting to int8")
@@ -206,42 +215,32 @@ class _Import:
         wish, request = self.request.exits, self.request
         assert wish is not None  # noqa: S101
         points = wanted_places(bundle, wish)
-        samples, folds = self._to_learn_from(parts, most_pictures(points))
-        self.progress.expect(len(samples) + len(points) + len(parts["test"]))
+        check_enough(parts["train"], bundle.tasks, wish, request.data)
+        found = lesson(parts["train"], most_pictures(points), request.seed)
+        self.notes += found.notes
+        self.progress.expect(len(found.samples) + len(points) + len(self._to_measure(parts)[1]))
         self.progress.say("computing activations")
-        seen, kept = probe_samples(bundle, points, samples, threads=request.threads, tick=lambda: self.progress.step(1))
+        seen, kept = probe_samples(
+            bundle, points, found.samples, threads=request.threads, tick=lambda: self.progress.step(1)
+        )
+        check_enough(kept, bundle.tasks, wish, request.data)
         self.progress.say(f"training branches at {len(points)} places")
         targets = {task.name: targets_of(kept, task.name) for task in bundle.tasks}
-        fold_of = dict(zip((sample.digest for sample in samples), folds, strict=True))
-        return add_exits(
-            bundle, seen, targets, points, np.array([fold_of[sample.digest] for sample in kept]), wish, self.progress
-        )
+        return add_exits(bundle, seen, targets, points, folds_of(found, kept), wish, self.progress)
 
-    def _to_learn_from(self, parts: Parts, most: int) -> tuple[list[Sample], list[int]]:
-        """Return the pictures for exits, and in which fold each is judged; -1: in none, it only teaches."""
-        train, validation = list(parts["train"]), list(parts["validation"])
-        samples = train + validation
-        if len(samples) < _FEWEST:
-            raise ImportFailed(
-                f"{self.request.data} has {len(samples)} pictures beside its test part, expected {_FEWEST} or more to "
-                "train and choose exits; add some"
-            )
-        if len(samples) > most:
-            samples = random.Random(self.request.seed).sample(samples, most)  # noqa: S311
-            self.notes.append(f"The exits were trained and chosen on {most} pictures; more do not fit into memory.")
-        if len(validation) >= _ENOUGH and len(train) >= _ENOUGH:
-            self.notes.append("Places for exits were compared on the validation part.")
-            return samples, [0 if sample.part == "validation" else -1 for sample in samples]
-        self.notes.append(f"Places for exits were compared by cross-validation in {_FOLDS} folds.")
-        return samples, [int(sample.digest[8:16], 16) % _FOLDS for sample in samples]
+    def _to_measure(self, parts: Parts) -> tuple[str, Sequence[Sample]]:
+        """Return the part to measure on, which no new exit learnt from where there is such a one."""
+        for part in ("test", "validation") if self.request.exits else ("test",):
+            if parts[part]:
+                return f"{part} part of the given folder", parts[part]
+        return "all of the given folder", [sample for found in parts.values() for sample in found]
 
     def _measured(self, bundle: Bundle, parts: Parts) -> Measured | None:
         if not parts:
             return None
-        part = "test part of the given folder" if parts["test"] else "all of the given folder"
-        samples = parts["test"] or [sample for found in parts.values() for sample in found]
-        if self.request.exits is not None and not parts["test"]:
-            self.notes.append("Without a test part the exits are measured on pictures that they were chosen by.")
+        part, samples = self._to_measure(parts)
+        if self.request.exits is not None and not (parts["test"] or parts["validation"]):
+            self.notes.append("Without another part the exits are measured on pictures that they learnt from.")
         self.progress.say("measuring")
         if self.request.exits is None:
             self.progress.expect(len(samples))

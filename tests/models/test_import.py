@@ -23,10 +23,11 @@ from models.errors import ModelError
 from models.exits import ExitRule
 from models.graph import Graph
 from models.importing import commands, run
+from models.importing.learning import FOLDS, MANY, lesson
 from models.importing.ranges import Tried, said_of
 from models.importing.wishes import TaskWish, bundle_name, read_labels, task_wishes
 from models.profile import noise
-from models.samples import read_samples
+from models.samples import Sample, read_samples
 from models.stages import StagedHead
 from tests.models import tflite_files as files
 
@@ -288,6 +289,61 @@ def test_exits_of_a_task_of_logits_give_logits(pictures: Path, tmp_path: Path) -
     np.testing.assert_allclose(scores.sum(axis=1), 1, atol=1e-5)
     assert said.right(bundle.tasks[0].name)[0].mean() > 0.9
     assert np.median(scores.max(axis=1)) > 0.9
+
+
+def test_exits_see_the_train_part_alone(
+    model: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Neither exits nor the range learn from validation or test, so that `models calibrate` may use the same folder."""
+    probed, ranged = run.probe_samples, run.best_range
+    seen: dict[str, set[str]] = {"exits": set(), "range": set()}
+
+    def probe(bundle: Bundle, points: Any, samples: Any, **said: Any) -> Any:
+        seen["exits"] |= {sample.part for sample in samples}
+        return probed(bundle, points, samples, **said)
+
+    def ranges(bundle: Bundle, samples: Any, *said: Any) -> Any:
+        seen["range"] |= {sample.part for sample in samples}
+        return ranged(bundle, samples, *said)
+
+    monkeypatch.setattr(run, "probe_samples", probe)
+    monkeypatch.setattr(run, "best_range", ranges)
+    import_(model, data=pictures, add_exits="conv_a", output=tmp_path / "out")
+    assert seen == {"exits": {"train"}, "range": {"train"}}
+    assert "5 folds of the train part" in " ".join(capsys.readouterr().err.split())
+    card = " ".join((tmp_path / "out" / "MODEL_CARD.md").read_text().split())
+    assert "(test part of the given folder)" in card
+    assert "trained on the train part of the pictures" in card
+
+
+def test_pictures_for_exits_come_in_folds() -> None:
+    """Few are judged in five folds; of many a fifth judges and the rest teach; more than fit are drawn by the seed."""
+    train = [Sample(f"{n}.png", f"{n * 2654435761 % 2**64:064x}"[::-1], "train", {}, b"") for n in range(MANY)]
+    few, many, drawn = lesson(train[:-1], MANY, 0), lesson(train, MANY, 0), lesson(train, 100, 0)
+    assert set(few.folds) == set(range(FOLDS))
+    assert many.folds[:-1] == tuple(-1 if fold else 0 for fold in few.folds)
+    assert 0.15 < many.folds.count(0) / MANY < 0.25
+    assert (len(drawn.samples), drawn) == (100, lesson(train, 100, 0))
+    assert "100 pictures; more do not fit" in drawn.notes[0]
+
+
+def test_too_few_labels_for_exits_or_a_range_are_one_line(model: Path, tmp_path: Path) -> None:
+    """A table that knows next to nothing gives no exit of NaN, and no traceback."""
+    folder, random = tmp_path / "pictures", np.random.default_rng(0)
+    folder.mkdir()
+    for number in range(60):
+        picture = random.integers(0, 255, (8, 8, 3), dtype=np.uint8)
+        Image.fromarray(picture).save(folder / f"{number}.png")
+    said: dict[str, Any] = {"labels": "a,b,c", "task": ["kind"], "data": folder, "output": tmp_path / "out"}
+    for known, fault in ((0, "says of no picture what kind is, .* --value-range LOW HIGH"), (1, None)):
+        rows = [f"{number}.png,{'abc'[number % 3] if number < known else ''}" for number in range(60)]
+        (folder / "labels.csv").write_text("\n".join(["file,kind", *rows]))
+        if fault:
+            with pytest.raises(ModelError, match=fault):
+                import_(model, **said)
+        with pytest.raises(ModelError, match=r"has [01] pictures in its train part that say something of kind, expec"):
+            import_(model, add_exits="conv_a", value_range=(0, 1), **said)
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_tie_of_ranges_is_no_find(pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
