@@ -25,7 +25,7 @@ from models.importing.measure import measure
 from models.importing.outputs import tasks_of
 from models.importing.ranges import Tried, best_range, said_of
 from models.importing.request import Imported, Measured, Request
-from models.importing.wishes import ImportFailed, bundle_name, task_wishes
+from models.importing.wishes import ImportFailed, TaskWish, bundle_name, task_wishes
 from models.importing.write import check_folder, write_folder
 from models.manifest import Exit, InputSpec, Manifest
 from models.pictures import to_input
@@ -119,11 +119,7 @@ class _Import:
         if low >= high:
             raise ImportFailed(f"--value-range is {low:g} {high:g}, expected the lower first; turn it round")
         spec = InputSpec(bare.input.width, bare.input.height, low, high, self._colour(bare), request.crop)
-        labels = request.labels
-        if labels is None and not request.tasks and request.data is not None:
-            labels = ",".join(labels_in(request.data))
-            self.notes.append(f"Labels: the folders of the data in alphabetical order ({labels}).")
-        wishes = task_wishes(request.tasks, labels, self.name)
+        wishes = self._wishes()
         engine = Engine(path, threads=request.threads)
         finals = final_outputs(engine.graph, [wish.output for wish in wishes if wish.output])
         if len(finals) < len(bare.outputs):
@@ -132,6 +128,18 @@ class _Import:
         bundle = replace(bare, name=self.name, input=spec, tasks=tasks, description=request.description)
         bundle = self._with_own_exits(bundle, engine.graph)
         return bundle, self._parts(bundle)
+
+    def _wishes(self) -> list[TaskWish]:
+        request = self.request
+        labels: str | tuple[str, ...] | None = request.labels
+        if labels is None and not request.tasks and request.data is not None:
+            labels = labels_in(request.data)
+            self.notes.append(f"Labels: the folders of the data in alphabetical order ({','.join(labels)}).")
+        wishes = task_wishes(request.tasks, labels, self.name)
+        numbered = [label for wish in wishes for label in wish.numbered]
+        if numbered:
+            self.notes.append(f"Labels that stand more than once in their file are numbered: {', '.join(numbered)}.")
+        return wishes
 
     def _with_own_exits(self, bundle: Bundle, graph: Graph) -> Bundle:
         """Return the bundle with the exits that its file has already."""

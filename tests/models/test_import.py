@@ -215,7 +215,44 @@ def test_a_file_of_labels_may_have_blanks(tmp_path: Path) -> None:
     """One label a line; blank lines and a byte-order mark are passed over."""
     path = tmp_path / "labels.txt"
     path.write_text("\ufeffa b\n\nc, d\n", encoding="utf-8")
-    assert read_labels(str(path)) == ("a b", "c, d")
+    assert read_labels(str(path)) == (("a b", "c, d"), ())
+
+
+def test_labels_that_a_file_repeats_are_numbered(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """ImageNet's own list holds crane, the bird and the machine: the second is told apart, and that is said."""
+    path = tmp_path / "labels.txt"
+    path.write_text("crane\nmaillot\ncrane\n", encoding="utf-8")
+    assert read_labels(str(path)) == (("crane", "maillot", "crane (2)"), ("crane (2)",))
+    for name, said in {"one": {"labels": str(path)}, "two": {"task": [f"kind=scores:{path}"]}}.items():
+        import_(written(tmp_path, files.residual()), output=tmp_path / name, **said)
+        assert Bundle.load(tmp_path / name).tasks[0].labels == ("crane", "maillot", "crane (2)")
+        assert "stand more than once in their file are numbered: crane (2)." in capsys.readouterr().err
+    path.write_text("a\na\na (2)\n", encoding="utf-8")
+    with pytest.raises(ModelError, match=r"'a \(2\)' twice"):
+        read_labels(str(path))
+
+
+def test_more_labels_than_a_file_name_holds(tmp_path: Path) -> None:
+    """A list of a hundred labels is no path that is too long."""
+    labels = tuple(f"label{number}" for number in range(100))
+    path = written(tmp_path, ending_in("SOFTMAX", 100))
+    import_(path, labels=",".join(labels), output=tmp_path / "one")
+    import_(path, task=[f"kind=out:{','.join(labels)}"], output=tmp_path / "two")
+    assert [Bundle.load(tmp_path / name).tasks[0].labels for name in ("one", "two")] == [labels] * 2
+    unit = "u" * 300
+    assert task_wishes([f"a=b:{unit}"], None, "m") == [TaskWish("a", "b", (), unit)]
+
+
+def test_a_folder_with_a_comma_is_one_label(tmp_path: Path) -> None:
+    """The folders of the data are labels as they are."""
+    for label in ("glass", "paper, card", "tin"):
+        (tmp_path / "data" / label).mkdir(parents=True)
+        for place in range(4):
+            picture = np.random.default_rng([place, len(label)]).integers(0, 255, (8, 8, 3), dtype=np.uint8)
+            Image.fromarray(picture).save(tmp_path / "data" / label / f"{place}.png")
+    path = written(tmp_path, files.residual())
+    import_(path, data=tmp_path / "data", value_range=(0, 1), output=tmp_path / "out")
+    assert Bundle.load(tmp_path / "out").tasks[0].labels == ("glass", "paper, card", "tin")
 
 
 def test_what_does_not_fit_is_one_clear_line(model: Path, pictures: Path, tmp_path: Path) -> None:
