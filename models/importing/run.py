@@ -21,7 +21,7 @@ from models.engine import Engine
 from models.graph import Graph
 from models.importing.exits import exits_among, final_outputs
 from models.importing.learning import check_enough, folds_of, lesson
-from models.importing.measure import measure
+from models.importing.measure import measure, said_of_int8
 from models.importing.outputs import tasks_of
 from models.importing.ranges import Tried, best_range, said_of
 from models.importing.request import Imported, Measured, Request
@@ -79,7 +79,8 @@ class _Import:
         bundle, parts = self._described(self._model_file(keras_file))
         bundle, tried = self._in_range(bundle, parts)
         if keras_file is not None and self.request.int8:
-            bundle = self._as_int8(keras_file, bundle, parts)
+            in_float, bundle = bundle, self._as_int8(keras_file, bundle, parts)
+            self.notes += self._cost_of_int8(in_float, bundle, parts)
         grown = self._with_exits(bundle, parts) if self.request.exits else None
         if grown is not None:
             bundle = self._file_of(bundle, grown.content, grown.exits)
@@ -207,11 +208,18 @@ class _Import:
         shown = [to_input(c[0].pixels, spec, wanted.low, wanted.high, wanted.colour) for c in cuts if c]
         if not shown:
             raise NothingFound(wanted.crop, len(chosen))
-        content = keras_file.as_int8(np.concatenate(shown))
-        self.notes.append(f"Quantised to int8, ranges from {len(shown)} pictures of the train part.")
+        content = keras_file.as_int8(np.concatenate(shown), wanted.low, wanted.high)
+        part = " of the train part" if parts["train"] else ""
+        self.notes.append(f"Quantised to int8, ranges from {len(shown)} pictures{part}.")
         given = [output for found in bundle.exits for output in found.outputs.values()]
         exits = exits_among(Graph.read(content, outputs=bundle.outputs), given, bundle.tasks) if given else ()
         return self._file_of(bundle, content, exits)
+
+    def _cost_of_int8(self, in_float: Bundle, bundle: Bundle, parts: Parts) -> list[str]:
+        self.progress.say("comparing int8 with float32")
+        part, samples = self._to_measure(parts)
+        both = [measure(one, samples, part, self.request.threads, lambda: None) for one in (in_float, bundle)]
+        return said_of_int8(*both)
 
     def _file_of(self, bundle: Bundle, content: bytes, exits: Sequence[Exit]) -> Bundle:
         """Return the bundle with another file."""

@@ -431,6 +431,7 @@ KERAS = """
 import sys
 from pathlib import Path
 import keras
+import numpy as np
 from headwater.cli import main
 folder, pictures = map(Path, sys.argv[1:])
 keras.utils.set_random_seed(1)
@@ -459,6 +460,42 @@ try:
     main(["models", "import", *files, "--int8", "--value-range", "0", "1"])
 except SystemExit as ended:
     assert ended.code == 0
+def done(name, *said):
+    try:
+        main(["models", "import", str(folder / (name + ".keras")), "-o", str(folder / name), *said])
+    except SystemExit as ended:
+        assert ended.code == 0, name
+layer = keras.layers.Dense(3, activation="softmax", name="d")
+values = keras.layers.Rescaling(1e5, 2.5e5)(keras.layers.Dense(1)(pooled))
+outputs = [layer(pooled), layer(keras.layers.ReLU()(pooled)), values]
+keras.Model(image, outputs).save(folder / "shared.keras")
+done("shared", "--task", "one=d:a,b,c", "--task", "two=d_2:a,b,c", "--task", "price=rescaling:EUR")
+keras.mixed_precision.set_global_policy("mixed_float16")
+half = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(64, 3, activation="relu")(image))
+ends = {"kind": keras.layers.Dense(3, activation="softmax", dtype="float32", name="k")(half)}
+ends["age"] = keras.layers.Dense(1, dtype="float32", name="a")(half)
+keras.Model(image, ends).save(folder / "half.keras")
+done("half", "--task", "kind=kind:a,b,c", "--task", "age=age:years")
+keras.mixed_precision.set_global_policy("float16")
+halved = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Conv2D(4, 3, name="halved")])
+halved.add(keras.layers.GlobalAveragePooling2D())
+halved.save(folder / "halved.keras")
+keras.mixed_precision.set_global_policy("float32")
+try:
+    main(["models", "import", str(folder / "halved.keras"), "--labels", "a,b,c,d", "-o", str(folder / "halved")])
+except SystemExit as ended:
+    assert ended.code == 2
+drowned = keras.Sequential([
+    keras.Input((8, 8, 3)), keras.layers.Conv2D(4, 1), keras.layers.Conv2D(3, 1),
+    keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(3, activation="softmax"),
+])
+wide = np.eye(3, 4, dtype=np.float32)[None, None]
+wide[..., 3] = 3000
+back = np.eye(4, 3, dtype=np.float32)[None, None]
+none = np.zeros(3, np.float32)
+drowned.set_weights([wide, np.zeros(4, np.float32), back, none, 60 * np.eye(3, dtype=np.float32)[::-1], none])
+drowned.save(folder / "drowned.keras")
+done("drowned", "--data", str(pictures), "--int8", "--value-range", "0", "1")
 files = [str(folder / "net.keras"), "--data", str(pictures), "-o", str(folder / "out")]
 main(["models", "import", *files, "--int8", "--add-exits", "conv2d_1", "--value-range", "0", "1"])
 """
@@ -482,6 +519,23 @@ def test_a_keras_file_is_converted(pictures: Path, tmp_path: Path) -> None:
     assert {tensor.dtype for tensor in engine.graph.tensors} == {"int8", "int32"}
     assert [found.after for found in bundle.exits] == ["conv2d_1"]
     assert "Quantised to int8" in (bundle.folder / "MODEL_CARD.md").read_text()
+    check_odd_keras_files(tmp_path, ran.stderr)
+
+
+def check_odd_keras_files(folder: Path, said: str) -> None:
+    """Outputs of one layer, values far from 1, half precision, and what int8 costs; in the same process to be quick."""
+    shared = Bundle.load(folder / "shared")
+    assert [task.output for task in shared.tasks] == ["d", "d_2", "rescaling"]
+    half = Bundle.load(folder / "half")
+    assert {tensor.dtype for tensor in Graph.read(half.model_path).tensors} == {"float32", "int32"}
+    assert {task.name: task.output for task in half.tasks} == {"kind": "kind", "age": "age"}
+    assert "halved.keras holds halved/kernel in float16, expected weights in float32; build it with" in said
+    drowned = (folder / "drowned" / "MODEL_CARD.md").read_text()
+    for words in (" ".join(said.split()), " ".join(drowned.split())):
+        assert "Warning: drowned, accuracy: 100.0% in float32, " in words
+        assert "int8 answers worse" in words
+    (first,) = Engine(Bundle.load(folder / "drowned").model_path).whole().inputs
+    assert (first.scale, first.zero_point) == (pytest.approx(1 / 255), -128)
 
 
 class NoFaces(Whole):
