@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from models.branches.add import HAND_SET, Grown, add_exits, wanted_places
-from models.branches.features import most_pictures, probe_samples, targets_of
+from models.branches.features import cuts_of, most_pictures, probe_samples, targets_of
 from models.bundle import Bundle, file_digest
 from models.choices import Colour
-from models.crop import NothingFound, open_crop, read_cuts
+from models.crop import NothingFound, open_crop
 from models.engine import Engine
 from models.graph import Graph
 from models.importing.exits import exits_among, final_outputs
@@ -204,7 +204,7 @@ class _Import:
         chosen = random.Random(self.request.seed).sample(samples, min(_CALIBRATION, len(samples)))  # noqa: S311
         wanted, crop = bundle.input, open_crop(bundle.input.crop, max_faces=1)
         spec = Engine(bundle.model_path).whole().inputs[0]
-        cuts = [read_cuts(sample.read(), crop, wanted.width, wanted.height) for sample in chosen]
+        cuts = [cuts_of(sample, crop, wanted) for sample in chosen]
         shown = [to_input(c[0].pixels, spec, wanted.low, wanted.high, wanted.colour) for c in cuts if c]
         if not shown:
             raise NothingFound(wanted.crop, len(chosen))

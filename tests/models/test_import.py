@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -27,7 +29,7 @@ from models.importing.learning import FOLDS, MANY, lesson
 from models.importing.ranges import Tried, said_of
 from models.importing.wishes import TaskWish, bundle_name, read_labels, task_wishes
 from models.profile import noise
-from models.samples import Sample, read_samples
+from models.samples import Sample, part_by_content, read_samples
 from models.stages import StagedHead
 from tests.models import tflite_files as files
 
@@ -381,6 +383,25 @@ def test_too_few_labels_for_exits_or_a_range_are_one_line(model: Path, tmp_path:
         with pytest.raises(ModelError, match=r"has [01] pictures in its train part that say something of kind, expec"):
             import_(model, add_exits="conv_a", value_range=(0, 1), **said)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("said", [{"add_exits": "conv_a"}, {"int8": True}])
+def test_a_damaged_picture_is_named(
+    said: dict[str, Any], pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Among thousands of files the one to look at is told."""
+    shutil.copytree(pictures, tmp_path / "data")
+    damaged = next(data for data in (b"damaged %d" % n for n in range(99)) if part_of(data) == "train")
+    (tmp_path / "data" / "red" / "x.png").write_bytes(damaged)
+    monkeypatch.setattr(run._Import, "_keras_file", lambda _: Converted() if "int8" in said else None)
+    path = written(tmp_path, files.residual(), "net.keras" if "int8" in said else "net.tflite")
+    with pytest.raises(ModelError, match=r"red/x.png: 9 B are no picture"):
+        import_(path, data=tmp_path / "data", value_range=(0, 1), output=tmp_path / "out", **said)
+
+
+def part_of(data: bytes) -> str:
+    """The part of a picture of these bytes."""
+    return part_by_content(hashlib.sha256(data).hexdigest())
 
 
 def test_a_tie_of_ranges_is_no_find(pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
