@@ -103,7 +103,7 @@ def judge_places(
     """Return what branches at every place, and the network's own end, say of the pictures that have a fold.
 
     `folds` are (n,): each picture is judged by branches that were trained on all pictures of other folds; those of fold
-    -1 only teach. So one validation part is fold 0 beside -1, and a cross-validation has no -1.
+    -1 only teach. So one part held back is fold 0 beside -1, and a cross-validation has no -1.
     """
     rows = np.flatnonzero(folds >= 0)
     labelled = [task.name for task in tasks if task.kind == "classification"]
@@ -168,6 +168,8 @@ def add_exits(
     progress: Progress,
 ) -> Grown:
     """Return the model with exits at the places named or chosen; their branches are trained on all these pictures.
+
+    So none of them may serve to find thresholds afterwards: give those of the train part.
 
     Raises: ModelError when no exit pays, or a graft would change what the model says.
     """

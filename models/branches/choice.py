@@ -27,7 +27,7 @@ _RULE: Final = "top-probability"
 
 @dataclass(frozen=True)
 class Candidate:
-    """A cut point with its trained branch, and what that says of the validation pictures."""
+    """A cut point with its trained branch, and what that says of pictures that it did not see."""
 
     name: str
     nbytes: int

@@ -9,11 +9,12 @@ from typing import Final
 import numpy as np
 
 from models.bundle import Bundle, predictions
-from models.crop import NothingFound, open_crop, read_cuts
+from models.crop import Crop, Cut, NothingFound, open_crop, read_cuts
 from models.engine import Engine
 from models.errors import ModelError
 from models.graph import CutPoint, Graph
-from models.pictures import to_input
+from models.manifest import InputSpec
+from models.pictures import DataError, to_input
 from models.samples import Sample
 
 LARGEST_FEATURES_BYTES: Final = 1 << 30
@@ -113,7 +114,7 @@ def probe_samples(
     """
     probe, crop, kept = Probe(bundle, points, threads=threads), open_crop(bundle.input.crop, max_faces=1), []
     for sample in samples:
-        cuts = read_cuts(sample.read(), crop, bundle.input.width, bundle.input.height)
+        cuts = cuts_of(sample, crop, bundle.input)
         if cuts:
             probe.look(cuts[0].pixels)
             kept.append(sample)
@@ -121,6 +122,15 @@ def probe_samples(
     if not kept:
         raise NothingFound(bundle.input.crop, len(samples))
     return probe.activations(), kept
+
+
+def cuts_of(sample: Sample, crop: Crop, wanted: InputSpec) -> list[Cut]:
+    """Return what a network sees of a picture. Raises: DataError, which names the picture, where it cannot be read."""
+    data = sample.read()
+    try:
+        return read_cuts(data, crop, wanted.width, wanted.height)
+    except DataError as error:
+        raise DataError(f"{sample.name}: {error}") from error
 
 
 def most_pictures(points: Sequence[CutPoint]) -> int:

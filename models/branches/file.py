@@ -36,6 +36,8 @@ class Perceptron:
     """(hidden, labels) or (hidden, 1) float32."""
     out_bias: np.ndarray
     is_softmax: bool
+    gives_logits: bool = False
+    """Its file gives the logits, as that of a task of logits; whoever reads them makes probabilities of them."""
 
     def activations(self, features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the hidden values and the logits, or the value, of (n, channels) features."""
@@ -93,7 +95,7 @@ def _add_task(maker: _Maker, name: str, made: Perceptron, mean: int, features: n
     relu = {"fused_activation_function": _RELU}
     first = maker.dense(f"{name}_hidden", mean, (made.hidden, made.hidden_bias), step_of(hidden), relu)
     last = maker.dense(f"{name}_out", first, (made.out, made.out_bias), step_of(out), {})
-    if not made.is_softmax:
+    if not made.is_softmax or made.gives_logits:
         return last
     end = maker.like(last, f"{name}_scores", _SOFTMAX_STEP)
     maker.operator("SOFTMAX", [last], end, {"beta": 1.0})

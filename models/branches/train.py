@@ -7,7 +7,7 @@ features and seed give the same weights on the same machine.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -50,7 +50,8 @@ def train_task(
         labels = np.eye(len(task.labels), dtype=np.float32)[filled.astype(int)]
         goal = (1 - share) * labels + share * answers
         goal = goal * (1 - settings.smoothing) + settings.smoothing / len(task.labels)
-        return _fit(features[known], goal[known], _balance(goal[known]), settings, is_softmax=True)
+        made = _fit(features[known], goal[known], _balance(goal[known]), settings, is_softmax=True)
+        return replace(made, gives_logits=task.scores == "logits")
     goal = (1 - share) * filled[:, None] + share * answers
     return _fit(features[known], goal[known], np.ones(len(known)), settings, is_softmax=False)
 

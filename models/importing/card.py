@@ -70,7 +70,7 @@ def _accuracy(done: Imported) -> Iterator[str]:
         return
     yield paragraph(
         f"On {measured.pictures} labelled pictures ({measured.part}). Whether the model itself was trained on them is "
-        "not known here; new exits are trained on all but the test part. Intervals are Wilson's, 95%."
+        "not known here; new exits are trained on the train part alone. Intervals are Wilson's, 95%."
     )
     rows = (
         (row.task, row.metric, _figure(row.value, row.low, row.high), str(row.pictures)) for row in measured.accuracy
@@ -91,8 +91,8 @@ def _exits(request: Request, done: Imported) -> Iterator[str]:
     chosen = [row for row in done.rows if row.chosen]
     yield paragraph(
         f"{len(chosen)} of {len(done.rows)} places. The network was frozen; each branch is the mean over the picture, "
-        f"{wish.settings.hidden} hidden units with ReLU, and an output per task, trained on the train and validation "
-        f"parts of the pictures{_TAUGHT if wish.settings.teacher else ''} (seed {wish.settings.seed}). "
+        f"{wish.settings.hidden} hidden units with ReLU, and an output per task, trained on the train part of the "
+        f"pictures{_TAUGHT if wish.settings.teacher else ''} (seed {wish.settings.seed}). "
         + (_BY_HAND if wish.places else _CHOSEN.format(100 * wish.max_loss))
         + " The figures are of branches that did not see the pictures; the share that leaves was fitted to them:"
     )
@@ -111,7 +111,8 @@ def _exits(request: Request, done: Imported) -> Iterator[str]:
     )
     yield paragraph(
         f"The thresholds are set by hand: a frame leaves where the top probability of every classification is "
-        f"{wish.threshold:g} or more. `headwater models calibrate` finds better ones."
+        f"{wish.threshold:g} or more. `headwater models calibrate` finds better ones, by default on the "
+        "validation part, from which nothing was learnt or chosen here."
     )
     if done.measured and done.measured.outcome:
         found = done.measured.outcome

@@ -37,7 +37,8 @@ class ImportSettings:
     scores: Scores | None = None
     """What the outputs are, where the file does not tell."""
     data: Path | None = None
-    """Labelled pictures: a folder of one folder per label, one with labels.csv, a tar, or an .npz."""
+    """Labelled pictures: a folder of one folder per label, one with labels.csv, a tar, or an .npz. Exits learn from
+    their train part alone."""
     add_exits: str | None = None
     """`auto`, or the cut points behind which exits are wanted, with commas."""
     exits: Annotated[int, Parameter(validator=Number(gte=1, lte=4))] = 1
@@ -140,8 +141,8 @@ def _print(done: Imported) -> None:
         left = zip(done.manifest.exits, done.measured.outcome.shares, strict=False)
         shares = ", ".join(f"{share:.0%} leave at {one.name} (behind {one.after})" for one, share in left)
         print(
-            f"with thresholds set by hand {shares}; find better ones with pictures not used here: "
-            f"headwater models calibrate {done.folder} --data …"
+            f"with thresholds set by hand {shares}; find better ones on the validation part, which no exit learnt "
+            f"from: headwater models calibrate {done.folder} --data …"
         )
     for note in done.notes:
         print(f"note: {note}", file=sys.stderr)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Final
 
 import numpy as np
 
@@ -13,6 +14,9 @@ from models.judge import judge
 from models.manifest import Accuracy
 from models.samples import Sample
 from models.training.measure import measured_accuracy
+
+WORSE: Final = 0.01
+"""The share of the pictures, or of an error, from which on int8 is warned of."""
 
 
 def measure(bundle: Bundle, samples: Sequence[Sample], part: str, threads: int, tick: Callable[[], None]) -> Measured:
@@ -30,6 +34,22 @@ def measure(bundle: Bundle, samples: Sequence[Sample], part: str, threads: int, 
     limits = {one.name: one.thresholds for one in bundle.exits}
     together = outcome(answers, limits, bundle.exits[0].rule)
     return Measured(part, pictures, tuple(rows), together)
+
+
+def said_of_int8(before: Measured, after: Measured) -> list[str]:
+    """Return what the answers of a float file became in int8, for a person; a file that answers worse is warned of."""
+    found, by_name = [], {(row.task, row.metric): row for row in after.accuracy}
+    for old in before.accuracy:
+        new = by_name[old.task, old.metric]
+        said = f"{old.task}, {old.metric}: {_shown(old)} in float32, {_shown(new)} in int8 ({before.part})."
+        worse = old.value - new.value > WORSE if old.low is not None else new.value > (1 + WORSE) * old.value
+        advice = " int8 answers worse: show it more pictures with --data, or leave --int8 out."
+        found.append(f"Warning: {said}{advice}" if worse else said)
+    return found
+
+
+def _shown(row: Accuracy) -> str:
+    return f"{row.value:.3g}" if row.low is None else f"{row.value:.1%}"
 
 
 def _at(answers: Answers, place: int) -> str:

@@ -26,13 +26,17 @@ class Tried:
 
 
 def best_range(bundle: Bundle, samples: Sequence[Sample], seed: int, tick: Callable[[], None]) -> list[Tried]:
-    """Return the usual ranges with the accuracy of each on a few pictures, the best first."""
+    """Return the usual ranges with the accuracy of each on a few pictures, the best first.
+
+    Each of the pictures has a label of some classification.
+    """
     order = np.random.default_rng(seed).permutation(len(samples))[:TRIED_ON]
     found = []
     for low, high in USUAL:
         tried = replace(bundle, input=replace(bundle.input, low=low, high=high))
         answers = judge(tried, [samples[i] for i in order], tick=tick).answers
-        rights = [answers.right(task)[-1][truth >= 0].mean() for task, truth in answers.truth.items()]
+        known = {task: truth >= 0 for task, truth in answers.truth.items() if (truth >= 0).any()}
+        rights = [answers.right(task)[-1][rows].mean() for task, rows in known.items()]
         found.append(Tried(low, high, float(np.mean(rights))))
     return sorted(found, key=lambda one: -one.accuracy)
 

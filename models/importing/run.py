@@ -13,23 +13,24 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from models.branches.add import HAND_SET, Grown, add_exits, wanted_places
-from models.branches.features import most_pictures, probe_samples, targets_of
+from models.branches.features import cuts_of, most_pictures, probe_samples, targets_of
 from models.bundle import Bundle, file_digest
 from models.choices import Colour
-from models.crop import NothingFound, open_crop, read_cuts
+from models.crop import NothingFound, open_crop
 from models.engine import Engine
 from models.graph import Graph
 from models.importing.exits import exits_among, final_outputs
-from models.importing.measure import measure
+from models.importing.learning import check_enough, folds_of, lesson
+from models.importing.measure import measure, said_of_int8
 from models.importing.outputs import tasks_of
 from models.importing.ranges import Tried, best_range, said_of
 from models.importing.request import Imported, Measured, Request
-from models.importing.wishes import ImportFailed, bundle_name, task_wishes
+from models.importing.wishes import ImportFailed, TaskWish, bundle_name, task_wishes
 from models.importing.write import check_folder, write_folder
 from models.manifest import Exit, InputSpec, Manifest
 from models.pictures import to_input
 from models.profile import noise
-from models.samples import Sample, labels_in, read_samples
+from models.samples import PARTS, Sample, labels_in, read_samples
 from models.training.progress import Progress
 
 if TYPE_CHECKING:
@@ -38,9 +39,6 @@ if TYPE_CHECKING:
 KERAS: Final = (".keras", ".h5", ".hdf5")
 _ASKED: Final = 4
 _CALIBRATION: Final = 128
-_FOLDS: Final = 5
-_FEWEST: Final = 20
-_ENOUGH: Final = 500  # validation pictures, from which on they are enough to compare places by
 
 Parts = Mapping[str, Sequence[Sample]]
 
@@ -81,7 +79,8 @@ class _Import:
         bundle, parts = self._described(self._model_file(keras_file))
         bundle, tried = self._in_range(bundle, parts)
         if keras_file is not None and self.request.int8:
-            bundle = self._as_int8(keras_file, bundle, parts)
+            in_float, bundle = bundle, self._as_int8(keras_file, bundle, parts)
+            self.notes += self._cost_of_int8(in_float, bundle, parts)
         grown = self._with_exits(bundle, parts) if self.request.exits else None
         if grown is not None:
             bundle = self._file_of(bundle, grown.content, grown.exits)
@@ -121,11 +120,7 @@ class _Import:
         if low >= high:
             raise ImportFailed(f"--value-range is {low:g} {high:g}, expected the lower first; turn it round")
         spec = InputSpec(bare.input.width, bare.input.height, low, high, self._colour(bare), request.crop)
-        labels = request.labels
-        if labels is None and not request.tasks and request.data is not None:
-            labels = ",".join(labels_in(request.data))
-            self.notes.append(f"Labels: the folders of the data in alphabetical order ({labels}).")
-        wishes = task_wishes(request.tasks, labels, self.name)
+        wishes = self._wishes()
         engine = Engine(path, threads=request.threads)
         finals = final_outputs(engine.graph, [wish.output for wish in wishes if wish.output])
         if len(finals) < len(bare.outputs):
@@ -134,6 +129,18 @@ class _Import:
         bundle = replace(bare, name=self.name, input=spec, tasks=tasks, description=request.description)
         bundle = self._with_own_exits(bundle, engine.graph)
         return bundle, self._parts(bundle)
+
+    def _wishes(self) -> list[TaskWish]:
+        request = self.request
+        labels: str | tuple[str, ...] | None = request.labels
+        if labels is None and not request.tasks and request.data is not None:
+            labels = labels_in(request.data)
+            self.notes.append(f"Labels: the folders of the data in alphabetical order ({','.join(labels)}).")
+        wishes = task_wishes(request.tasks, labels, self.name)
+        numbered = [label for wish in wishes for label in wish.numbered]
+        if numbered:
+            self.notes.append(f"Labels that stand more than once in their file are numbered: {', '.join(numbered)}.")
+        return wishes
 
     def _with_own_exits(self, bundle: Bundle, graph: Graph) -> Bundle:
         """Return the bundle with the exits that its file has already."""
@@ -170,15 +177,26 @@ class _Import:
             if quantised and self.request.value_range is None:
                 self.notes.append("Range of pixel values: that of the quantised input.")
             return bundle, []
-        samples = [sample for part in parts.values() for sample in part]
-        if not samples or not any(task.kind == "classification" for task in bundle.tasks):
+        if not parts or not any(task.kind == "classification" for task in bundle.tasks):
             self.notes.append("Range of pixel values: not known, 0 to 1 is assumed; say it with --value-range.")
             return bundle, []
         self.progress.say("finding the range of pixel values")
-        tried = best_range(bundle, samples, self.request.seed, lambda: None)
+        tried = best_range(bundle, self._to_find_range(bundle, parts), self.request.seed, lambda: None)
         best = tried[0]
         self.notes.append(said_of(tried))
         return replace(bundle, input=replace(bundle.input, low=best.low, high=best.high)), tried
+
+    def _to_find_range(self, bundle: Bundle, parts: Parts) -> list[Sample]:
+        """Return the labelled pictures of the first part that has any, the test part last: it is measured on."""
+        labelled = {task.name for task in bundle.tasks if task.kind == "classification"}
+        found = ([sample for sample in parts[name] if labelled & sample.targets.keys()] for name in PARTS)
+        part = next((samples for samples in found if samples), None)
+        if part is None:
+            raise ImportFailed(
+                f"{self.request.data} says of no picture what {' or '.join(sorted(labelled))} is, expected labels to "
+                "find the range of pixel values by; add them, or give --value-range LOW HIGH"
+            )
+        return part
 
     def _as_int8(self, keras_file: KerasFile, bundle: Bundle, parts: Parts) -> Bundle:
         self.progress.say("converting to int8")
@@ -186,15 +204,22 @@ class _Import:
         chosen = random.Random(self.request.seed).sample(samples, min(_CALIBRATION, len(samples)))  # noqa: S311
         wanted, crop = bundle.input, open_crop(bundle.input.crop, max_faces=1)
         spec = Engine(bundle.model_path).whole().inputs[0]
-        cuts = [read_cuts(sample.read(), crop, wanted.width, wanted.height) for sample in chosen]
+        cuts = [cuts_of(sample, crop, wanted) for sample in chosen]
         shown = [to_input(c[0].pixels, spec, wanted.low, wanted.high, wanted.colour) for c in cuts if c]
         if not shown:
             raise NothingFound(wanted.crop, len(chosen))
-        content = keras_file.as_int8(np.concatenate(shown))
-        self.notes.append(f"Quantised to int8, ranges from {len(shown)} pictures of the train part.")
+        content = keras_file.as_int8(np.concatenate(shown), wanted.low, wanted.high)
+        part = " of the train part" if parts["train"] else ""
+        self.notes.append(f"Quantised to int8, ranges from {len(shown)} pictures{part}.")
         given = [output for found in bundle.exits for output in found.outputs.values()]
         exits = exits_among(Graph.read(content, outputs=bundle.outputs), given, bundle.tasks) if given else ()
         return self._file_of(bundle, content, exits)
+
+    def _cost_of_int8(self, in_float: Bundle, bundle: Bundle, parts: Parts) -> list[str]:
+        self.progress.say("comparing int8 with float32")
+        part, samples = self._to_measure(parts)
+        both = [measure(one, samples, part, self.request.threads, lambda: None) for one in (in_float, bundle)]
+        return said_of_int8(*both)
 
     def _file_of(self, bundle: Bundle, content: bytes, exits: Sequence[Exit]) -> Bundle:
         """Return the bundle with another file."""
@@ -206,42 +231,32 @@ class _Import:
         wish, request = self.request.exits, self.request
         assert wish is not None  # noqa: S101
         points = wanted_places(bundle, wish)
-        samples, folds = self._to_learn_from(parts, most_pictures(points))
-        self.progress.expect(len(samples) + len(points) + len(parts["test"]))
+        check_enough(parts["train"], bundle.tasks, wish, request.data)
+        found = lesson(parts["train"], most_pictures(points), request.seed)
+        self.notes += found.notes
+        self.progress.expect(len(found.samples) + len(points) + len(self._to_measure(parts)[1]))
         self.progress.say("computing activations")
-        seen, kept = probe_samples(bundle, points, samples, threads=request.threads, tick=lambda: self.progress.step(1))
+        seen, kept = probe_samples(
+            bundle, points, found.samples, threads=request.threads, tick=lambda: self.progress.step(1)
+        )
+        check_enough(kept, bundle.tasks, wish, request.data)
         self.progress.say(f"training branches at {len(points)} places")
         targets = {task.name: targets_of(kept, task.name) for task in bundle.tasks}
-        fold_of = dict(zip((sample.digest for sample in samples), folds, strict=True))
-        return add_exits(
-            bundle, seen, targets, points, np.array([fold_of[sample.digest] for sample in kept]), wish, self.progress
-        )
+        return add_exits(bundle, seen, targets, points, folds_of(found, kept), wish, self.progress)
 
-    def _to_learn_from(self, parts: Parts, most: int) -> tuple[list[Sample], list[int]]:
-        """Return the pictures for exits, and in which fold each is judged; -1: in none, it only teaches."""
-        train, validation = list(parts["train"]), list(parts["validation"])
-        samples = train + validation
-        if len(samples) < _FEWEST:
-            raise ImportFailed(
-                f"{self.request.data} has {len(samples)} pictures beside its test part, expected {_FEWEST} or more to "
-                "train and choose exits; add some"
-            )
-        if len(samples) > most:
-            samples = random.Random(self.request.seed).sample(samples, most)  # noqa: S311
-            self.notes.append(f"The exits were trained and chosen on {most} pictures; more do not fit into memory.")
-        if len(validation) >= _ENOUGH and len(train) >= _ENOUGH:
-            self.notes.append("Places for exits were compared on the validation part.")
-            return samples, [0 if sample.part == "validation" else -1 for sample in samples]
-        self.notes.append(f"Places for exits were compared by cross-validation in {_FOLDS} folds.")
-        return samples, [int(sample.digest[8:16], 16) % _FOLDS for sample in samples]
+    def _to_measure(self, parts: Parts) -> tuple[str, Sequence[Sample]]:
+        """Return the part to measure on, which no new exit learnt from where there is such a one."""
+        for part in ("test", "validation") if self.request.exits else ("test",):
+            if parts[part]:
+                return f"{part} part of the given folder", parts[part]
+        return "all of the given folder", [sample for found in parts.values() for sample in found]
 
     def _measured(self, bundle: Bundle, parts: Parts) -> Measured | None:
         if not parts:
             return None
-        part = "test part of the given folder" if parts["test"] else "all of the given folder"
-        samples = parts["test"] or [sample for found in parts.values() for sample in found]
-        if self.request.exits is not None and not parts["test"]:
-            self.notes.append("Without a test part the exits are measured on pictures that they were chosen by.")
+        part, samples = self._to_measure(parts)
+        if self.request.exits is not None and not (parts["test"] or parts["validation"]):
+            self.notes.append("Without another part the exits are measured on pictures that they learnt from.")
         self.progress.say("measuring")
         if self.request.exits is None:
             self.progress.expect(len(samples))

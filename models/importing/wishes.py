@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,11 +28,14 @@ class TaskWish:
     output: str | None = None
     labels: tuple[str, ...] = ()
     unit: str | None = None
+    numbered: tuple[str, ...] = ()
+    """Those labels that stood in a file again and got a number."""
 
 
-def task_wishes(texts: Sequence[str], labels: str | None, name: str) -> list[TaskWish]:
+def task_wishes(texts: Sequence[str], labels: str | tuple[str, ...] | None, name: str) -> list[TaskWish]:
     """Return the tasks asked for; of a model with one output the task's name is `name` where none is given.
 
+    `labels` are a text as `read_labels` takes it, or the labels themselves.
     Raises: ImportFailed for a text that does not say what it must.
     """
     if any("=" in text for text in texts):
@@ -42,7 +46,8 @@ def task_wishes(texts: Sequence[str], labels: str | None, name: str) -> list[Tas
         return [_wish(text) for text in texts]
     if len(texts) > 1:
         raise ImportFailed(f"--task is given {len(texts)} times as a bare name, expected {_SYNTAX}")
-    return [TaskWish(_checked_name(texts[0] if texts else name), labels=read_labels(labels) if labels else ())]
+    read, numbered = read_labels(labels) if isinstance(labels, str) and labels else (labels or (), ())
+    return [TaskWish(_checked_name(texts[0] if texts else name), labels=tuple(read), numbered=numbered)]
 
 
 def _wish(text: str) -> TaskWish:
@@ -52,11 +57,19 @@ def _wish(text: str) -> TaskWish:
     output, _, said = rest.partition(":")
     if not said or not _are_labels(said):
         return TaskWish(_checked_name(name), output, unit=said or None)
-    return TaskWish(_checked_name(name), output, read_labels(said))
+    labels, numbered = read_labels(said)
+    return TaskWish(_checked_name(name), output, labels, numbered=numbered)
 
 
 def _are_labels(text: str) -> bool:
-    return "," in text or Path(text).suffix == ".txt" or Path(text).is_file()
+    return "," in text or Path(text).suffix == ".txt" or _is_file(text)
+
+
+def _is_file(text: str) -> bool:
+    try:
+        return Path(text).is_file()
+    except OSError:  # longer than a file's name may be
+        return False
 
 
 def _checked_name(name: str) -> str:
@@ -67,16 +80,32 @@ def _checked_name(name: str) -> str:
     return name
 
 
-def read_labels(text: str) -> tuple[str, ...]:
-    """Return the labels of `a,b,c`, or of a text file with one a line. Raises: ImportFailed."""
-    path = Path(text)
-    as_file = "," not in text or path.is_file()
-    found = _lines(path) if as_file else tuple(label.strip() for label in text.split(","))
-    twice = next((label for label in found if found.count(label) > 1), None)
+def read_labels(text: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the labels of `a,b,c`, or of a text file with one a line, and those of a file that had to be numbered.
+
+    Raises: ImportFailed.
+    """
+    if "," not in text or _is_file(text):
+        found, numbered = _numbered(_lines(Path(text)))
+    else:
+        found, numbered = tuple(label.strip() for label in text.split(",")), ()
+    twice = next((label for label, count in Counter(found).items() if count > 1), None)
     if twice is not None or "" in found or len(found) < 2:
         wrong = f"{twice!r} twice" if twice else f"{len(found)} labels, one of them empty" if found else "no label"
         raise ImportFailed(f"--labels: got {wrong}, expected two or more different ones; correct {text}")
-    return found
+    return found, numbered
+
+
+def _numbered(lines: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return lines that differ, a repeated one with its number behind it, and those that got one."""
+    seen: Counter[str] = Counter()
+    found, numbered = [], []
+    for line in lines:
+        seen[line] += 1
+        if seen[line] > 1:
+            numbered.append(f"{line} ({seen[line]})")
+        found.append(line if seen[line] == 1 else numbered[-1])
+    return tuple(found), tuple(numbered)
 
 
 def _lines(path: Path) -> tuple[str, ...]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -21,10 +23,13 @@ from models.crop import Cut, Whole
 from models.engine import Engine
 from models.errors import ModelError
 from models.exits import ExitRule
+from models.graph import Graph
 from models.importing import commands, run
+from models.importing.learning import FOLDS, MANY, lesson
 from models.importing.ranges import Tried, said_of
 from models.importing.wishes import TaskWish, bundle_name, read_labels, task_wishes
 from models.profile import noise
+from models.samples import Sample, part_by_content, read_samples
 from models.stages import StagedHead
 from tests.models import tflite_files as files
 
@@ -212,7 +217,44 @@ def test_a_file_of_labels_may_have_blanks(tmp_path: Path) -> None:
     """One label a line; blank lines and a byte-order mark are passed over."""
     path = tmp_path / "labels.txt"
     path.write_text("\ufeffa b\n\nc, d\n", encoding="utf-8")
-    assert read_labels(str(path)) == ("a b", "c, d")
+    assert read_labels(str(path)) == (("a b", "c, d"), ())
+
+
+def test_labels_that_a_file_repeats_are_numbered(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """ImageNet's own list holds crane, the bird and the machine: the second is told apart, and that is said."""
+    path = tmp_path / "labels.txt"
+    path.write_text("crane\nmaillot\ncrane\n", encoding="utf-8")
+    assert read_labels(str(path)) == (("crane", "maillot", "crane (2)"), ("crane (2)",))
+    for name, said in {"one": {"labels": str(path)}, "two": {"task": [f"kind=scores:{path}"]}}.items():
+        import_(written(tmp_path, files.residual()), output=tmp_path / name, **said)
+        assert Bundle.load(tmp_path / name).tasks[0].labels == ("crane", "maillot", "crane (2)")
+        assert "stand more than once in their file are numbered: crane (2)." in capsys.readouterr().err
+    path.write_text("a\na\na (2)\n", encoding="utf-8")
+    with pytest.raises(ModelError, match=r"'a \(2\)' twice"):
+        read_labels(str(path))
+
+
+def test_more_labels_than_a_file_name_holds(tmp_path: Path) -> None:
+    """A list of a hundred labels is no path that is too long."""
+    labels = tuple(f"label{number}" for number in range(100))
+    path = written(tmp_path, ending_in("SOFTMAX", 100))
+    import_(path, labels=",".join(labels), output=tmp_path / "one")
+    import_(path, task=[f"kind=out:{','.join(labels)}"], output=tmp_path / "two")
+    assert [Bundle.load(tmp_path / name).tasks[0].labels for name in ("one", "two")] == [labels] * 2
+    unit = "u" * 300
+    assert task_wishes([f"a=b:{unit}"], None, "m") == [TaskWish("a", "b", (), unit)]
+
+
+def test_a_folder_with_a_comma_is_one_label(tmp_path: Path) -> None:
+    """The folders of the data are labels as they are."""
+    for label in ("glass", "paper, card", "tin"):
+        (tmp_path / "data" / label).mkdir(parents=True)
+        for place in range(4):
+            picture = np.random.default_rng([place, len(label)]).integers(0, 255, (8, 8, 3), dtype=np.uint8)
+            Image.fromarray(picture).save(tmp_path / "data" / label / f"{place}.png")
+    path = written(tmp_path, files.residual())
+    import_(path, data=tmp_path / "data", value_range=(0, 1), output=tmp_path / "out")
+    assert Bundle.load(tmp_path / "out").tasks[0].labels == ("glass", "paper, card", "tin")
 
 
 def test_what_does_not_fit_is_one_clear_line(model: Path, pictures: Path, tmp_path: Path) -> None:
@@ -275,6 +317,93 @@ def test_exits_are_chosen_trained_and_measured(
         assert words in card
 
 
+def test_exits_of_a_task_of_logits_give_logits(pictures: Path, tmp_path: Path) -> None:
+    """What an exit of such a task gives is made probabilities once, as the end's is, so that it can be sure."""
+    path, out = written(tmp_path, ending_in(None, 3)), tmp_path / "out"
+    import_(path, data=pictures, value_range=(0, 1), add_exits="a", output=out)
+    bundle = Bundle.load(out)
+    assert (bundle.tasks[0].scores, Graph.read(bundle.model_path).operators[-1].kind) == ("logits", "FULLY_CONNECTED")
+    said = judging.judge(bundle, read_samples(pictures, bundle.tasks)).answers
+    (scores,) = said.exits[0].scores.values()
+    np.testing.assert_allclose(scores.sum(axis=1), 1, atol=1e-5)
+    assert said.right(bundle.tasks[0].name)[0].mean() > 0.9
+    assert np.median(scores.max(axis=1)) > 0.9
+
+
+def test_exits_see_the_train_part_alone(
+    model: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Neither exits nor the range learn from validation or test, so that `models calibrate` may use the same folder."""
+    probed, ranged = run.probe_samples, run.best_range
+    seen: dict[str, set[str]] = {"exits": set(), "range": set()}
+
+    def probe(bundle: Bundle, points: Any, samples: Any, **said: Any) -> Any:
+        seen["exits"] |= {sample.part for sample in samples}
+        return probed(bundle, points, samples, **said)
+
+    def ranges(bundle: Bundle, samples: Any, *said: Any) -> Any:
+        seen["range"] |= {sample.part for sample in samples}
+        return ranged(bundle, samples, *said)
+
+    monkeypatch.setattr(run, "probe_samples", probe)
+    monkeypatch.setattr(run, "best_range", ranges)
+    import_(model, data=pictures, add_exits="conv_a", output=tmp_path / "out")
+    assert seen == {"exits": {"train"}, "range": {"train"}}
+    assert "5 folds of the train part" in " ".join(capsys.readouterr().err.split())
+    card = " ".join((tmp_path / "out" / "MODEL_CARD.md").read_text().split())
+    assert "(test part of the given folder)" in card
+    assert "trained on the train part of the pictures" in card
+
+
+def test_pictures_for_exits_come_in_folds() -> None:
+    """Few are judged in five folds; of many a fifth judges and the rest teach; more than fit are drawn by the seed."""
+    train = [Sample(f"{n}.png", f"{n * 2654435761 % 2**64:064x}"[::-1], "train", {}, b"") for n in range(MANY)]
+    few, many, drawn = lesson(train[:-1], MANY, 0), lesson(train, MANY, 0), lesson(train, 100, 0)
+    assert set(few.folds) == set(range(FOLDS))
+    assert many.folds[:-1] == tuple(-1 if fold else 0 for fold in few.folds)
+    assert 0.15 < many.folds.count(0) / MANY < 0.25
+    assert (len(drawn.samples), drawn) == (100, lesson(train, 100, 0))
+    assert "100 pictures; more do not fit" in drawn.notes[0]
+
+
+def test_too_few_labels_for_exits_or_a_range_are_one_line(model: Path, tmp_path: Path) -> None:
+    """A table that knows next to nothing gives no exit of NaN, and no traceback."""
+    folder, random = tmp_path / "pictures", np.random.default_rng(0)
+    folder.mkdir()
+    for number in range(60):
+        picture = random.integers(0, 255, (8, 8, 3), dtype=np.uint8)
+        Image.fromarray(picture).save(folder / f"{number}.png")
+    said: dict[str, Any] = {"labels": "a,b,c", "task": ["kind"], "data": folder, "output": tmp_path / "out"}
+    for known, fault in ((0, "says of no picture what kind is, .* --value-range LOW HIGH"), (1, None)):
+        rows = [f"{number}.png,{'abc'[number % 3] if number < known else ''}" for number in range(60)]
+        (folder / "labels.csv").write_text("\n".join(["file,kind", *rows]))
+        if fault:
+            with pytest.raises(ModelError, match=fault):
+                import_(model, **said)
+        with pytest.raises(ModelError, match=r"has [01] pictures in its train part that say something of kind, expec"):
+            import_(model, add_exits="conv_a", value_range=(0, 1), **said)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("said", [{"add_exits": "conv_a"}, {"int8": True}])
+def test_a_damaged_picture_is_named(
+    said: dict[str, Any], pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Among thousands of files the one to look at is told."""
+    shutil.copytree(pictures, tmp_path / "data")
+    damaged = next(data for data in (b"damaged %d" % n for n in range(99)) if part_of(data) == "train")
+    (tmp_path / "data" / "red" / "x.png").write_bytes(damaged)
+    monkeypatch.setattr(run._Import, "_keras_file", lambda _: Converted() if "int8" in said else None)
+    path = written(tmp_path, files.residual(), "net.keras" if "int8" in said else "net.tflite")
+    with pytest.raises(ModelError, match=r"red/x.png: 9 B are no picture"):
+        import_(path, data=tmp_path / "data", value_range=(0, 1), output=tmp_path / "out", **said)
+
+
+def part_of(data: bytes) -> str:
+    """The part of a picture of these bytes."""
+    return part_by_content(hashlib.sha256(data).hexdigest())
+
+
 def test_a_tie_of_ranges_is_no_find(pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A network that says the same whatever the range leaves it undecided, and the note says how to state it."""
     maker = files.Maker()
@@ -323,6 +452,7 @@ KERAS = """
 import sys
 from pathlib import Path
 import keras
+import numpy as np
 from headwater.cli import main
 folder, pictures = map(Path, sys.argv[1:])
 keras.utils.set_random_seed(1)
@@ -351,6 +481,42 @@ try:
     main(["models", "import", *files, "--int8", "--value-range", "0", "1"])
 except SystemExit as ended:
     assert ended.code == 0
+def done(name, *said):
+    try:
+        main(["models", "import", str(folder / (name + ".keras")), "-o", str(folder / name), *said])
+    except SystemExit as ended:
+        assert ended.code == 0, name
+layer = keras.layers.Dense(3, activation="softmax", name="d")
+values = keras.layers.Rescaling(1e5, 2.5e5)(keras.layers.Dense(1)(pooled))
+outputs = [layer(pooled), layer(keras.layers.ReLU()(pooled)), values]
+keras.Model(image, outputs).save(folder / "shared.keras")
+done("shared", "--task", "one=d:a,b,c", "--task", "two=d_2:a,b,c", "--task", "price=rescaling:EUR")
+keras.mixed_precision.set_global_policy("mixed_float16")
+half = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(64, 3, activation="relu")(image))
+ends = {"kind": keras.layers.Dense(3, activation="softmax", dtype="float32", name="k")(half)}
+ends["age"] = keras.layers.Dense(1, dtype="float32", name="a")(half)
+keras.Model(image, ends).save(folder / "half.keras")
+done("half", "--task", "kind=kind:a,b,c", "--task", "age=age:years")
+keras.mixed_precision.set_global_policy("float16")
+halved = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Conv2D(4, 3, name="halved")])
+halved.add(keras.layers.GlobalAveragePooling2D())
+halved.save(folder / "halved.keras")
+keras.mixed_precision.set_global_policy("float32")
+try:
+    main(["models", "import", str(folder / "halved.keras"), "--labels", "a,b,c,d", "-o", str(folder / "halved")])
+except SystemExit as ended:
+    assert ended.code == 2
+drowned = keras.Sequential([
+    keras.Input((8, 8, 3)), keras.layers.Conv2D(4, 1), keras.layers.Conv2D(3, 1),
+    keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(3, activation="softmax"),
+])
+wide = np.eye(3, 4, dtype=np.float32)[None, None]
+wide[..., 3] = 3000
+back = np.eye(4, 3, dtype=np.float32)[None, None]
+none = np.zeros(3, np.float32)
+drowned.set_weights([wide, np.zeros(4, np.float32), back, none, 60 * np.eye(3, dtype=np.float32)[::-1], none])
+drowned.save(folder / "drowned.keras")
+done("drowned", "--data", str(pictures), "--int8", "--value-range", "0", "1")
 files = [str(folder / "net.keras"), "--data", str(pictures), "-o", str(folder / "out")]
 main(["models", "import", *files, "--int8", "--add-exits", "conv2d_1", "--value-range", "0", "1"])
 """
@@ -374,6 +540,23 @@ def test_a_keras_file_is_converted(pictures: Path, tmp_path: Path) -> None:
     assert {tensor.dtype for tensor in engine.graph.tensors} == {"int8", "int32"}
     assert [found.after for found in bundle.exits] == ["conv2d_1"]
     assert "Quantised to int8" in (bundle.folder / "MODEL_CARD.md").read_text()
+    check_odd_keras_files(tmp_path, ran.stderr)
+
+
+def check_odd_keras_files(folder: Path, said: str) -> None:
+    """Outputs of one layer, values far from 1, half precision, and what int8 costs; in the same process to be quick."""
+    shared = Bundle.load(folder / "shared")
+    assert [task.output for task in shared.tasks] == ["d", "d_2", "rescaling"]
+    half = Bundle.load(folder / "half")
+    assert {tensor.dtype for tensor in Graph.read(half.model_path).tensors} == {"float32", "int32"}
+    assert {task.name: task.output for task in half.tasks} == {"kind": "kind", "age": "age"}
+    assert "halved.keras holds halved/kernel in float16, expected weights in float32; build it with" in said
+    drowned = (folder / "drowned" / "MODEL_CARD.md").read_text()
+    for words in (" ".join(said.split()), " ".join(drowned.split())):
+        assert "Warning: drowned, accuracy: 100.0% in float32, " in words
+        assert "int8 answers worse" in words
+    (first,) = Engine(Bundle.load(folder / "drowned").model_path).whole().inputs
+    assert (first.scale, first.zero_point) == (pytest.approx(1 / 255), -128)
 
 
 class NoFaces(Whole):
