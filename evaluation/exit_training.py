@@ -79,7 +79,11 @@ def compare(
 
 def _pixels(plan: Plan, samples: Sequence[Sample]) -> Labelled:
     width, height = plan.input.width, plan.input.height
-    return labelled([decode_to_fit(sample.read(), width, height) for sample in samples], samples, (plan.task,))
+    pictures = []
+    for sample in samples:
+        with sample.opened() as content:
+            pictures.append(decode_to_fit(content, width, height))
+    return labelled(pictures, samples, (plan.task,))
 
 
 def _exits_at(plan: Plan, weight: float) -> Mapping[str, float]:

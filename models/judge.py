@@ -117,7 +117,8 @@ class _Asked:
     def about(self, sample: Sample) -> list[list[Prediction]] | None:
         """Return what each exit and the end predict; None where the crop finds nothing."""
         wanted, part = self._bundle.input, self._part
-        cuts = read_cuts(sample.read(), self._crop, wanted.width, wanted.height)
+        with sample.opened() as content:
+            cuts = read_cuts(content, self._crop, wanted.width, wanted.height)
         if not cuts:
             return None
         outputs = part.run(to_input(cuts[0].pixels, part.inputs[0], wanted.low, wanted.high, wanted.colour))

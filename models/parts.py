@@ -85,9 +85,10 @@ def seen(bundle: Bundle, sample: Sample) -> np.ndarray:
 
     That is the bundle's crop of it; where the crop finds nothing (no face), the whole picture.
     """
-    data, wanted = sample.read(), bundle.input
-    cuts = read_cuts(data, _crop(wanted.crop), wanted.width, wanted.height)
-    return np.asarray(cuts[0].pixels) if cuts else decode_to_fit(data, wanted.width, wanted.height)
+    wanted = bundle.input
+    with sample.opened() as content:
+        cuts = read_cuts(content, _crop(wanted.crop), wanted.width, wanted.height)
+        return np.asarray(cuts[0].pixels) if cuts else decode_to_fit(content, wanted.width, wanted.height)
 
 
 @lru_cache(maxsize=4)

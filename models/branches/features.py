@@ -14,7 +14,7 @@ from models.engine import Engine
 from models.errors import ModelError
 from models.graph import CutPoint, Graph
 from models.manifest import InputSpec
-from models.pictures import DataError, to_input
+from models.pictures import to_input
 from models.samples import Sample
 
 LARGEST_FEATURES_BYTES: Final = 1 << 30
@@ -126,11 +126,8 @@ def probe_samples(
 
 def cuts_of(sample: Sample, crop: Crop, wanted: InputSpec) -> list[Cut]:
     """Return what a network sees of a picture. Raises: DataError, which names the picture, where it cannot be read."""
-    data = sample.read()
-    try:
-        return read_cuts(data, crop, wanted.width, wanted.height)
-    except DataError as error:
-        raise DataError(f"{sample.name}: {error}") from error
+    with sample.opened() as content:
+        return read_cuts(content, crop, wanted.width, wanted.height)
 
 
 def most_pictures(points: Sequence[CutPoint]) -> int:

@@ -13,12 +13,14 @@ from models.bundle import SHIPPED, Bundle
 from models.engine import Engine
 from models.errors import CutError, UnsupportedModel
 from models.graph import Graph
-from models.pictures import to_input
+from models.parts import seen
+from models.pictures import encode_png, to_input
 from models.samples import read_samples
 from models.tasks import dequantise
 from models.training.bottleneck.commands import BottleneckSettings, bottleneck
 from models.training.bottleneck.layers import Bottleneck, Convolution
 from models.training.bottleneck.splice import CODE, with_bottleneck
+from models.training.bottleneck.train import Recipe, activations
 from tests.edge.samples import bundle_folder, tiny_bundle
 from tests.evaluation.pictures import gradient, write_labelled
 from tests.models import tflite_files
@@ -94,6 +96,21 @@ def test_a_place_that_does_not_fit_is_refused() -> None:
         with_bottleneck(with_bottleneck(source, "add", layers(4)), "conv_a", layers(4))
     with pytest.raises(CutError, match="must give"):
         with_bottleneck(source, "add", layers(5))
+
+
+def test_it_learns_from_what_a_device_sees(tmp_path: Path) -> None:
+    """The activations learnt from are those of the bundle's own crop, as when it is judged."""
+    bundle = Bundle.load(bundle_folder(tmp_path / "tiny"))
+    bundle = replace(bundle, input=replace(bundle.input, crop="centre"))
+    at, label = bundle.cut_points[0], bundle.tasks[0].labels[0]
+    (tmp_path / "pictures" / label).mkdir(parents=True)
+    wide = np.random.default_rng(0).integers(0, 256, (8, 24, 3), np.uint8)
+    (tmp_path / "pictures" / label / "wide.png").write_bytes(encode_png(wide))
+    (sample,) = read_samples(tmp_path / "pictures", bundle.tasks)
+    head, wanted = Engine(bundle.model_path, outputs=bundle.finals).head(at), bundle.input
+    pixels = to_input(seen(bundle, sample), head.inputs[0], wanted.low, wanted.high, wanted.colour)
+    found = activations(bundle, [sample], Recipe(at, copies=0), lambda count: None)
+    assert np.array_equal(found[0], head.run(pixels)[0][0])
 
 
 @pytest.mark.parametrize("model", ["float", "int8"])

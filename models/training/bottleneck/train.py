@@ -13,6 +13,7 @@ import tensorflow as tf
 from models.bundle import Bundle
 from models.engine import Engine
 from models.graph import Graph
+from models.parts import seen
 from models.pictures import decode_picture, fit, to_input
 from models.samples import Sample
 from models.tasks import dequantise
@@ -76,7 +77,7 @@ def train_bottleneck(bundle: Bundle, samples: Sequence[Sample], recipe: Recipe, 
     pictures = len(samples) * (recipe.copies + 1)
     progress.expect(pictures + pictures * recipe.epochs * _STEP)
     progress.say("computing activations")
-    values = _activations(bundle, samples, recipe, progress.step)
+    values = activations(bundle, samples, recipe, progress.step)
     data = _with_wanted(values, graph, recipe.at, tail)
     network = Network(recipe.shape, values.shape[-1], float(data.real(slice(_MEASURED_ON)).std()) or 1.0)
     progress.say(f"training the bottleneck behind {recipe.at}")
@@ -96,15 +97,13 @@ def _targets(graph: Graph, at: str) -> list[str]:
     return finals if last == at else [*finals, last]
 
 
-def _activations(
-    bundle: Bundle, samples: Sequence[Sample], recipe: Recipe, tick: Callable[[float], None]
-) -> np.ndarray:
+def activations(bundle: Bundle, samples: Sequence[Sample], recipe: Recipe, tick: Callable[[float], None]) -> np.ndarray:
     """Return the activations of each picture and of its changed copies, in the model's own type."""
     rng, wanted = np.random.default_rng(recipe.seed), bundle.input
     head = Engine(bundle.model_path, outputs=bundle.finals).head(recipe.at)
     side, found = max(wanted.width, wanted.height), []
     for sample in samples:
-        base = decode_picture(sample.read(), at_least=(2 * BASE * side, 2 * BASE * side))
+        base = _base(bundle, sample, 2 * BASE * side)
         larger = fit(base, BASE * side, BASE * side)
         copies = [augment(larger, 0, side, recipe.changes, rng)[0] for _ in range(recipe.copies)]
         for picture in (base, *copies):
@@ -112,6 +111,14 @@ def _activations(
             found.append(head.run(to_input(pixels, head.inputs[0], wanted.low, wanted.high, wanted.colour))[0][0])
             tick(1)
     return np.stack(found)
+
+
+def _base(bundle: Bundle, sample: Sample, at_least: int) -> np.ndarray:
+    """Return what the changed copies are made of: the picture, or what the bundle's crop cuts out of it."""
+    if bundle.input.crop != "none":
+        return seen(bundle, sample)
+    with sample.opened() as content:
+        return decode_picture(content, at_least=(at_least, at_least))
 
 
 def _with_wanted(values: np.ndarray, graph: Graph, at: str, tail: FloatGraph) -> _Data:
