@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Final
 
 import numpy as np
@@ -82,7 +83,14 @@ class Answers:
 
     def right(self, task: str) -> np.ndarray:
         """Return (places, n) which of the pictures each place is right about."""
-        return np.array([place.scores[task].argmax(axis=1) == self.truth[task] for place in self.places])
+        return self._right[task]
+
+    @cached_property
+    def _right(self) -> Mapping[str, np.ndarray]:
+        return {
+            task: np.array([place.scores[task].argmax(axis=1) == truth for place in self.places])
+            for task, truth in self.truth.items()
+        }
 
 
 @dataclass(frozen=True)
@@ -155,10 +163,11 @@ def is_open(place: Place, limits: Mapping[str, float]) -> bool:
     return bool(place.scores) and all(task in limits for task in place.scores)
 
 
-def prefixes(answers: Answers, thresholds: Thresholds) -> list[Thresholds]:
-    """Return what remains of thresholds at every split: those of the first open exit, of the first two, and so on."""
-    opened = [p.name for p in answers.exits if is_open(p, thresholds.get(p.name, {}))]
-    return [{name: thresholds[name] for name in opened[:count]} for count in range(1, len(opened) + 1)]
+def losses_at_splits(found: Outcome) -> list[Mapping[str, np.ndarray]]:
+    """Return `losses` of every split that leaves some of the exits before it: who would leave later goes to the end."""
+    used = [number for number, share in enumerate(found.shares[:-2]) if share]
+    fewer = [{task: lost * (found.left <= number) for task, lost in found.losses.items()} for number in used]
+    return [*fewer, found.losses]
 
 
 def _costs(answers: Answers, limits: Sequence[Mapping[str, float]]) -> np.ndarray:

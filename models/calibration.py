@@ -15,7 +15,7 @@ from typing import Final
 
 import numpy as np
 
-from models.answers import NOBODY_LEAVES, Answers, Outcome, Thresholds, Unsure, outcome, prefixes, unsure
+from models.answers import NOBODY_LEAVES, Answers, Outcome, Thresholds, losses_at_splits, outcome, unsure
 from models.calibration_order import ordered
 from models.certainty import bet
 from models.choices import Rule
@@ -85,8 +85,8 @@ def calibrate(
     for thresholds in ordered(answers.rows(ordering), rule, max_loss, confidence, len(held)):
         p_value, passing = _test(testing, thresholds, rule, max_loss, confidence) if passing else (1.0, False)
         curve.append(Point(thresholds, outcome(answers, thresholds, rule, measured), p_value))
-        cheaper = curve[-1].outcome.madds < best.outcome.madds
-        if passing and cheaper and worst_loss(answers, thresholds, rule, measured) <= max_loss:
+        found = curve[-1].outcome
+        if passing and found.madds < best.outcome.madds and worst_loss(answers, found) <= max_loss:
             best = curve[-1]
     return Calibration(rule, best, tuple(curve), temperatures, held)
 
@@ -106,16 +106,19 @@ def _test(
     answers: Answers, thresholds: Thresholds, rule: Rule, max_loss: float, confidence: float
 ) -> tuple[float, bool]:
     """Return the p-value of "some task loses more than allowed at some split", the worst one, and whether it passes."""
-    measured = unsure(answers, rule)
+    found = outcome(answers, thresholds, rule)
     worst = max(
-        bet(outcome(answers, kept, rule, measured).losses[task][truth >= 0], max_loss)
-        for kept in prefixes(answers, thresholds)
+        bet(losses[task][truth >= 0], max_loss)
+        for losses in losses_at_splits(found)
         for task, truth in answers.truth.items()
     )
-    return worst, worst <= 1 - confidence and worst_loss(answers, thresholds, rule, measured) <= max_loss
+    return worst, worst <= 1 - confidence and worst_loss(answers, found) <= max_loss
 
 
-def worst_loss(answers: Answers, thresholds: Thresholds, rule: Rule, measured: Unsure) -> float:
+def worst_loss(answers: Answers, found: Outcome) -> float:
     """Return the largest share of accuracy that any task loses at any split."""
-    kept = prefixes(answers, thresholds)
-    return max((loss for few in kept for loss in outcome(answers, few, rule, measured).loss.values()), default=0.0)
+    return max(
+        float(losses[task][truth >= 0].mean())
+        for losses in losses_at_splits(found)
+        for task, truth in answers.truth.items()
+    )

@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from models.answers import NOBODY_LEAVES, Answers, Outcome, Thresholds, Unsure, outcome, prefixes, sign, unsure
+from models.answers import NOBODY_LEAVES, Answers, Outcome, Thresholds, Unsure, losses_at_splits, outcome, sign, unsure
 from models.choices import Rule
 
 STEPS: Final = 25
@@ -63,7 +63,7 @@ def ordered(answers: Answers, rule: Rule, max_loss: float, confidence: float, te
         further = [(*chosen, place.name) for place in answers.exits if place.name not in chosen]
         found = [(names, _most_promising(answers.among(names), rule, asked)) for names in further]
         names, tried = min(found, key=lambda one: one[1][0])
-        if chosen and tried[0] > (1 - FURTHER) * best[0]:
+        if chosen and tried[0] >= (1 - FURTHER) * best[0]:
             break
         chosen, best = names, tried
     return [candidate.thresholds for candidate in best[1]]
@@ -117,8 +117,7 @@ def _candidates(answers: Answers, rule: Rule, caution: float) -> Iterator[Candid
 
 def _candidate(answers: Answers, thresholds: Thresholds, rule: Rule, measured: Unsure) -> Candidate:
     found = outcome(answers, thresholds, rule, measured)
-    fewer = [outcome(answers, kept, rule, measured).losses for kept in prefixes(answers, thresholds)[:-1]]
-    return Candidate(thresholds, found, (*fewer, found.losses))
+    return Candidate(thresholds, found, losses_at_splits(found))
 
 
 def _closed(measured: Unsure) -> Levels:
