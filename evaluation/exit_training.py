@@ -14,9 +14,9 @@ import numpy as np
 from models.answers import Answers, Place, outcome
 from models.calibration import calibrate
 from models.choices import SamplePart
-from models.pictures import decode_to_fit
-from models.samples import Sample, read_all
-from models.training.batches import Batches, Labelled, labelled
+from models.samples import read_all
+from models.training.batches import Batches, Labelled
+from models.training.classifier import pixels
 from models.training.fit import Aim, Mode, answers, fit
 from models.training.plan import Plan, prepared
 from models.training.progress import Progress
@@ -51,7 +51,7 @@ def read(plan: Plan, data: Sequence[Path], limit: int | None) -> dict[SamplePart
     """Return the pictures of every part at the network's size; at most `limit` of each, of all labels alike."""
     parts = read_all(data, (plan.task,))
     drawn = {part: sorted(found, key=lambda sample: sample.digest)[:limit] for part, found in parts.items()}
-    return {part: _pixels(plan, found) for part, found in drawn.items()}
+    return {part: pixels(plan, found) for part, found in drawn.items()}
 
 
 def compare(
@@ -75,15 +75,6 @@ def compare(
                 model, exit_s = _trained(shorter, parts["train"], Aim(way), plain, progress)
                 seconds = plain_s + exit_s
             yield from _rows(seeded, model, parts, way, seconds)
-
-
-def _pixels(plan: Plan, samples: Sequence[Sample]) -> Labelled:
-    width, height = plan.input.width, plan.input.height
-    pictures = []
-    for sample in samples:
-        with sample.opened() as content:
-            pictures.append(decode_to_fit(content, width, height))
-    return labelled(pictures, samples, (plan.task,))
 
 
 def _exits_at(plan: Plan, weight: float) -> Mapping[str, float]:

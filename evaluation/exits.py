@@ -62,19 +62,12 @@ class Stages:
     picture_bytes: float
     """Of the network's picture as JPEG, mean over pictures."""
 
-    def plain(self, link: Link) -> float:
-        """Return the milliseconds of every picture when there are no exits."""
-        return self._late(frozenset(), link)
-
     def mean(self, shares: Mapping[str, float], opened: Opened, link: Link) -> float:
         """Return the mean milliseconds when these shares leave at the exits asked, in order, and the rest goes on."""
         early = [share for name, share in shares.items() if name in opened]
-        every = [*self.reached[opened][:-1], self._late(opened, link)]
-        return float(np.dot([*early, 1.0 - sum(early)], every))
-
-    def _late(self, opened: Opened, link: Link) -> float:
+        *exits, head = self.reached[opened]
         on_the_way = link.ms(self.payload_bytes) if self.split != DEVICE else 0.0
-        return self.reached[opened][-1] + on_the_way + self.tail
+        return float(np.dot([*early, 1.0 - sum(early)], [*exits, head + on_the_way + self.tail]))
 
 
 @dataclass(frozen=True)

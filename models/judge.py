@@ -4,25 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
 
 import numpy as np
 
 from models.answers import Answers, Place
 from models.bundle import Bundle, Exit, Prediction, predictions
 from models.choices import Rule
-from models.crop import Crop, NothingFound, open_crop, read_cuts
+from models.crop import Crop, NothingFound, open_crop
 from models.engine import DEVICE, Engine, Part
 from models.errors import ModelError
 from models.graph import Graph
 from models.madds import madds
+from models.manifest import END
+from models.parts import cuts_of
 from models.pictures import to_input
 from models.samples import Sample
 from models.stages import exit_predictions, exits_before
 
 Tick = Callable[[], None]
-END: Final = "end"
-"""The name of the place behind all exits."""
 
 
 @dataclass(frozen=True)
@@ -117,8 +116,7 @@ class _Asked:
     def about(self, sample: Sample) -> list[list[Prediction]] | None:
         """Return what each exit and the end predict; None where the crop finds nothing."""
         wanted, part = self._bundle.input, self._part
-        with sample.opened() as content:
-            cuts = read_cuts(content, self._crop, wanted.width, wanted.height)
+        cuts = cuts_of(sample, self._crop, wanted)
         if not cuts:
             return None
         outputs = part.run(to_input(cuts[0].pixels, part.inputs[0], wanted.low, wanted.high, wanted.colour))

@@ -12,7 +12,8 @@ import numpy as np
 
 from models.bundle import Bundle
 from models.choices import Part
-from models.crop import Crop, open_crop, read_cuts
+from models.crop import Crop, Cut, open_crop, read_cuts
+from models.manifest import InputSpec
 from models.pictures import DataError, decode_to_fit
 from models.samples import Sample, read_samples
 
@@ -80,15 +81,20 @@ def _nothing_left(bundle: Bundle, data: Path, part: Part, pictures: int, listed:
     )
 
 
+def cuts_of(sample: Sample, crop: Crop, wanted: InputSpec) -> list[Cut]:
+    """Return what a crop finds in a picture, at a network's size. Raises: DataError, which names a damaged picture."""
+    with sample.opened() as content:
+        return read_cuts(content, crop, wanted.width, wanted.height)
+
+
 def seen(bundle: Bundle, sample: Sample) -> np.ndarray:
     """Return the picture as (height, width, 3) uint8: what the device hands to the network.
 
     That is the bundle's crop of it; where the crop finds nothing (no face), the whole picture.
     """
     wanted = bundle.input
-    with sample.opened() as content:
-        cuts = read_cuts(content, _crop(wanted.crop), wanted.width, wanted.height)
-        return np.asarray(cuts[0].pixels) if cuts else decode_to_fit(content, wanted.width, wanted.height)
+    cuts = cuts_of(sample, _crop(wanted.crop), wanted)
+    return np.asarray(cuts[0].pixels) if cuts else decode_to_fit(sample.read(), wanted.width, wanted.height)
 
 
 @lru_cache(maxsize=4)

@@ -9,11 +9,11 @@ from typing import Final
 import numpy as np
 
 from models.bundle import Bundle, predictions
-from models.crop import Crop, Cut, NothingFound, open_crop, read_cuts
+from models.crop import NothingFound, open_crop
 from models.engine import Engine
 from models.errors import ModelError
 from models.graph import CutPoint, Graph
-from models.manifest import InputSpec
+from models.parts import cuts_of
 from models.pictures import to_input
 from models.samples import Sample
 
@@ -122,12 +122,6 @@ def probe_samples(
     if not kept:
         raise NothingFound(bundle.input.crop, len(samples))
     return probe.activations(), kept
-
-
-def cuts_of(sample: Sample, crop: Crop, wanted: InputSpec) -> list[Cut]:
-    """Return what a network sees of a picture. Raises: DataError, which names the picture, where it cannot be read."""
-    with sample.opened() as content:
-        return read_cuts(content, crop, wanted.width, wanted.height)
 
 
 def most_pictures(points: Sequence[CutPoint]) -> int:

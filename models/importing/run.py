@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from models.branches.add import HAND_SET, Grown, add_exits, wanted_places
-from models.branches.features import cuts_of, most_pictures, probe_samples, targets_of
+from models.branches.features import most_pictures, probe_samples, targets_of
 from models.bundle import Bundle, file_digest
 from models.choices import Colour
 from models.crop import NothingFound, open_crop
@@ -28,6 +28,7 @@ from models.importing.request import Imported, Measured, Request
 from models.importing.wishes import ImportFailed, TaskWish, bundle_name, task_wishes
 from models.importing.write import check_folder, write_folder
 from models.manifest import Exit, InputSpec, Manifest
+from models.parts import cuts_of
 from models.pictures import to_input
 from models.profile import noise
 from models.samples import PARTS, Sample, labels_in, read_samples

@@ -50,7 +50,7 @@ def train_classifier(plan: Plan, order: Order, progress: Progress) -> list[Path]
     progress.say("reading pictures")
     order.output.mkdir(parents=True, exist_ok=True)
     samples = read_all(order.data, (plan.task,))
-    parts = {part: _pixels(plan, found) for part, found in samples.items() if found}
+    parts = {part: pixels(plan, found) for part, found in samples.items() if found}
     train, test = _needed(parts, "train"), _needed(parts, "test")
     progress.expect(plan.schedule.epochs * len(train.pictures) + 2 * len(test.pictures))
     progress.say(f"training {plan.name}")
@@ -77,7 +77,8 @@ def train_classifier(plan: Plan, order: Order, progress: Progress) -> list[Path]
     return folders
 
 
-def _pixels(plan: Plan, samples: Sequence[Sample]) -> Labelled:
+def pixels(plan: Plan, samples: Sequence[Sample]) -> Labelled:
+    """Return the pictures at the size of a plan's network. Raises: DataError, which names a damaged one."""
     width, height = plan.input.width, plan.input.height
     return labelled([_decoded(sample, width, height) for sample in samples], samples, (plan.task,))
 

@@ -56,7 +56,3 @@ def _branch(x: keras.KerasTensor, name: str, dropout: float) -> dict[str, keras.
         x = keras.layers.ReLU(name=f"{name}_relu{number}")(x)
     x = keras.layers.GlobalAveragePooling2D(name=f"{name}_mean")(keras.layers.MaxPooling2D(2, name=f"{name}_pool")(x))
     return answers(keras.layers.Dense(_DENSE, activation="relu", name=f"{name}_dense")(x), f"{name}/", dropout)
-
-
-def _convolve(x: keras.KerasTensor, channels: int, name: str) -> keras.KerasTensor:
-    return keras.layers.Conv2D(channels, 3, padding="same", activation="relu", name=name)(x)

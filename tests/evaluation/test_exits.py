@@ -38,10 +38,10 @@ def test_a_mean_latency_weighs_where_pictures_leave() -> None:
     late = 4.0 + link + 6.0
     assert STAGES.mean(shares, BOTH, TO_EDGE_SITE) == pytest.approx(0.2 * 1.0 + 0.3 * 3.0 + 0.5 * late)
     assert STAGES.mean({"exit1": 0.2, "exit2": 0.0}, FIRST, TO_EDGE_SITE) == pytest.approx(0.2 + 0.8 * (late - 0.3))
-    assert STAGES.plain(TO_EDGE_SITE) == pytest.approx(3.5 + link + 6.0)
-    assert STAGES.mean(dict.fromkeys(shares, 0.0), NO_EXIT, TO_EDGE_SITE) == STAGES.plain(TO_EDGE_SITE)
+    nobody = dict.fromkeys(shares, 0.0)
+    assert STAGES.mean(nobody, NO_EXIT, TO_EDGE_SITE) == pytest.approx(3.5 + link + 6.0)
     on_device = replace(STAGES, split="device", tail=0.0, payload_bytes=0.0)
-    assert on_device.plain(TO_EDGE_SITE) == 3.5
+    assert on_device.mean(nobody, NO_EXIT, TO_EDGE_SITE) == 3.5
 
 
 def test_a_confusion_counts_what_was_said_where_pictures_left() -> None:
