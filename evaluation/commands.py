@@ -60,9 +60,9 @@ def wire(bundle: str, /, *, settings: Annotated[WireSettings, Parameter(name="*"
         bundle: a bundle's name or folder
         json: print a JSON list instead of the table
     """
-    from evaluation.plots import write_csv
     from evaluation.wire import chosen_codecs, measure
     from evaluation.wire_report import as_dicts, plot, table
+    from headwater.plots import write_csv
     from models.bars import progress_bar
     from models.bundle import Bundle
     from models.parts import chosen_samples

@@ -44,7 +44,7 @@ def exit_training(*, settings: Annotated[ExitTrainingSettings, Parameter(name="*
 
     with training_imports():
         from evaluation.exit_training import compare, read
-        from evaluation.plots import write_csv
+        from headwater.plots import write_csv
         from models.training.plans import plan_of
     plan = plan_of(settings.network, epochs=settings.epochs)
     if not plan.exits:
@@ -62,7 +62,7 @@ def exit_training(*, settings: Annotated[ExitTrainingSettings, Parameter(name="*
 
 
 def _plot(path: Path, rows: list[dict[str, object]], network: str) -> None:
-    from evaluation.plots import new_figure, save_svg
+    from headwater.plots import new_figure, save_svg
 
     figure, axes = new_figure(2, f"three ways to train exits ({network}), one dot a seed and exit")
     ways = list(dict.fromkeys(str(row["way"]) for row in rows))

@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 
 from evaluation.exits import TO_CLOUD, TO_EDGE_SITE, Measured, Row, is_thesis, opened
-from evaluation.plots import new_figure, save_svg, write_csv
+from headwater.plots import new_figure, save_svg, write_csv
 from models.answers import Answers, Outcome
 from models.choices import Rule
 from models.exits import LOW_IS_SURE, MEASURES

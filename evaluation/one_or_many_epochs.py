@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Final
 
-from evaluation.plots import new_figure, save_svg
+from headwater.plots import new_figure, save_svg
 from models.bundle import MANIFEST_FILE
 from models.manifest import read_manifest
 from models.training.epochs import FILE, read_epochs

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from evaluation.one_or_many import Asked, Row
 from evaluation.one_or_many_report import PLACES, THEIR_EXITS, THEIRS, THRESHOLD, Key
-from evaluation.plots import new_figure, save_svg
+from headwater.plots import new_figure, save_svg
 
 THEIR_PICTURES: Final = 10_000
 _COLOURS: Final = {"SEM": "C0", "MEM": "C1"}

@@ -10,8 +10,8 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from rich.table import Table
 
-from evaluation.plots import new_figure, save_svg, write_csv
 from evaluation.privacy import Row
+from headwater.plots import new_figure, save_svg, write_csv
 from models.pictures import encode_png
 
 _GAP, _MARGIN = 4, 150

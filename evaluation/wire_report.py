@@ -9,8 +9,8 @@ from typing import Any, Final
 
 from rich.table import Table
 
-from evaluation.plots import log_bytes, new_figure, save_svg
 from evaluation.wire import Row, worst_loss
+from headwater.plots import log_bytes, new_figure, save_svg
 from models.engine import IMAGE
 
 _FAMILIES = ("jpeg", "webp", "png")

@@ -40,6 +40,8 @@ EXTRAS: Final = {
 COMMANDS: Final[dict[str, dict[str, tuple[str, str]]]] = {
     "": {
         "demo": ("headwater.demo:demo", "Run the whole system on this machine and show the live map."),
+        "plan": ("edge.plan_commands:plan", "Say where a frame should be computed, and why not elsewhere."),
+        "prices": ("planning.price_commands:prices", "Show price books: servers, functions, devices, messages, power."),
         "doctor": ("headwater.doctor:doctor", "Say what is installed and working here, and what is missing."),
         "edge": ("edge.commands:edge", "Run a device: pictures in, frames out."),
         "worker": ("cloud_worker.commands:worker", "Run a cloud worker: frames in, results out."),
@@ -73,6 +75,7 @@ COMMANDS: Final[dict[str, dict[str, tuple[str, str]]]] = {
     },
     "models fetch": {"face": ("models.faces.commands:face", "Fetch the two networks that find and outline faces.")},
     "evaluate": {
+        "costs": ("evaluation.costs_commands:costs", "Work out the documents' tables of costs (papers/000, 002)."),
         "exits": ("evaluation.exits_commands:exits", "Measure what early exits do to accuracy and latency."),
         "exit-training": ("evaluation.exit_training_commands:exit_training", "Compare three ways to train exits."),
         "one-or-many": ("evaluation.one_or_many_commands:one_or_many", "Compare one exit with many (papers/003)."),

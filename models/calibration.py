@@ -9,8 +9,8 @@ Pareto Testing (an order from pictures of its own).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -20,6 +20,7 @@ from models.calibration_order import ordered
 from models.certainty import bet
 from models.choices import Rule
 from models.errors import ModelError
+from models.manifest import Exit
 
 ORDERING_SHARE: Final = 1 / 3
 
@@ -47,11 +48,22 @@ class Calibration:
     """By place and task."""
     held: np.ndarray
     """The pictures that tested, by number; the others ordered."""
+    places: tuple[str, ...]
+    """The exits, in the order in which they are asked."""
 
     @property
     def is_found(self) -> bool:
         """Tell whether any candidate passed."""
         return bool(self.chosen.thresholds)
+
+    def applied(self, exits: Iterable[Exit]) -> list[Exit]:
+        """Return exits with the rule and thresholds that were chosen, and how many of all pictures left there."""
+        shares = dict(zip(self.places, self.chosen.outcome.shares, strict=False))
+        return [
+            replace(one, rule=self.rule, thresholds=limits, leave=round(shares[one.name], 4) if limits else None)
+            for one in exits
+            for limits in [self.chosen.thresholds.get(one.name, {})]
+        ]
 
 
 def calibrate(
@@ -88,7 +100,8 @@ def calibrate(
         found = curve[-1].outcome
         if passing and found.madds < best.outcome.madds and worst_loss(answers, found) <= max_loss:
             best = curve[-1]
-    return Calibration(rule, best, tuple(curve), temperatures, held)
+    places = tuple(place.name for place in answers.exits)
+    return Calibration(rule, best, tuple(curve), temperatures, held, places)
 
 
 def _check(answers: Answers, *groups: np.ndarray) -> None:

@@ -153,8 +153,8 @@ def _set_by_hand(bundle: Bundle, given: Sequence[str] | None) -> Thresholds | No
 def _write(bundle: Bundle, result: Calibration, *, with_temperatures: bool) -> None:
     from models.manifest_text import rewrite_exits
 
-    thresholds, found = result.chosen.thresholds, result.temperatures
-    exits = [replace(one, rule=result.rule, thresholds=thresholds.get(one.name, {})) for one in bundle.exits]
+    found = result.temperatures
+    exits = result.applied(bundle.exits)
     if with_temperatures:
         exits = [replace(one, temperatures=found[one.name]) for one in exits]
     path = bundle.folder / "bundle.toml"

@@ -52,6 +52,8 @@ class Exit:
     """How unsure a task must be for its frame to be given up as hopeless; none by default."""
     temperatures: Mapping[str, float] = field(default_factory=dict)
     """What the logits of a task are divided by before the rule looks at them; 1 where none is given."""
+    leave: float | None = None
+    """The share of all pictures that left here when the thresholds were chosen."""
 
 
 @dataclass(frozen=True)
@@ -171,6 +173,7 @@ def _exit(table: Table, tasks: tuple[Task, ...]) -> Exit:
         thresholds={name: thresholds.number(name) for name in names if name in thresholds.rest},
         drop={name: drop.number(name) for name in names if name in drop.rest},
         temperatures={name: temperatures.positive(name) for name in names if name in temperatures.rest},
+        leave=table.share("leave"),
     )
     if found.name == END:
         raise table.wrong("name", END, "another name: that is the place behind all exits")

@@ -76,7 +76,7 @@ def rewrite_exits(path: Path, exits: Iterable[Exit], temperatures: Mapping[str, 
         old = {table["name"]: table for table in document["exits"]}
         for found in exits:
             table = exit_table(found)
-            for key in {"drop", "thresholds", "temperatures"} - table.keys():
+            for key in {"drop", "thresholds", "temperatures", "leave"} - table.keys():
                 old[found.name].pop(key, None)
             for key, value in table.items():
                 if old[found.name].get(key) != value:
@@ -109,6 +109,7 @@ def exit_table(found: Exit) -> dict[str, Any]:
         "thresholds": _inline(found.thresholds),
         "drop": _inline(found.drop),
         "temperatures": _inline(found.temperatures),
+        "leave": found.leave,
     }
     return _filled(table)
 

@@ -68,6 +68,16 @@ class Table:
     def positive(self, key: str, default: float | None = None) -> float:
         return float(self._take(key, lambda v: _is_number(v) and v > 0, "a number over 0", default))
 
+    def amount(self, key: str, default: float | None = None) -> float:
+        return float(self._take(key, lambda v: _is_number(v) and v >= 0, "a number of at least 0", default))
+
+    def share(self, key: str) -> float | None:
+        """Return a number from 0 to 1; None where the key is not there."""
+        if key not in self.rest:
+            self._asked.add(key)
+            return None
+        return float(self._take(key, lambda v: _is_number(v) and 0 <= v <= 1, "a share from 0 to 1", None))
+
     def texts(self, key: str, *, required: bool = False) -> tuple[str, ...]:
         def good(value: Any) -> bool:
             return _is_list_of(str, value) and all(value) and bool(value or not required)

@@ -16,15 +16,16 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-PARTS = ("headwater", "models", "broker", "edge", "cloud_worker", "visualizer", "evaluation")
+PARTS = ("headwater", "models", "planning", "broker", "edge", "cloud_worker", "visualizer", "evaluation")
 MAY_IMPORT: dict[str, set[str]] = {
     "headwater": set(),
     "models": set(),
+    "planning": {"headwater", "models"},
     "broker": {"headwater"},
-    "edge": {"headwater", "models"},
+    "edge": {"headwater", "models", "planning"},
     "cloud_worker": {"headwater", "models"},
     "visualizer": {"headwater", "models"},
-    "evaluation": {"headwater", "models", "broker", "edge", "cloud_worker", "visualizer"},
+    "evaluation": {"headwater", "models", "planning", "broker", "edge", "cloud_worker", "visualizer"},
 }
 HEAVY = {"tensorflow", "keras", "torch", "jax"}
 HEAVY_ALLOWED = ("models/training/", "models/zoo/", "evaluation/", "benchmarks/", "tests/")

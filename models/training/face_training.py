@@ -204,12 +204,7 @@ def bare_manifest(order: FaceOrder, precision: str, content: bytes) -> Manifest:
 def calibrated_manifest(outcome: FaceOutcome) -> Manifest:
     """Return the manifest with thresholds and temperatures."""
     bare, found = bare_manifest(outcome.order, outcome.precision, outcome.content), outcome.calibration
-    exits = tuple(
-        replace(
-            exit_, thresholds=found.chosen.thresholds.get(exit_.name, {}), temperatures=found.temperatures[exit_.name]
-        )
-        for exit_ in bare.exits
-    )
+    exits = tuple(replace(one, temperatures=found.temperatures[one.name]) for one in found.applied(bare.exits))
     end = found.temperatures["end"]
     tasks = tuple(replace(task, temperature=end.get(task.name, 1.0)) for task in bare.tasks)
     return replace(bare, exits=exits, tasks=tasks)

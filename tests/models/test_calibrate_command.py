@@ -92,6 +92,9 @@ def test_thresholds_are_written_and_kept_by_the_bundle(bundle: Bundle, pictures:
     found = Bundle.load(bundle.folder)
     assert found.exits[0].thresholds.keys() == {"litter"}
     assert found.exits[0].temperatures["litter"] > 0
+    left = sum(int(row["left"]) for row in csv.DictReader((out / "classes.csv").read_text().splitlines())
+               if row["place"] == found.exits[0].name)  # fmt: skip
+    assert found.exits[0].leave == pytest.approx(left / PICTURES, abs=1e-4)
     rows = list(csv.DictReader((out / "curve.csv").read_text().splitlines()))
     assert float(rows[0][f"share {found.exits[0].name}"]) == 0.0
     assert float(rows[-1][f"share {found.exits[0].name}"]) == 1.0
@@ -125,7 +128,8 @@ def test_a_threshold_set_by_hand_is_judged_as_the_bundle_is(
     _run(bundle.folder, "--data", pictures, "--part", "all", "--json", "--set", f"exit1/litter={middle}", "--write")
     said, written = json.loads(capsys.readouterr().out), Bundle.load(bundle.folder)
     assert said["temperatures"] == {"exit1": {"litter": 2.5}, "end": {"litter": 0.6}}
-    assert written.exits == (replace(exit_, temperatures={"litter": 2.5}, thresholds={"litter": middle}),)
+    set_so = {"temperatures": {"litter": 2.5}, "thresholds": {"litter": middle}, "leave": said["shares"]["exit1"]}
+    assert written.exits == (replace(exit_, **set_so),)
     assert written.tasks == (replace(bundle.tasks[0], temperature=0.6),)
     device = StagedHead(Engine(written.model_path, outputs=written.finals), written, "device", rules_of(written))
     left = [device.run(_shown(written, sample, device)).exit == "exit1" for sample in samples]
@@ -137,7 +141,7 @@ def test_a_written_threshold_adds_no_temperature(bundle: Bundle, pictures: Path)
     """A bundle.toml without temperatures has none after --set --write."""
     _run(bundle.folder, "--data", pictures, "--part", "all", "--set", "exit1/litter=0.5", "--write")
     assert "temperature" not in (bundle.folder / "bundle.toml").read_text()
-    assert Bundle.load(bundle.folder).exits == (replace(bundle.exits[0], thresholds={"litter": 0.5}),)
+    assert Bundle.load(bundle.folder).exits == (replace(bundle.exits[0], thresholds={"litter": 0.5}, leave=0.0),)
 
 
 def test_an_exit_is_set_whole_or_not_at_all(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -24,7 +24,9 @@ FULL = Manifest(
         Task("age", "regression", "age", unit="years"),
     ),
     exits=(
-        Exit("exit1", "block_5_add", {"gender": "exit1/gender"}, "entropy", {"gender": 0.6}, {"gender": 0.69}),
+        Exit(
+            "exit1", "block_5_add", {"gender": "exit1/gender"}, "entropy", {"gender": 0.6}, {"gender": 0.69}, leave=0.25
+        ),
         Exit("exit2", "block_9_add", {"gender": "exit2/gender"}, "margin", {}, {}, {"gender": 0.8}),
     ),
     cut_points=("block_5_add", "block_9_add"),

@@ -1,0 +1,83 @@
+"""A decision as rows, as plain values for JSON, as a sentence, and as a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from planning.decide import Judged, Method, chosen
+
+STAGES: Final = ("crop", "head", "encode", "uplink", "wait", "decode", "tail")
+
+
+def rows(judged: Sequence[Judged], currency: str, *, priced: bool) -> tuple[list[str], list[list[str]]]:
+    """Return the header and a row for every way, milliseconds per stage, in the order of the network."""
+    cost = [f"{currency} / million"] if priced else []
+    header = ["way", "bytes", *STAGES, "total ms", *cost, "why not"]
+    lines = []
+    for one in judged:
+        stages = [f"{seconds * 1e3:.2f}" for seconds in _stages(one)]
+        money = [f"{one.cost * 1e6:,.2f}"] if priced else []
+        total = f"{one.journey.total_s * 1e3:.1f}"
+        reason = one.reason if one.reason is not None else "chosen"
+        lines.append([one.way.name, f"{one.journey.payload_bytes:,.0f}", *stages, total, *money, reason])
+    return header, lines
+
+
+def as_dicts(judged: Sequence[Judged], currency: str) -> list[dict[str, Any]]:
+    """Return every way as plain values: seconds, bytes, money, joules."""
+    return [
+        {
+            "split": one.way.split,
+            "codec": one.way.codec,
+            "chosen": one.reason is None,
+            "reason": one.reason,
+            "allowed": one.is_allowed,
+            "pareto": one.is_on_front,
+            "latency_s": one.journey.total_s,
+            "stages_s": dict(zip(STAGES, _stages(one), strict=True)),
+            "bytes": one.journey.payload_bytes,
+            "cost": one.cost,
+            "currency": currency,
+            "energy_j": one.energy_j,
+            "exits": {found.name: found.share for found in one.way.exits},
+            "accuracy": one.way.accuracy,
+            "leak_ssim": one.way.leak_ssim,
+        }
+        for one in judged
+    ]
+
+
+def verdict(judged: Sequence[Judged], weight: float, method: Method) -> str:
+    """Return the choice in a line: what, how long, and among how many."""
+    best, allowed = chosen(judged), sum(one.is_allowed for one in judged)
+    exits = ", ".join(f"{found.share:.0%} leave at {found.name}" for found in best.way.exits)
+    return (
+        f"{best.way.name}: {best.journey.total_s * 1e3:.1f} ms for the mean frame{f', {exits}' if exits else ''}; "
+        f"best of {allowed} allowed of {len(judged)} by {method}, weight {weight:g}"
+    )
+
+
+def draw(path: Path, judged: Sequence[Judged], name: str) -> None:
+    """Draw every way as a bar of its stages, the chosen one's name marked, what no limit allows pale."""
+    from headwater.plots import new_figure, save_svg
+
+    figure, (axes,) = new_figure(1, f"{name}: predicted stages of every way", (8.0, 0.28 * len(judged) + 1.6))
+    places = list(range(len(judged)))
+    starts = [0.0] * len(judged)
+    for number, stage in enumerate(STAGES):
+        lengths = [_stages(one)[number] * 1e3 for one in judged]
+        colours = [(f"C{number}", 1.0 if one.is_allowed else 0.25) for one in judged]
+        axes.barh(places, lengths, left=starts, color=colours)
+        axes.bar(0, 0, color=f"C{number}", label=stage)
+        starts = [start + length for start, length in zip(starts, lengths, strict=True)]
+    axes.set_yticks(places, [f"> {one.way.name}" if one.reason is None else one.way.name for one in judged])
+    axes.invert_yaxis()
+    axes.set_xlabel("milliseconds of the mean frame")
+    axes.legend(ncols=len(STAGES), fontsize=7, loc="lower center", bbox_to_anchor=(0.5, 1.0), frameon=False)
+    save_svg(figure, path)
+
+
+def _stages(one: Judged) -> list[float]:
+    return [getattr(one.journey, f"{stage}_s") for stage in STAGES]

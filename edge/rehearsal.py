@@ -1,0 +1,230 @@
+"""Try every way of a frame on this machine: how long each stage takes here, and how much would travel."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from itertools import cycle, islice
+from typing import Final, TypeVar
+
+import numpy as np
+
+from edge.crop import as_rows
+from edge.head import Head, Pixels, measured_codec, prepare_head
+from edge.splits import DEVICE, IMAGE, codec_fits
+from headwater.clock import Stopwatch
+from headwater.codec import LOSSLESS, decode_tensor
+from headwater.errors import SettingsError
+from headwater.messages import Activation, Picture
+from models.bundle import Bundle
+from models.crop import Crop, Cut, Whole
+from models.engine import Engine
+from models.exits import ExitRule
+from models.pictures import decode_to_fit, to_input
+from models.stages import StagedHead, exits_before, rules_of
+from planning.monotone import falling, rising
+from planning.ways import FINISHED_BYTES, ExitChance, Way
+
+ENVELOPE_BYTES: Final = 450
+"""What a frame's message has beside its picture or activation: ids, times, digest, position."""
+RUNS: Final = 9
+LEAST_RUNS: Final = 3
+LONGEST_PER_STEP_S: Final = 0.5
+_LARGEST_BYTES: Final = 1 << 30
+_T = TypeVar("_T")
+Progress = Callable[[int, int], None]
+
+
+def rehearse(
+    bundle: Bundle,
+    engine: Engine,
+    pictures: Sequence[Pixels],
+    *,
+    codecs: Sequence[str] = (LOSSLESS,),
+    rules: Mapping[str, ExitRule] | None = None,
+    crop: Crop | None = None,
+    progress: Progress = lambda done, total: None,
+) -> list[Way]:
+    """Return every way with the times of this machine: the picture, each cut point offered, and the device alone.
+
+    Times are medians over the pictures, of which those count in which the crop finds something. Exits cost what their
+    branches take; how many leave there is the bundle's own figure, none where it has none. A codec is tried where it
+    fits. Raises: SettingsError where no picture can be used.
+    """
+    crop = crop or Whole()
+    seen = _usable(bundle, crop, pictures)
+    asked = {name: rule for name, rule in (rules_of(bundle) if rules is None else rules).items() if rule.can_end}
+    splits = [IMAGE, *bundle.cut_points, DEVICE]
+    crop_s = _median_s(pictures, lambda picture: crop.cut(picture, bundle.input.width, bundle.input.height))
+    stages, ways = [], list[Way]()
+    for place, split in enumerate(splits):
+        progress(place, len(splits))
+        stages.append(_stages(bundle, engine, split, asked, seen))
+        for codec in _fitting(bundle, engine, split, codecs):
+            head = prepare_head(bundle, engine, split, codec, {}, crop)
+            way = Way(split, head.codec, place, 0.0, crop_s=crop_s, finishes=split == DEVICE)
+            ways.append(_timed(way, head, bundle, engine, [picture for picture, _ in seen]))
+    progress(len(splits), len(splits))
+    return [_with_evidence(way, bundle, engine, asked) for way in _smoothed(ways, stages)]
+
+
+def _smoothed(ways: Sequence[Way], stages: Sequence[tuple[tuple[ExitChance, ...], float]]) -> list[Way]:
+    """Return the ways with heads that never get shorter with depth, tails that never get longer, and exits alike."""
+    heads = rising([head_s for _, head_s in stages])
+    tail_at = {way.place: way.tail_s for way in ways}
+    tails = dict(zip(tail_at, falling(list(tail_at.values())), strict=True))
+    asked: dict[str, list[float]] = {}
+    for exits, _ in stages:
+        for found in exits:
+            asked.setdefault(found.name, []).append(found.after_s)
+    after_s = {name: statistics.median(times) for name, times in asked.items()}
+    return [
+        replace(
+            way,
+            head_s=heads[way.place],
+            tail_s=tails[way.place],
+            exits=tuple(replace(found, after_s=after_s[found.name]) for found in stages[way.place][0]),
+        )
+        for way in ways
+    ]
+
+
+def _with_evidence(way: Way, bundle: Bundle, engine: Engine, rules: Mapping[str, ExitRule]) -> Way:
+    """Return a way with what the bundle says of its accuracy and of what it leaks."""
+    leaks = {leak.cut: leak.ssim for leak in bundle.leaks} | {IMAGE: 1.0}
+    asked = any(found.name in rules for found in exits_before(engine, bundle, way.split))
+    metric = "accuracy with exits" if asked else "accuracy"
+    known = [found.value for found in bundle.accuracy if found.metric == metric]
+    return replace(
+        way,
+        accuracy=_accuracy(way, bundle, known),
+        leak_ssim=leaks.get(way.split),
+        shows_picture=way.split == IMAGE,
+    )
+
+
+def _accuracy(way: Way, bundle: Bundle, known: Sequence[float]) -> float | None:
+    """Return the accuracy of the worst task: as measured where nothing is lost, less what a measured codec may lose."""
+    if not known:
+        return None
+    if way.finishes or way.codec in {"png", "native", "native+zstd"}:
+        return min(known)
+    if bundle.wire is not None and bundle.codecs.get(way.split) == way.codec:
+        return min(known) - bundle.wire.max_loss / 100
+    return None
+
+
+def drawn_pictures(count: int, seed: int = 0) -> list[Pixels]:
+    """Return pictures that nobody took, with the spectrum of photographs: half the contrast at twice the detail.
+
+    Source: Field 1987, "Relations between the statistics of natural images": amplitudes fall with the frequency.
+    """
+    rng, height, width = np.random.default_rng(seed), 480, 640
+    frequency = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None, :])
+    frequency[0, 0] = 1.0
+    found = []
+    for _ in range(count):
+        phases = np.exp(2j * np.pi * rng.random((3, *frequency.shape)))
+        light, *colours = (np.fft.irfft2(phase / frequency, (height, width)) for phase in phases)
+        channels = np.stack([light, light + 0.3 * colours[0], light + 0.3 * colours[1]], axis=2)
+        channels = (channels - channels.mean()) / channels.std()
+        found.append(np.clip(128 + 50 * channels, 0, 255).astype(np.uint8))
+    return found
+
+
+def _usable(bundle: Bundle, crop: Crop, pictures: Sequence[Pixels]) -> list[tuple[Pixels, list[Cut]]]:
+    cuts = [(picture, crop.cut(picture, bundle.input.width, bundle.input.height)) for picture in pictures]
+    seen = [(picture, found) for picture, found in cuts if found]
+    if not seen:
+        what = (
+            f"in none of {len(cuts)} pictures the crop {bundle.input.crop!r} finds anything" if cuts else "no picture"
+        )
+        raise SettingsError(f"nothing to rehearse with: {what}; give pictures like those of the camera (--source)")
+    return seen
+
+
+def _fitting(bundle: Bundle, engine: Engine, split: str, codecs: Sequence[str]) -> list[str]:
+    """Return the codecs that fit a split, each way of sending once."""
+    if split == DEVICE:
+        return [LOSSLESS]
+    fitting = [codec for codec in codecs if codec_fits(engine.graph, split, codec)]
+    return list({measured_codec(bundle, engine.graph, split, codec): codec for codec in fitting}.values())
+
+
+def _stages(
+    bundle: Bundle,
+    engine: Engine,
+    split: str,
+    rules: Mapping[str, ExitRule],
+    seen: Sequence[tuple[Pixels, list[Cut]]],
+) -> tuple[tuple[ExitChance, ...], float]:
+    """Return the exits before a split with the time until each is asked, and the time of a head that goes on."""
+    if split == IMAGE:
+        return (), 0.0
+    staged = StagedHead(engine, bundle, split, rules)
+    inputs = [as_rows(cuts, staged.inputs[0], bundle) for _, cuts in seen]
+    ends, so_far = [], 0.0
+    for part in staged.parts:
+        so_far += _median_s(inputs, part.run)
+        ends.append(so_far)
+        inputs = [part.run(values)[-1] for values in inputs]
+    known = {found.name: found.leave or 0.0 for found in exits_before(engine, bundle, split)}
+    chances = tuple(
+        ExitChance(name, known[name], end) for name, end in zip(staged.exits, ends, strict=False) if known[name]
+    )
+    return chances, so_far
+
+
+def _timed(way: Way, head: Head, bundle: Bundle, engine: Engine, pictures: Sequence[Pixels]) -> Way:
+    """Return a way with its encoding, what travels, and what the worker does with it."""
+    laps: list[Stopwatch] = []
+    bodies = [_body(head, picture, laps) for picture in pictures for _ in range(max(1, RUNS // len(pictures)))]
+    way = replace(way, encode_s=statistics.median(watch.stages_ns.get("encode", 0) for watch in laps) / 1e9)
+    sent = [body for body in bodies if isinstance(body, Activation | Picture)]
+    if not sent:
+        return replace(way, payload_bytes=FINISHED_BYTES)
+    inputs = [_decoded(body, bundle, engine) for body in sent]
+    tail = engine.whole() if way.split == IMAGE else engine.tail(way.split)
+    return replace(
+        way,
+        payload_bytes=statistics.fmean(_bytes(body) for body in sent) + ENVELOPE_BYTES,
+        decode_s=_median_s(sent, lambda body: _decoded(body, bundle, engine)),
+        tail_s=_median_s(inputs, tail.run),
+    )
+
+
+def _body(head: Head, picture: Pixels, laps: list[Stopwatch]) -> object:
+    watch = Stopwatch()
+    body = head.run(picture, watch)
+    laps.append(watch)
+    return body
+
+
+def _decoded(body: Activation | Picture, bundle: Bundle, engine: Engine) -> np.ndarray:
+    if isinstance(body, Activation):
+        return decode_tensor(body.tensor, _LARGEST_BYTES)
+    wanted = bundle.input
+    pixels = decode_to_fit(bytes(body.data), body.width, body.height)
+    rows = pixels.reshape(-1, wanted.height, wanted.width, 3)
+    spec = engine.whole().inputs[0]
+    return np.concatenate([to_input(row, spec, wanted.low, wanted.high, wanted.colour) for row in rows])
+
+
+def _bytes(body: Activation | Picture) -> int:
+    return (body.tensor.data if isinstance(body, Activation) else body.data).nbytes
+
+
+def _median_s(inputs: Sequence[_T], run: Callable[[_T], object]) -> float:
+    """Return the median time of one run over the inputs in turn, after one run to warm up."""
+    run(inputs[0])
+    times: list[float] = []
+    ends = time.perf_counter() + LONGEST_PER_STEP_S
+    for one in islice(cycle(inputs), RUNS):
+        start = time.perf_counter()
+        run(one)
+        times.append(time.perf_counter() - start)
+        if len(times) >= LEAST_RUNS and time.perf_counter() > ends:
+            break
+    return statistics.median(times)

@@ -1,0 +1,148 @@
+"""The command that says where to compute, on the real model of this machine."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edge.plan_settings import bits_per_s, hertz, joules, seconds, share, size_bytes
+from edge.rehearsal import ENVELOPE_BYTES, drawn_pictures, rehearse
+from headwater.errors import SettingsError
+from models.bundle import Bundle
+from models.engine import Engine
+from planning.ways import Way
+
+
+def plan(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Return what the command says."""
+    bundle = () if "--bundle" in arguments else ("--bundle", "mnist")
+    command = [sys.executable, "-m", "headwater", "plan", *bundle, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=100)
+
+
+@pytest.fixture(scope="module")
+def ways() -> list[Way]:
+    """Return every way of the litter model, as tried here."""
+    bundle = Bundle.load("litter")
+    return rehearse(bundle, Engine(bundle.model_path, outputs=bundle.finals), drawn_pictures(1), codecs=("auto",))
+
+
+def test_every_way_is_tried(ways: list[Way]) -> None:
+    """The picture, each cut point of the bundle, and the device, in the order of the network."""
+    assert [way.split for way in ways] == ["image", *Bundle.load("litter").cut_points, "device"]
+    assert [way.place for way in ways] == list(range(len(ways)))
+    assert ways[0].shows_picture
+    assert ways[-1].finishes
+
+
+def test_what_is_computed_further_takes_longer(ways: list[Way]) -> None:
+    """Heads rise from nothing and tails fall to nothing; only what travels has to be decoded."""
+    heads, tails = [way.head_s for way in ways], [way.tail_s for way in ways]
+    assert heads == sorted(heads)
+    assert heads[0] == 0 < heads[1]
+    assert tails == sorted(tails, reverse=True)
+    assert tails[-1] == 0 < tails[0]
+    assert all(way.decode_s > 0 for way in ways[:-1])
+
+
+def test_what_travels_is_what_the_codec_makes_of_it(ways: list[Way]) -> None:
+    """A compressed activation is not larger than its values, and not smaller than its envelope."""
+    sizes = {way.split: way.payload_bytes for way in ways}
+    assert ENVELOPE_BYTES < sizes["block_7_add"] <= 10 * 10 * 64 + 100 + ENVELOPE_BYTES
+    assert sizes["block_0_project"] > sizes["block_16_project"]
+
+
+def test_evidence_of_the_bundle_comes_along(ways: list[Way]) -> None:
+    """Its accuracy where nothing is lost on the way; a leak only where it was measured, of the picture always."""
+    whole = [found.value for found in Bundle.load("litter").accuracy if found.metric == "accuracy"]
+    assert ways[-1].accuracy == min(whole)
+    assert ways[0].leak_ssim == 1.0
+    assert ways[5].leak_ssim is None
+
+
+def test_an_exit_that_is_open_weighs_in() -> None:
+    """`faces` leaves at exit 2 as its calibration found: every split behind it has that chance, none before."""
+    bundle = Bundle.load("faces")
+    picture = np.full((128, 128, 3), 127, np.uint8)
+    found = rehearse(bundle, Engine(bundle.model_path, outputs=bundle.finals), [picture])
+    chances = {way.split: {one.name: one.share for one in way.exits} for way in found}
+    assert chances["block_8_add"] == {}
+    assert chances["block_9_add"] == chances["device"] == {"exit2": 0.8104}
+    after = {one.after_s for way in found for one in way.exits}
+    assert len(after) == 1
+    assert 0 < after.pop() <= found[-1].head_s
+
+
+def test_drawn_pictures_are_the_same_and_full_of_detail() -> None:
+    """The same seed gives the same pictures; half the frequency has about twice the amplitude."""
+    (first,), (again,) = drawn_pictures(1, 3), drawn_pictures(1, 3)
+    assert first.shape == (480, 640, 3)
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, drawn_pictures(1, 4)[0])
+    power = np.abs(np.fft.rfft(first[:, :, 1] - first[:, :, 1].mean(), axis=1)).mean(axis=0)
+    assert 1.2 < power[20:40].mean() / power[40:80].mean() < 3.2
+
+
+def test_the_command_prints_every_way_and_one_choice() -> None:
+    """A row for each, `chosen` once, and a sentence at the end."""
+    done = plan("--prices", "luger-2023", "--device", "rent")
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.strip().splitlines()
+    assert lines[0].startswith("way")
+    assert "USD / million" in lines[0]
+    assert sum(line.endswith("chosen") for line in lines) == 1
+    assert "best of" in lines[-1]
+
+
+def test_the_command_gives_json_and_a_picture(tmp_path: Path) -> None:
+    """Exactly one is chosen, the stages add up to the latency, and the file is an SVG."""
+    done = plan("--json", "--weight", "0", "--bandwidth", "100kbit/s", "--plot", str(tmp_path / "plan.svg"))
+    assert done.returncode == 0, done.stderr
+    entries = json.loads(done.stdout)
+    best = [entry for entry in entries if entry["chosen"]]
+    assert len(best) == 1
+    assert best[0]["latency_s"] == min(entry["latency_s"] for entry in entries)
+    for entry in entries:
+        assert sum(entry["stages_s"].values()) == pytest.approx(entry["latency_s"])
+    assert (tmp_path / "plan.svg").read_text().startswith("<?xml")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--bandwidth", "7.2"), "bandwidth: got '7.2', expected a number with its unit such as 7.2Mbit/s"),
+        (("--bandwidth", "0Mbit/s"), "bandwidth"),
+        (("--round-trip", "-4ms"), "round-trip"),
+        (("--deadline", "1us"), "the limits allow none of the"),
+        (("--prices", "nobook"), "there is no price book 'nobook'"),
+        (("--prices", "luger-2023", "--device", "rented"), "did you mean rent"),
+        (("--method", "best"), "expected one of optimum, rank-match"),
+        (("--clock", "fast"), "clock"),
+        (("--accuracy", "190%"), "at most 100%"),
+        (("--bundle", "faces"), "drawn pictures have none"),
+    ],
+)
+def test_a_wrong_question_is_one_line(arguments: tuple[str, ...], words: str) -> None:
+    """Exit status 2, what was got, what is expected, no traceback."""
+    done = plan(*arguments)
+    assert done.returncode == 2
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_numbers_come_with_units() -> None:
+    """Each quantity in its own, whatever the case."""
+    assert bits_per_s("7.2Mbit/s") == 7.2e6
+    assert seconds("x", "40ms") == pytest.approx(0.04)
+    assert seconds("x", "0s") == 0
+    assert hertz("1.5 GHz") == 1.5e9
+    assert size_bytes("x", "128KB") == 128_000
+    assert size_bytes("x", "1MiB") == 1_048_576
+    assert share("x", "95%") == pytest.approx(0.95)
+    assert joules("x", "20mJ") == pytest.approx(0.02)
+    for wrong in ("", "ms", "1e400s", "nan s", "4 parsecs", "1,5GHz", "٣s"):
+        with pytest.raises(SettingsError, match="expected a number with its unit"):
+            seconds("x", wrong)
