@@ -16,6 +16,7 @@ from cyclopts.validators import Number
 if TYPE_CHECKING:
     from edge.head import Pixels
     from models.bundle import Bundle
+    from models.crop import Crop
     from planning.decide import Limits, Method, Rates
     from planning.ways import Conditions, Way
 
@@ -55,17 +56,20 @@ class PlanSettings:
     """The worker's server in the price book; its first when left out."""
     messages: str | None = None
     """The broker's name in the price book; messages cost nothing when left out."""
+    transfer: str | None = None
+    """What leaves the cloud, in the price book: results cost nothing when left out."""
     weight: Annotated[float, Parameter(validator=Number(gte=0, lte=1))] = 0.5
     """0: the fastest, 1: the cheapest."""
     method: Annotated[str, Parameter(help="optimum (least weighted sum) or rank-match (papers/001)")] = "optimum"
     packet: str | None = None
-    """The broker's largest message, such as 128KB."""
+    """The broker's largest packet, such as 128KB; a device leaves 1 KB of it to MQTT."""
     frame_bytes: str | None = None
     """The most that a mean frame may weigh."""
     deadline: str | None = None
     """The longest that a mean frame may take, such as 200ms."""
     accuracy: str | None = None
-    """The least share of right answers, such as 90%, by the bundle's own figures."""
+    """The least share of right answers of each task, such as 90%, by the bundle's own figures; what nobody measured
+    does not pass."""
     leak: Annotated[float | None, Parameter(validator=Number(gte=0, lte=1))] = None
     """The largest SSIM with which pictures were rebuilt from what travels (headwater models privacy)."""
     energy: str | None = None
@@ -73,7 +77,7 @@ class PlanSettings:
     keep_pictures: bool = False
     """No picture leaves the device."""
     plot: Path | None = None
-    """Draw the stages of every way into this SVG file."""
+    """Draw the stages of every way into this .svg file; needs matplotlib (the extra training)."""
 
 
 def plan(*, settings: Annotated[PlanSettings, Parameter(name="*")] | None = None, json: bool = False) -> None:
@@ -89,19 +93,23 @@ def plan(*, settings: Annotated[PlanSettings, Parameter(name="*")] | None = None
         settings: the case
         json: print JSON instead of the table
     """
-    from edge.plan_report import as_dicts, draw, rows, verdict
+    from edge.plan_report import as_dicts, check_plot, draw, rows, verdict
     from planning.decide import decide
 
     asked = settings or PlanSettings()
-    at, rates, limits, method = _conditions(asked), _rates(asked), _limits(asked), _method(asked.method)
-    judged = decide(_ways(asked), at, rates, asked.weight, limits, method)
+    rates, limits, method = _rates(asked), _limits(asked), _method(asked.method)
+    _conditions(asked)  # what is wrong in it is said before anything is measured
+    if asked.plot is not None:
+        check_plot(asked.plot)
+    ways = _ways(asked)
+    judged = decide(ways, _conditions(asked), rates, asked.weight, limits, method)
     if asked.plot is not None:
         draw(asked.plot, judged, asked.bundle)
     if json:
-        print(json_text.dumps(as_dicts(judged, rates.currency), indent=1))
+        print(json_text.dumps(as_dicts(judged, rates), indent=1))
     else:
         _print_table(*rows(judged, rates.currency, priced=asked.prices is not None))
-        print(f"\n{verdict(judged, asked.weight, method)}")
+        print(f"\n{verdict(judged, asked.weight, method, rates)}")
 
 
 def _ways(asked: PlanSettings) -> list[Way]:
@@ -115,16 +123,19 @@ def _ways(asked: PlanSettings) -> list[Way]:
     engine = Engine(bundle.model_path, threads=asked.threads, outputs=bundle.finals)
     crop = crop_of(bundle, None, None)
     with progress_bar(f"trying {bundle.name}") as progress:
-        return rehearse(bundle, engine, _pictures(asked, bundle), codecs=asked.codec, crop=crop, progress=progress)
+        return rehearse(
+            bundle, engine, _pictures(asked, bundle, crop), codecs=asked.codec, crop=crop, progress=progress
+        )
 
 
-def _pictures(asked: PlanSettings, bundle: Bundle) -> list[Pixels]:
+def _pictures(asked: PlanSettings, bundle: Bundle, crop: Crop) -> list[Pixels]:
     from edge.rehearsal import drawn_pictures
     from edge.sources.address import open_source
     from headwater.errors import SettingsError
 
     if asked.source is not None:
-        source = open_source(asked.source, rate=None, loop=False, at_least=None)
+        size = crop.size_to_decode(bundle.input.width, bundle.input.height)
+        source = open_source(asked.source, rate=None, loop=False, at_least=size)
         return [capture.picture for capture in islice(source.captures(threading.Event()), PICTURES)]
     if bundle.input.crop == "face":
         raise SettingsError(f"{bundle.name} looks at faces, and drawn pictures have none; give some (--source FOLDER)")
@@ -153,20 +164,26 @@ def _conditions(asked: PlanSettings) -> Conditions:
 
 
 def _rates(asked: PlanSettings) -> Rates:
+    from headwater.errors import SettingsError
     from planning.decide import Rates, rates_of
     from planning.prices import load_book
 
-    if asked.prices is None:
-        return Rates()
-    return rates_of(load_book(asked.prices), asked.device, asked.server, asked.messages)
+    names = {name: getattr(asked, name) for name in ("device", "server", "messages", "transfer")}
+    if asked.prices is not None:
+        return rates_of(load_book(asked.prices), **names)
+    given = [name for name, value in names.items() if value is not None]
+    if given:
+        raise SettingsError(f"--{given[0]} names something in a price book, and none is given; add --prices BOOK")
+    return Rates()
 
 
 def _limits(asked: PlanSettings) -> Limits:
     from edge.plan_settings import joules, seconds, share, size_bytes
+    from headwater.session import PACKET_OVERHEAD_BYTES
     from planning.decide import Limits
 
     return Limits(
-        packet_bytes=None if asked.packet is None else size_bytes("packet", asked.packet),
+        message_bytes=None if asked.packet is None else size_bytes("packet", asked.packet) - PACKET_OVERHEAD_BYTES,
         frame_bytes=None if asked.frame_bytes is None else size_bytes("frame-bytes", asked.frame_bytes),
         deadline_s=None if asked.deadline is None else seconds("deadline", asked.deadline),
         accuracy_at_least=None if asked.accuracy is None else share("accuracy", asked.accuracy),

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from planning.decide import Judged, Method, chosen
+from headwater.errors import SettingsError
+from planning.decide import Judged, Method, Rates, chosen
 
 STAGES: Final = ("crop", "head", "encode", "uplink", "wait", "decode", "tail")
 
@@ -25,7 +26,7 @@ def rows(judged: Sequence[Judged], currency: str, *, priced: bool) -> tuple[list
     return header, lines
 
 
-def as_dicts(judged: Sequence[Judged], currency: str) -> list[dict[str, Any]]:
+def as_dicts(judged: Sequence[Judged], rates: Rates) -> list[dict[str, Any]]:
     """Return every way as plain values: seconds, bytes, money, joules."""
     return [
         {
@@ -39,9 +40,11 @@ def as_dicts(judged: Sequence[Judged], currency: str) -> list[dict[str, Any]]:
             "stages_s": dict(zip(STAGES, _stages(one), strict=True)),
             "bytes": one.journey.payload_bytes,
             "cost": one.cost,
-            "currency": currency,
+            "currency": rates.currency,
+            "charged": list(rates.names),
             "energy_j": one.energy_j,
             "exits": {found.name: found.share for found in one.way.exits},
+            "exits_unknown": list(one.way.unknown_exits),
             "accuracy": one.way.accuracy,
             "leak_ssim": one.way.leak_ssim,
         }
@@ -49,14 +52,29 @@ def as_dicts(judged: Sequence[Judged], currency: str) -> list[dict[str, Any]]:
     ]
 
 
-def verdict(judged: Sequence[Judged], weight: float, method: Method) -> str:
-    """Return the choice in a line: what, how long, and among how many."""
+def verdict(judged: Sequence[Judged], weight: float, method: Method, rates: Rates) -> str:
+    """Return the choice in a line or two: what, how long, among how many, by whose prices, and what nobody knows."""
     best, allowed = chosen(judged), sum(one.is_allowed for one in judged)
     exits = ", ".join(f"{found.share:.0%} leave at {found.name}" for found in best.way.exits)
-    return (
+    unknown = sorted({name for one in judged for name in one.way.unknown_exits})
+    charged = f", prices of {', '.join(rates.names)}" if rates.names else ""
+    line = (
         f"{best.way.name}: {best.journey.total_s * 1e3:.1f} ms for the mean frame{f', {exits}' if exits else ''}; "
-        f"best of {allowed} allowed of {len(judged)} by {method}, weight {weight:g}"
+        f"best of {allowed} allowed of {len(judged)} by {method}, weight {weight:g}{charged}"
     )
+    if unknown:
+        line += f"\nHow many leave at {', '.join(unknown)} is not known, and counted as none: calibrate the bundle."
+    return line
+
+
+def check_plot(path: Path) -> None:
+    """Say beforehand what would keep a plot from being drawn. Raises: SettingsError, ImportError, OSError."""
+    import matplotlib as mpl  # noqa: F401  so that a missing one is said now
+
+    if path.suffix != ".svg":
+        raise SettingsError(f"plot: got {str(path)!r}, expected a name that ends in .svg")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch()
 
 
 def draw(path: Path, judged: Sequence[Judged], name: str) -> None:

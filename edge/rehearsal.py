@@ -7,17 +7,17 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import cycle, islice
-from typing import Final, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 import numpy as np
 
 from edge.crop import as_rows
-from edge.head import Head, Pixels, measured_codec, prepare_head
-from edge.splits import DEVICE, IMAGE, codec_fits
-from headwater.clock import Stopwatch
+from edge.head import Body, Faceless, Head, Hopeless, Pixels, measured_codec, prepare_head
+from edge.splits import DEVICE, IMAGE, codec_fits, resolve_codec
+from headwater.clock import STAGES, Stopwatch
 from headwater.codec import LOSSLESS, decode_tensor
 from headwater.errors import SettingsError
-from headwater.messages import Activation, Picture
+from headwater.messages import VERSION, Activation, Frame, FrameId, Picture, Position, encode
 from models.bundle import Bundle
 from models.crop import Crop, Cut, Whole
 from models.engine import Engine
@@ -25,10 +25,8 @@ from models.exits import ExitRule
 from models.pictures import decode_to_fit, to_input
 from models.stages import StagedHead, exits_before, rules_of
 from planning.monotone import falling, rising
-from planning.ways import FINISHED_BYTES, ExitChance, Way
+from planning.ways import ExitChance, Way
 
-ENVELOPE_BYTES: Final = 450
-"""What a frame's message has beside its picture or activation: ids, times, digest, position."""
 RUNS: Final = 9
 LEAST_RUNS: Final = 3
 LONGEST_PER_STEP_S: Final = 0.5
@@ -54,30 +52,34 @@ def rehearse(
     fits. Raises: SettingsError where no picture can be used.
     """
     crop = crop or Whole()
+    _check_codecs(engine, codecs, bundle.cut_points)
     seen = _usable(bundle, crop, pictures)
+    pictures = [picture for picture, _ in seen]
     asked = {name: rule for name, rule in (rules_of(bundle) if rules is None else rules).items() if rule.can_end}
     splits = [IMAGE, *bundle.cut_points, DEVICE]
     crop_s = _median_s(pictures, lambda picture: crop.cut(picture, bundle.input.width, bundle.input.height))
+    finished = prepare_head(bundle, engine, DEVICE, LOSSLESS, {}, crop)
+    finished_bytes = statistics.fmean(len(_message(bundle, finished, _body(finished, one, []))) for one in pictures)
     stages, ways = [], list[Way]()
     for place, split in enumerate(splits):
         progress(place, len(splits))
         stages.append(_stages(bundle, engine, split, asked, seen))
         for codec in _fitting(bundle, engine, split, codecs):
             head = prepare_head(bundle, engine, split, codec, {}, crop)
-            way = Way(split, head.codec, place, 0.0, crop_s=crop_s, finishes=split == DEVICE)
-            ways.append(_timed(way, head, bundle, engine, [picture for picture, _ in seen]))
+            way = Way(split, head.codec, place, 0.0, finished_bytes, crop_s=crop_s, finishes=split == DEVICE)
+            ways.append(_timed(way, head, bundle, engine, pictures))
     progress(len(splits), len(splits))
     return [_with_evidence(way, bundle, engine, asked) for way in _smoothed(ways, stages)]
 
 
-def _smoothed(ways: Sequence[Way], stages: Sequence[tuple[tuple[ExitChance, ...], float]]) -> list[Way]:
+def _smoothed(ways: Sequence[Way], stages: Sequence[_Stages]) -> list[Way]:
     """Return the ways with heads that never get shorter with depth, tails that never get longer, and exits alike."""
-    heads = rising([head_s for _, head_s in stages])
+    heads = rising([one.head_s for one in stages])
     tail_at = {way.place: way.tail_s for way in ways}
     tails = dict(zip(tail_at, falling(list(tail_at.values())), strict=True))
     asked: dict[str, list[float]] = {}
-    for exits, _ in stages:
-        for found in exits:
+    for one in stages:
+        for found in one.exits:
             asked.setdefault(found.name, []).append(found.after_s)
     after_s = {name: statistics.median(times) for name, times in asked.items()}
     return [
@@ -85,7 +87,8 @@ def _smoothed(ways: Sequence[Way], stages: Sequence[tuple[tuple[ExitChance, ...]
             way,
             head_s=heads[way.place],
             tail_s=tails[way.place],
-            exits=tuple(replace(found, after_s=after_s[found.name]) for found in stages[way.place][0]),
+            exits=tuple(replace(found, after_s=after_s[found.name]) for found in stages[way.place].exits),
+            unknown_exits=stages[way.place].unknown,
         )
         for way in ways
     ]
@@ -96,24 +99,31 @@ def _with_evidence(way: Way, bundle: Bundle, engine: Engine, rules: Mapping[str,
     leaks = {leak.cut: leak.ssim for leak in bundle.leaks} | {IMAGE: 1.0}
     asked = any(found.name in rules for found in exits_before(engine, bundle, way.split))
     metric = "accuracy with exits" if asked else "accuracy"
-    known = [found.value for found in bundle.accuracy if found.metric == metric]
     return replace(
         way,
-        accuracy=_accuracy(way, bundle, known),
+        accuracy=_accuracy(way, bundle, metric),
         leak_ssim=leaks.get(way.split),
         shows_picture=way.split == IMAGE,
     )
 
 
-def _accuracy(way: Way, bundle: Bundle, known: Sequence[float]) -> float | None:
-    """Return the accuracy of the worst task: as measured where nothing is lost, less what a measured codec may lose."""
-    if not known:
+def _accuracy(way: Way, bundle: Bundle, metric: str) -> float | None:
+    """Return the accuracy of the worst task, each by the row with most pictures; None where nobody measured it.
+
+    It is as measured where nothing is lost on the way, and less what a codec may lose where the bundle measured that.
+    """
+    rows = sorted((found for found in bundle.accuracy if found.metric == metric), key=lambda found: found.pictures)
+    by_task = {found.task: found.value for found in rows}
+    if not by_task:
         return None
-    if way.finishes or way.codec in {"png", "native", "native+zstd"}:
-        return min(known)
+    if way.finishes or way.codec in _LOSSLESS:
+        return min(by_task.values())
     if bundle.wire is not None and bundle.codecs.get(way.split) == way.codec:
-        return min(known) - bundle.wire.max_loss / 100
+        return min(by_task.values()) - bundle.wire.max_loss / 100
     return None
+
+
+_LOSSLESS: Final = frozenset({"png", "native", "native+zstd", "float32", "float32+zstd"})
 
 
 def drawn_pictures(count: int, seed: int = 0) -> list[Pixels]:
@@ -145,6 +155,13 @@ def _usable(bundle: Bundle, crop: Crop, pictures: Sequence[Pixels]) -> list[tupl
     return seen
 
 
+def _check_codecs(engine: Engine, codecs: Sequence[str], cut_points: Sequence[str]) -> None:
+    """Raises: SettingsError for a codec that fits nowhere, with what is wrong with it."""
+    for codec in codecs:
+        if not any(codec_fits(engine.graph, split, codec) for split in (IMAGE, *cut_points)):
+            resolve_codec(engine.graph, cut_points[0] if cut_points else IMAGE, codec)
+
+
 def _fitting(bundle: Bundle, engine: Engine, split: str, codecs: Sequence[str]) -> list[str]:
     """Return the codecs that fit a split, each way of sending once."""
     if split == DEVICE:
@@ -153,16 +170,23 @@ def _fitting(bundle: Bundle, engine: Engine, split: str, codecs: Sequence[str]) 
     return list({measured_codec(bundle, engine.graph, split, codec): codec for codec in fitting}.values())
 
 
+class _Stages(NamedTuple):
+    """What a split's head takes: the exits before it with the time until each is asked, and all of it."""
+
+    exits: tuple[ExitChance, ...]
+    unknown: tuple[str, ...]
+    head_s: float
+
+
 def _stages(
     bundle: Bundle,
     engine: Engine,
     split: str,
     rules: Mapping[str, ExitRule],
     seen: Sequence[tuple[Pixels, list[Cut]]],
-) -> tuple[tuple[ExitChance, ...], float]:
-    """Return the exits before a split with the time until each is asked, and the time of a head that goes on."""
+) -> _Stages:
     if split == IMAGE:
-        return (), 0.0
+        return _Stages((), (), 0.0)
     staged = StagedHead(engine, bundle, split, rules)
     inputs = [as_rows(cuts, staged.inputs[0], bundle) for _, cuts in seen]
     ends, so_far = [], 0.0
@@ -170,11 +194,13 @@ def _stages(
         so_far += _median_s(inputs, part.run)
         ends.append(so_far)
         inputs = [part.run(values)[-1] for values in inputs]
-    known = {found.name: found.leave or 0.0 for found in exits_before(engine, bundle, split)}
-    chances = tuple(
-        ExitChance(name, known[name], end) for name, end in zip(staged.exits, ends, strict=False) if known[name]
-    )
-    return chances, so_far
+    known = {found.name: found.leave for found in exits_before(engine, bundle, split)}
+    chances = [
+        ExitChance(name, share, end)
+        for name, end in zip(staged.exits, ends, strict=False)
+        if (share := known[name]) is not None
+    ]
+    return _Stages(tuple(chances), tuple(name for name in staged.exits if known[name] is None), so_far)
 
 
 def _timed(way: Way, head: Head, bundle: Bundle, engine: Engine, pictures: Sequence[Pixels]) -> Way:
@@ -184,21 +210,49 @@ def _timed(way: Way, head: Head, bundle: Bundle, engine: Engine, pictures: Seque
     way = replace(way, encode_s=statistics.median(watch.stages_ns.get("encode", 0) for watch in laps) / 1e9)
     sent = [body for body in bodies if isinstance(body, Activation | Picture)]
     if not sent:
-        return replace(way, payload_bytes=FINISHED_BYTES)
+        return way
     inputs = [_decoded(body, bundle, engine) for body in sent]
     tail = engine.whole() if way.split == IMAGE else engine.tail(way.split)
+    sizes = [len(_message(bundle, head, body)) for body in sent]
     return replace(
         way,
-        payload_bytes=statistics.fmean(_bytes(body) for body in sent) + ENVELOPE_BYTES,
+        payload_bytes=statistics.fmean(sizes),
+        largest_bytes=max(sizes),
         decode_s=_median_s(sent, lambda body: _decoded(body, bundle, engine)),
         tail_s=_median_s(inputs, tail.run),
     )
 
 
-def _body(head: Head, picture: Pixels, laps: list[Stopwatch]) -> object:
+def _message(bundle: Bundle, head: Head, body: Body) -> bytes:
+    """Return a frame as it would be published, all that may stand in it filled in."""
+    stages_ns = dict.fromkeys(STAGES[:5], 10**7)
+    now_ns, here = time.time_ns(), Position(-12.3456789, -123.456789, "gpx")
+    frame_id = FrameId("a-camera-of-the-fleet", "0123abcd", 10**6)
+    name = "a-picture-of-the-camera.jpg"
+    return encode(
+        Frame(
+            VERSION,
+            frame_id,
+            now_ns,
+            now_ns,
+            bundle.name,
+            bundle.digest,
+            head.split,
+            head.codec,
+            body,
+            stages_ns,
+            here,
+            name,
+        )
+    )
+
+
+def _body(head: Head, picture: Pixels, laps: list[Stopwatch]) -> Body:
     watch = Stopwatch()
     body = head.run(picture, watch)
     laps.append(watch)
+    if isinstance(body, Hopeless | Faceless):
+        raise SettingsError("a picture of the rehearsal was dropped, expected a face in each; give others (--source)")
     return body
 
 
@@ -210,10 +264,6 @@ def _decoded(body: Activation | Picture, bundle: Bundle, engine: Engine) -> np.n
     rows = pixels.reshape(-1, wanted.height, wanted.width, 3)
     spec = engine.whole().inputs[0]
     return np.concatenate([to_input(row, spec, wanted.low, wanted.high, wanted.colour) for row in rows])
-
-
-def _bytes(body: Activation | Picture) -> int:
-    return (body.tensor.data if isinstance(body, Activation) else body.data).nbytes
 
 
 def _median_s(inputs: Sequence[_T], run: Callable[[_T], object]) -> float:

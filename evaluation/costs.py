@@ -49,14 +49,15 @@ class _Edge:
     purchase: str
     purchase_month: str
     energy_fleet: str
+    devices_month: str
     totals: Sequence[str]
     per_user: Sequence[str]
 
 
 _EDGES: Final = (
-    _Edge("5", "Jetson Nano", "jetson-nano", "0.002", "1.46", "610000", "50833.333", "7300",
+    _Edge("5", "Jetson Nano", "jetson-nano", "0.002", "1.46", "610000", "50833.333", "7300", "58133.333",
           ("61896.83", "58298.93", "59435.5", "59315.07", "58396.78"), ("12.37", "11.66", "11.88", "11.86", "11.67")),
-    _Edge("6", "Raspberry Pi", "raspberry-pi-3b", "0.001", "0.73", "200000", "16666.667", "3650",
+    _Edge("6", "Raspberry Pi", "raspberry-pi-3b", "0.001", "0.73", "200000", "16666.667", "3650", "20316.667",
           ("24080.17", "20482.26", "21618.84", "21498.41", "20580.11"), ("4.816", "4.096", "4.324", "4.300", "4.116")),
 )  # fmt: skip
 _INSTANCES: Final = ("500", "22", "173", "157", "35")
@@ -73,8 +74,13 @@ def leroy_rows(book: PriceBook) -> list[Row]:
     return [*_table_4(book), *(row for edge in _EDGES for row in _edge_rows(book, edge))]
 
 
+def _instance(book: PriceBook) -> float:
+    """Return a month of one instance, to a tenth of a cent as in the document: 7.527 EUR."""
+    return round(book.server_bill("t2-micro").fixed, 3)
+
+
 def _table_4(book: PriceBook) -> Iterator[Row]:
-    instance = round(book.server_bill("t2-micro").month(0), 3)
+    instance = _instance(book)
     for place, mechanism in enumerate(MECHANISMS):
         count = servers_for(FLEET, USERS[place])
         yield Row("4", f"{mechanism}: instances for {FLEET} devices", _INSTANCES[place], count)
@@ -94,10 +100,12 @@ def _edge_rows(book: PriceBook, edge: _Edge) -> Iterator[Row]:
     yield Row(edge.table, f"{edge.name}: EUR for {FLEET} devices", edge.purchase, device.purchase * FLEET)
     yield Row(edge.table, f"{edge.name}: EUR a month over a year", edge.purchase_month, spread)
     yield Row(edge.table, f"{edge.name}: EUR of energy a month, fleet", edge.energy_fleet, month * FLEET, note)
+    yield Row(edge.table, f"{edge.name}: EUR a month, all devices", edge.devices_month, spread + month * FLEET, note)
     for place, mechanism in enumerate(MECHANISMS):
-        total = spread + month * FLEET + float(_CLOUD[place])
-        without = spread + exact * FLEET + float(_CLOUD[place])
-        noted = "" if hour == exact_hour else f"with exact energy {without:.2f}"
+        cloud = servers_for(FLEET, USERS[place]) * _instance(book)
+        total, without = spread + month * FLEET + cloud, spread + exact * FLEET + cloud
+        notes = [] if hour == exact_hour else [f"with exact energy {without:.2f}"]
+        noted = "; ".join([*notes, *(["headed Split15 there"] if mechanism == "split 13" else [])])
         yield Row(edge.table, f"{edge.name}, {mechanism}: EUR a month", edge.totals[place], round(total, 6), noted)
         yield Row(edge.table, f"{edge.name}, {mechanism}: EUR a month and device", edge.per_user[place], total / FLEET)
 
@@ -123,19 +131,17 @@ MOST_REQUESTS: Final = 1e8
 def deployments(book: PriceBook, seconds: float) -> Deployments:
     """Return the thesis's costs (papers/000, section 4.4) for a request of so many seconds.
 
-    The server answers one request after another; that it could not answer as many as the break-even is not counted, as
-    in the document, which names each server's most requests beside it.
+    How many requests a server can answer at most is not counted, as in the document, which names that beside it.
     """
     region, edge = (book.server_bill(name) for name in ("region", "wavelength"))
     function = book.function_bill("lambda", seconds)
-    month = {"EC2 in the region": region.month(0), "EC2 at the edge": edge.month(0)}
-    month["split, with or without exits"] = (region + edge).month(0)
-    meeting = break_even(function, region, MOST_REQUESTS)
-    return Deployments(book.name, month, function.month(1e6), meeting, seconds)
+    month = {"EC2 in the region": region.fixed, "EC2 at the edge": edge.fixed}
+    month["split, with or without exits"] = (region + edge).fixed
+    return Deployments(book.name, month, function.month(1e6), break_even(function, region), seconds)
 
 
 def seconds_at_break_even(book: PriceBook, requests: float) -> float:
     """Return how long a request must take for the function and the server in the region to meet at so many requests."""
     function = book.functions["lambda"]
     per_s = function.request(1.0) - function.per_request
-    return (book.server_bill("region").month(0) / requests - function.per_request) / per_s
+    return (book.server_bill("region").fixed / requests - function.per_request) / per_s

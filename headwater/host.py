@@ -14,6 +14,7 @@ from pathlib import Path
 _TIMEX_BYTES, _TIME_ERROR = 512, 5
 SYSTEMD_SYNCHRONISED = Path("/run/systemd/timesync/synchronized")
 CLOCK_KHZ = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_cur_freq")
+CPUINFO = Path("/proc/cpuinfo")
 MORE_FOLDERS = ("/usr/sbin", "/usr/local/sbin")
 
 
@@ -42,14 +43,22 @@ def first_line(*command: str, timeout_s: float = 5.0) -> str | None:
 def clock_hz() -> float | None:
     """Return the present clock of the first processor core, as the kernel knows it."""
     try:
-        return float(CLOCK_KHZ.read_text()) * 1e3
-    except (OSError, ValueError):
+        return _over_0(CLOCK_KHZ.read_text(), 1e3)
+    except OSError:
         pass
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        lines = CPUINFO.read_text().splitlines()
     except OSError:
         return None
-    return next((float(line.partition(":")[2]) * 1e6 for line in lines if line.startswith("cpu MHz")), None)
+    return next((_over_0(line.partition(":")[2], 1e6) for line in lines if line.startswith("cpu MHz")), None)
+
+
+def _over_0(text: str, unit: float) -> float | None:
+    try:
+        value = float(text) * unit
+    except ValueError:
+        return None
+    return value if value > 0 else None
 
 
 def processor() -> str:

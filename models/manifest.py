@@ -21,6 +21,7 @@ MAX_MANIFEST_BYTES = 262_144
 MAX_SIDE = 8192
 END: Final = "end"
 """What the place behind all exits is called in every table, so that no exit may be."""
+_ROUNDING: Final = 1e-3
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
@@ -212,3 +213,6 @@ def _check_distinct(manifest: Manifest, source: str) -> None:
         twice = next((name for name in names if names.count(name) > 1), None)
         if twice is not None:
             raise BundleError(f"{source}: {key} names {twice!r} twice, expected different names; rename one")
+    leave = sum(found.leave or 0.0 for found in manifest.exits)
+    if leave > 1 + _ROUNDING:
+        raise BundleError(f"{source}: exits[].leave add up to {leave:g}, expected at most 1; correct the shares")

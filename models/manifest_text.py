@@ -14,6 +14,8 @@ from models.manifest import FORMAT, Accuracy, Exit, Manifest, parse_manifest
 from models.tasks import Task
 from models.toml_table import BundleError
 
+WITH_EXITS = " with exits"
+"""How the metric of an accuracy ends that holds for the thresholds beside it."""
 Comments = Mapping[str, Sequence[str]]
 """Lines for a person, by the name of the exit at whose end they stand."""
 
@@ -66,6 +68,8 @@ def wire_table(wire: Wire) -> dict[str, Any]:
 def rewrite_exits(path: Path, exits: Iterable[Exit], temperatures: Mapping[str, float]) -> None:
     """Put other exits and temperatures of tasks into a bundle.toml; all else stays, comments too.
 
+    Accuracies "with exits" go where thresholds change: they were measured with others.
+
     Raises: BundleError when the file cannot be read or written, or would not be read back.
     """
     try:
@@ -73,19 +77,30 @@ def rewrite_exits(path: Path, exits: Iterable[Exit], temperatures: Mapping[str, 
         for task in document["tasks"]:
             if task["name"] in temperatures:
                 task["temperature"] = temperatures[task["name"]]
-        old = {table["name"]: table for table in document["exits"]}
+        old, changed = {table["name"]: table for table in document["exits"]}, False
         for found in exits:
             table = exit_table(found)
+            changed |= any(old[found.name].get(key) != table.get(key) for key in ("rule", "thresholds", "temperatures"))
             for key in {"drop", "thresholds", "temperatures", "leave"} - table.keys():
                 old[found.name].pop(key, None)
             for key, value in table.items():
                 if old[found.name].get(key) != value:
                     old[found.name][key] = value
+        if changed:
+            _drop_accuracies(document)
         text = tomlkit.dumps(document)
         parse_manifest(text, str(path))
         path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise BundleError(f"{path} cannot be changed: {error.strerror or error}; check its rights") from error
+
+
+def _drop_accuracies(document: dict[str, Any]) -> None:
+    """Take out what was measured with other thresholds."""
+    rows = document.get("accuracy", [])
+    for number in reversed(range(len(rows))):
+        if rows[number]["metric"].endswith(WITH_EXITS):
+            del rows[number]
 
 
 def _exits(exits: Sequence[Exit], comments: Comments) -> AoT | None:

@@ -30,14 +30,18 @@ class BillSettings:
     """What one frame takes one core of the server, or the function: `decode` and `tail` of the stage times."""
     bytes: Positive = 500.0
     """What one frame's message weighs."""
+    result_bytes: Positive = 500.0
+    """What its result weighs."""
     device: str | None = None
     """The devices' name in the price book; left out, they cost nothing."""
     server: str | None = None
     """The servers' name in the price book."""
     function: str | None = None
-    """The function's name in the price book; with --server too, where the two meet is said."""
+    """The function's name in the price book, in place of servers."""
     messages: str | None = None
     """The broker's name in the price book; left out, messages cost nothing."""
+    transfer: str | None = None
+    """What leaves the cloud, in the price book: the results; left out, it costs nothing."""
     cores: Count = 1
     """Of one server."""
     load: Annotated[float, Parameter(validator=Number(gt=0, lte=1))] = 0.95
@@ -50,18 +54,21 @@ def bill(*, settings: Annotated[BillSettings, Parameter(name="*")], json: bool =
     Example: headwater bill --prices leroy-2021 --devices 5000 --rate 0.5 --worker-ms 13 --device raspberry-pi-3b
     --server t2-micro
 
-    Servers are counted as whole ones, each bearing as many devices as its cores allow. Transfer is not counted.
+    Servers are counted as whole ones, each bearing as many devices as its cores allow. A broker paid by the message
+    meters each frame and each result twice, when it comes in and when it goes out.
 
     Args:
         settings: the fleet
         json: print JSON instead of the table
     """
-    from planning.fleet import Fleet, fleet_bill
+    from planning.fleet import Fleet, Names, fleet_bill
     from planning.prices import load_book
 
     asked = settings
-    fleet = Fleet(asked.devices, asked.rate, asked.worker_ms / 1e3, asked.bytes, asked.cores, asked.load)
-    found = fleet_bill(load_book(asked.prices), fleet, asked.device, asked.server, asked.function, asked.messages)
+    sizes = {"payload_bytes": asked.bytes, "result_bytes": asked.result_bytes}
+    fleet = Fleet(asked.devices, asked.rate, asked.worker_ms / 1e3, **sizes, cores=asked.cores, load_limit=asked.load)
+    names = Names(asked.device, asked.server, asked.function, asked.messages, asked.transfer)
+    found = fleet_bill(load_book(asked.prices), fleet, names)
     if json:
         print(json_text.dumps({**asdict(found), "total": found.total}, indent=1))
     else:
@@ -78,5 +85,3 @@ def _print(found: FleetBill, fleet: Fleet) -> None:
     print(f"\n{each:,.4f} {money} a device, {per_million:,.3f} {money} a million frames of {found.frames:,.0f}")
     if found.users is not None:
         print(f"one server bears {found.users:,} devices at {fleet.load_limit:.0%} load")
-    if found.break_even_devices is not None:
-        print(f"servers are not dearer than the function from {found.break_even_devices:,.1f} devices on")

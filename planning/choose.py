@@ -27,8 +27,9 @@ def rank_match(latency_s: Sequence[float], cost: Sequence[float], weight: float)
     n · (weight - 0.5) · 2 candidates, rounded, so that a cheap one is met sooner; under 0.5 that over the cheapest. A
     window ends with its ranking. Where a step brings two matches, the cheaper counts from 0.5 on, else the faster.
 
-    Source: Luger 2023, Algorithm 1 and section 4.5; ties, rounding and which window leads are not printed there, and
-    are decided so that weights 0 and 1 give the fastest and the cheapest, as the text asks. Raises: PlanError.
+    Source: Luger 2023, Algorithm 1 and section 4.5, which compares one entry of cost with more of latency where the
+    weight is over 0.5 (the text to figure 4.4 reads the other way, and would give the fastest for weight 1). Ties and
+    rounding are not printed there. Raises: PlanError.
     """
     _check(latency_s, cost, weight)
     fast, cheap = fastest_first(latency_s, cost), cheapest_first(latency_s, cost)

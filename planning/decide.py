@@ -28,29 +28,44 @@ class Rates:
     """While it computes: rent and power. What is bought is paid whether it computes or not, and decides nothing."""
     worker_per_s: float = 0.0
     messages: Messages | None = None
+    transfer_per_byte: float = 0.0
+    """Of what leaves the cloud: the results."""
     watts: float = 0.0
-    """Of the device while it computes."""
+    """Of the device while it computes; 0 where nobody knows."""
+    names: tuple[str, ...] = ()
+    """Of what is charged, as in the price book."""
 
-    def frame(self, found: Journey) -> float:
-        """Return what the mean frame of a journey costs."""
-        fee = self.messages.message(found.payload_bytes) if self.messages else 0.0
-        return found.device_s * self.device_per_s + found.worker_s * self.worker_per_s + fee
+    def frame(self, way: Way, found: Journey) -> float:
+        """Return what the mean frame of a way costs; its result weighs what finished predictions do."""
+        computed = found.device_s * self.device_per_s + found.worker_s * self.worker_per_s
+        return computed + self._sent(way) + way.finished_bytes * self.transfer_per_byte
+
+    def _sent(self, way: Way) -> float:
+        """Return the fees of the frame's message and of its result's, which are metered in whole pieces."""
+        if self.messages is None:
+            return 0.0
+        finished = self.messages.message(way.finished_bytes)
+        return way.sends * self.messages.message(way.payload_bytes) + (1 - way.sends) * finished + finished
 
 
-def rates_of(book: PriceBook, device: str | None, server: str | None, messages: str | None = None) -> Rates:
+def rates_of(
+    book: PriceBook, device: str | None, server: str | None, messages: str | None = None, transfer: str | None = None
+) -> Rates:
     """Return what a frame is charged for by a price book; without a name, by its first device and server.
 
     Raises: PlanError for a name that is not in the book.
     """
-    one = book.device(device)
-    rented = book.server(server)
-    watts = one.watts if one else 0.0
+    one, rented, sent = book.device(device), book.server(server), book.transfer(transfer)
+    watts = one[1].watts if one else 0.0
+    named = [name for name, _ in (found for found in (one, rented) if found)]
     return Rates(
         book.currency,
-        (one.per_hour / S_PER_HOUR if one else 0.0) + watts * book.per_kwh / J_PER_KWH,
-        rented.month(book.hours_per_month) / book.hours_per_month / S_PER_HOUR if rented else 0.0,
+        (one[1].per_hour / S_PER_HOUR if one else 0.0) + watts * book.per_kwh / J_PER_KWH,
+        rented[1].month(book.hours_per_month) / book.hours_per_month / S_PER_HOUR if rented else 0.0,
         book.broker(messages),
+        sent.per_gb / 1e9 if sent else 0.0,
         watts,
+        (*named, *(name for name in (messages, transfer) if name)),
     )
 
 
@@ -58,8 +73,8 @@ def rates_of(book: PriceBook, device: str | None, server: str | None, messages: 
 class Limits:
     """What no chosen way may break."""
 
-    packet_bytes: float | None = None
-    """The broker's largest message."""
+    message_bytes: float | None = None
+    """The longest message that a device may publish."""
     frame_bytes: float | None = None
     """Of the mean frame."""
     deadline_s: float | None = None
@@ -97,7 +112,10 @@ def decide(
     `weight` 0 asks for the fastest, 1 for the cheapest. Raises: PlanError where the limits allow none.
     """
     limits, taken = limits or Limits(), [journey(way, at) for way in ways]
-    costs, energies = [rates.frame(one) for one in taken], [energy_j(rates.watts, one.device_s) for one in taken]
+    if limits.energy_j_at_most is not None and not rates.watts:
+        raise PlanError("a limit of energy is set and the device's watts are not known; name a device that has some")
+    costs = [rates.frame(way, one) for way, one in zip(ways, taken, strict=True)]
+    energies = [energy_j(rates.watts, one.device_s) for one in taken]
     broken = [_broken(way, one, energy, limits) for way, one, energy in zip(ways, taken, energies, strict=True)]
     allowed = [place for place, reason in enumerate(broken) if reason is None]
     if not allowed:
@@ -126,14 +144,15 @@ def chosen(judged: Sequence[Judged]) -> Judged:
 
 def _broken(way: Way, found: Journey, energy: float, limits: Limits) -> str | None:
     """Return which limit a way breaks, with what it has and what is allowed; None if it keeps all."""
-    checks: list[tuple[str, float | None, float | None, Callable[[float], str]]] = [
-        ("its message has", way.payload_bytes, limits.packet_bytes, _bytes),
+    largest = max(way.finished_bytes, way.largest_bytes)
+    checks: list[tuple[str, float, float | None, Callable[[float], str]]] = [
+        ("a message has", largest, limits.message_bytes, _bytes),
         ("its mean frame has", found.payload_bytes, limits.frame_bytes, _bytes),
         ("it takes", found.total_s, limits.deadline_s, _ms),
-        ("it takes the device", energy, limits.energy_j_at_most, lambda value: f"{value:.3g} J"),
+        ("it takes the device", energy, limits.energy_j_at_most, _joules),
     ]
     for words, got, most, shown in checks:
-        if most is not None and got is not None and got > most:
+        if most is not None and got > most:
             return f"{words} {shown(got)}, over {shown(most)}"
     if limits.keeps_pictures and way.shows_picture:
         return "the picture would leave the device"
@@ -153,10 +172,12 @@ def _broken(way: Way, found: Journey, energy: float, limits: Limits) -> str | No
 def _lost(place: int, best: int, taken: Sequence[Journey], costs: Sequence[float], front: set[int]) -> str:
     slower = taken[place].total_s - taken[best].total_s
     against = f"{_ms(abs(slower))} {'slower' if slower >= 0 else 'faster'}"
-    if costs[best] or costs[place]:
-        ratio = costs[place] / costs[best] - 1 if costs[best] else float("inf")
-        against += f", {abs(ratio):.0%} {'dearer' if ratio >= 0 else 'cheaper'}"
-    return against if place in front else f"{against}; another beats it in both"
+    if not any(costs):
+        return against
+    more = costs[place] - costs[best]
+    shown = f"{abs(more) / costs[best]:.0%}" if costs[best] else f"{abs(more) * 1e6:,.3g} a million frames"
+    against += f", {shown} {'dearer' if more >= 0 else 'cheaper'}"
+    return against if place in front else f"{against}; another is no worse in either"
 
 
 def _nothing_left(ways: Sequence[Way], taken: Sequence[Journey], broken: Sequence[str | None]) -> PlanError:
@@ -172,4 +193,8 @@ def _bytes(value: float) -> str:
 
 
 def _ms(value: float) -> str:
-    return f"{value * 1e3:.3g} ms"
+    return f"{value * 1e3:,.{0 if value >= 10 else 1 if value >= 0.1 else 2}f} ms"
+
+
+def _joules(value: float) -> str:
+    return f"{value:.4g} J"

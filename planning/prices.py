@@ -13,7 +13,7 @@ from typing import Final, TypeVar
 
 from models.toml_table import BundleError, Table
 from planning.errors import PlanError
-from planning.money import Bill, Line
+from planning.money import Bill
 
 FORMAT: Final = 1
 BOOKS: Final = Path(__file__).parent / "books"
@@ -71,14 +71,14 @@ class Device:
 
 @dataclass(frozen=True)
 class Messages:
-    """A broker paid by the message, which is metered in pieces."""
+    """A broker paid by the message, which is metered in pieces, when it comes in and when it goes out."""
 
     per_message: float
     metered_bytes: float
 
     def message(self, payload_bytes: float) -> float:
-        """Return what a message of so many bytes costs; each begun piece counts as one."""
-        return max(1, math.ceil(payload_bytes / self.metered_bytes)) * self.per_message
+        """Return what a message of so many bytes costs, in and out; each begun piece counts as one."""
+        return 2 * max(1, math.ceil(payload_bytes / self.metered_bytes)) * self.per_message
 
 
 @dataclass(frozen=True)
@@ -110,37 +110,38 @@ class PriceBook:
     messages: Mapping[str, Messages] = field(default_factory=dict)
     transfers: Mapping[str, Transfer] = field(default_factory=dict)
 
-    def server_bill(self, name: str, seconds_per_request: float = 0.0, share: float = 1.0) -> Bill:
-        """Return the bill of a server that answers one request after another, up to a share of the time.
-
-        Raises: PlanError for a name that is not in the book.
-        """
-        server = self._one("server", self.servers, name)
-        most = self.hours_per_month * S_PER_HOUR * share / seconds_per_request if seconds_per_request else math.inf
-        return Bill((Line(name, server.month(self.hours_per_month), requests_per_unit=most),))
+    def server_bill(self, name: str) -> Bill:
+        """Return the bill of one server. Raises: PlanError for a name that is not in the book."""
+        return Bill(fixed=self._one("server", self.servers, name).month(self.hours_per_month))
 
     def function_bill(self, name: str, seconds: float) -> Bill:
         """Return the bill of a function that runs so long per request. Raises: PlanError."""
-        return Bill((Line(name, per_request=self._one("function", self.functions, name).request(seconds)),))
+        return Bill(per_request=self._one("function", self.functions, name).request(seconds))
 
     def device_month(self, name: str) -> float:
         """Return what a device costs in a month at full power. Raises: PlanError."""
         return self._one("device", self.devices, name).month(self.hours_per_month, self.per_kwh)
 
-    def device(self, name: str | None) -> Device | None:
-        """Return a device's prices, the first one's without a name; None if there is none. Raises: PlanError."""
+    def device(self, name: str | None) -> tuple[str, Device] | None:
+        """Return a device and its name, the first one without a name; None if there is none. Raises: PlanError."""
         return self._one_or_first("device", self.devices, name)
 
-    def server(self, name: str | None) -> Server | None:
-        """Return a server's prices, the first one's without a name; None if there is none. Raises: PlanError."""
+    def server(self, name: str | None) -> tuple[str, Server] | None:
+        """Return a server and its name, the first one without a name; None if there is none. Raises: PlanError."""
         return self._one_or_first("server", self.servers, name)
 
     def broker(self, name: str | None) -> Messages | None:
         """Return what messages cost; None without a name. Raises: PlanError."""
         return self._one("messages", self.messages, name) if name else None
 
-    def _one_or_first(self, what: str, known: Mapping[str, _Entry], name: str | None) -> _Entry | None:
-        return self._one(what, known, name) if name else next(iter(known.values()), None)
+    def transfer(self, name: str | None) -> Transfer | None:
+        """Return what leaving a data centre costs; None without a name. Raises: PlanError."""
+        return self._one("transfer", self.transfers, name) if name else None
+
+    def _one_or_first(self, what: str, known: Mapping[str, _Entry], name: str | None) -> tuple[str, _Entry] | None:
+        if name:
+            return name, self._one(what, known, name)
+        return next(iter(known.items()), None)
 
     def _one(self, what: str, known: Mapping[str, _Entry], name: str) -> _Entry:
         if name not in known:

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
-
-FINISHED_BYTES: Final = 500
-"""What a message with finished predictions weighs, its envelope included: 470 with one task, 650 with three."""
 
 
 @dataclass(frozen=True)
@@ -30,13 +25,19 @@ class Way:
     codec: str
     place: int
     head_s: float
-    payload_bytes: float = FINISHED_BYTES
-    """Of the whole message."""
+    finished_bytes: float
+    """What a message with finished predictions weighs, its envelope included."""
+    payload_bytes: float = 0.0
+    """What the message of a frame that goes on weighs, in the mean …"""
+    largest_bytes: float = 0.0
+    """… and at most, of what was tried."""
     crop_s: float = 0.0
     encode_s: float = 0.0
     decode_s: float = 0.0
     tail_s: float = 0.0
     exits: tuple[ExitChance, ...] = ()
+    unknown_exits: tuple[str, ...] = ()
+    """Exits on the way at which nobody knows how many leave; they are counted as if nobody did."""
     finishes: bool = False
     """Whether the device answers every frame."""
     shows_picture: bool = False
@@ -48,6 +49,11 @@ class Way:
     def name(self) -> str:
         """Return the split and the codec, as a device takes them."""
         return self.split if self.finishes else f"{self.split} {self.codec}"
+
+    @property
+    def sends(self) -> float:
+        """Return the share of frames that travel unfinished."""
+        return 0.0 if self.finishes else self.goes_on
 
     @property
     def goes_on(self) -> float:
@@ -107,10 +113,10 @@ def journey(way: Way, at: Conditions) -> Journey:
 
     A frame that the device finishes travels too, as a short message; only the rest costs encoding and the worker.
     """
-    on = 0.0 if way.finishes else way.goes_on
+    on = way.sends
     head = way.goes_on * way.head_s + sum(found.share * found.after_s for found in way.exits)
     full, short = (
-        uplink_s(size, at.bandwidth_bits_per_s, at.round_trip_s) for size in (way.payload_bytes, FINISHED_BYTES)
+        uplink_s(size, at.bandwidth_bits_per_s, at.round_trip_s) for size in (way.payload_bytes, way.finished_bytes)
     )
     return Journey(
         crop_s=way.crop_s * at.device_slowdown,
@@ -120,10 +126,5 @@ def journey(way: Way, at: Conditions) -> Journey:
         wait_s=on * at.worker_wait_s,
         decode_s=on * way.decode_s * at.worker_slowdown,
         tail_s=on * way.tail_s * at.worker_slowdown,
-        payload_bytes=on * way.payload_bytes + (1 - on) * FINISHED_BYTES,
+        payload_bytes=on * way.payload_bytes + (1 - on) * way.finished_bytes,
     )
-
-
-def journeys(ways: Sequence[Way], at: Conditions) -> list[Journey]:
-    """Return the journey of every way."""
-    return [journey(way, at) for way in ways]

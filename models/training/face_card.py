@@ -14,6 +14,7 @@ from models.answers import NOBODY_LEAVES, Answers, Outcome, Place, outcome
 from models.bundle_folder import write_bundle
 from models.calibration_rows import calibration_errors, class_rows
 from models.manifest import Accuracy
+from models.manifest_text import WITH_EXITS
 from models.training import card_text
 from models.training.face_training import ALL, FaceOutcome, bundle_name, calibrated_manifest
 from models.training.measure import measured_accuracy
@@ -57,7 +58,7 @@ def accuracies(found: FaceOutcome) -> Iterator[Accuracy]:
     sources = {ALL: together(found), **found.test} if len(found.test) > 1 else dict(found.test)
     for source, answers in sources.items():
         data = "test part" if source == ALL else f"test part of {source}"
-        for where, thresholds in (("", NOBODY_LEAVES), (" with exits", found.calibration.chosen.thresholds)):
+        for where, thresholds in (("", NOBODY_LEAVES), (WITH_EXITS, found.calibration.chosen.thresholds)):
             reached = outcome(answers, thresholds, found.calibration.rule)
             yield from _accuracies(answers, reached, where, data)
 

@@ -1,6 +1,7 @@
 """The command that says where to compute, on the real model of this machine."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -8,9 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edge.plan_commands import PlanSettings, _conditions
 from edge.plan_settings import bits_per_s, hertz, joules, seconds, share, size_bytes
-from edge.rehearsal import ENVELOPE_BYTES, drawn_pictures, rehearse
+from edge.rehearsal import drawn_pictures, rehearse
 from headwater.errors import SettingsError
+from headwater.host import clock_hz
 from models.bundle import Bundle
 from models.engine import Engine
 from planning.ways import Way
@@ -50,9 +53,12 @@ def test_what_is_computed_further_takes_longer(ways: list[Way]) -> None:
 
 def test_what_travels_is_what_the_codec_makes_of_it(ways: list[Way]) -> None:
     """A compressed activation is not larger than its values, and not smaller than its envelope."""
-    sizes = {way.split: way.payload_bytes for way in ways}
-    assert ENVELOPE_BYTES < sizes["block_7_add"] <= 10 * 10 * 64 + 100 + ENVELOPE_BYTES
-    assert sizes["block_0_project"] > sizes["block_16_project"]
+    by_split = {way.split: way for way in ways}
+    envelope = 600
+    assert 400 < ways[-1].finished_bytes < envelope
+    assert envelope < by_split["block_7_add"].payload_bytes <= 10 * 10 * 64 + envelope
+    assert by_split["block_0_project"].payload_bytes > by_split["block_16_project"].payload_bytes
+    assert all(way.largest_bytes >= way.payload_bytes for way in ways)
 
 
 def test_evidence_of_the_bundle_comes_along(ways: list[Way]) -> None:
@@ -76,6 +82,45 @@ def test_an_exit_that_is_open_weighs_in() -> None:
     assert 0 < after.pop() <= found[-1].head_s
 
 
+def test_an_exit_that_nobody_counted_is_said(tmp_path: Path) -> None:
+    """Opened by hand without `leave`, it is asked, nobody is taken to leave there, and the verdict says so."""
+    folder = tmp_path / "opened"
+    shutil.copytree(Bundle.load("litter").folder, folder)
+    text = (folder / "bundle.toml").read_text()
+    (folder / "bundle.toml").write_text(text.replace('rule = "top-probability"', RULE_OPEN))
+    done = plan("--bundle", str(folder))
+    assert done.returncode == 0, done.stderr
+    assert "How many leave at exit1 is not known, and counted as none" in done.stdout
+
+
+RULE_OPEN = 'rule = "top-probability"\nthresholds = {litter = 0.9}'
+
+
+def test_a_clock_scales_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half of this machine's clock is twice the time; where this machine does not tell its own, that is said."""
+    monkeypatch.setattr("headwater.host.clock_hz", lambda: 3e9)
+    assert _conditions(PlanSettings(clock="1.5GHz", slowdown=2.0)).device_slowdown == 4.0
+    monkeypatch.setattr("headwater.host.clock_hz", lambda: None)
+    with pytest.raises(SettingsError, match="give --slowdown instead"):
+        _conditions(PlanSettings(clock="1.5GHz"))
+
+
+def test_the_kernel_tells_the_clock(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """In kHz where it scales, in MHz of /proc/cpuinfo else; nonsense and 0 are no clock."""
+    khz, info = tmp_path / "khz", tmp_path / "cpuinfo"
+    monkeypatch.setattr("headwater.host.CLOCK_KHZ", khz)
+    monkeypatch.setattr("headwater.host.CPUINFO", info)
+    assert clock_hz() is None
+    info.write_text("processor : 0\ncpu MHz\t\t: 2299.998\n")
+    assert clock_hz() == pytest.approx(2.299998e9)
+    info.write_text("cpu MHz : 0.000\n")
+    assert clock_hz() is None
+    khz.write_text("1500000\n")
+    assert clock_hz() == 1.5e9
+    khz.write_text("unknown\n")
+    assert clock_hz() is None
+
+
 def test_drawn_pictures_are_the_same_and_full_of_detail() -> None:
     """The same seed gives the same pictures; half the frequency has about twice the amplitude."""
     (first,), (again,) = drawn_pictures(1, 3), drawn_pictures(1, 3)
@@ -97,6 +142,14 @@ def test_the_command_prints_every_way_and_one_choice() -> None:
     assert "best of" in lines[-1]
 
 
+def test_limits_and_methods_reach_the_choice() -> None:
+    """No picture and nothing that may leak leaves only the device; the rank match answers too."""
+    done = plan("--keep-pictures", "--leak", "0.5", "--method", "rank-match", "--json")
+    entries = json.loads(done.stdout)
+    assert [entry["split"] for entry in entries if entry["allowed"]] == ["device"]
+    assert {entry["reason"] for entry in entries[:2]} == {"the picture would leave the device"}
+
+
 def test_the_command_gives_json_and_a_picture(tmp_path: Path) -> None:
     """Exactly one is chosen, the stages add up to the latency, and the file is an SVG."""
     done = plan("--json", "--weight", "0", "--bandwidth", "100kbit/s", "--plot", str(tmp_path / "plan.svg"))
@@ -113,7 +166,7 @@ def test_the_command_gives_json_and_a_picture(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("--bandwidth", "7.2"), "bandwidth: got '7.2', expected a number with its unit such as 7.2Mbit/s"),
+        (("--bandwidth", "7.2"), "bandwidth: got '7.2', expected a sensible number with its unit such as 7.2Mbit/s"),
         (("--bandwidth", "0Mbit/s"), "bandwidth"),
         (("--round-trip", "-4ms"), "round-trip"),
         (("--deadline", "1us"), "the limits allow none of the"),
@@ -121,7 +174,16 @@ def test_the_command_gives_json_and_a_picture(tmp_path: Path) -> None:
         (("--prices", "luger-2023", "--device", "rented"), "did you mean rent"),
         (("--method", "best"), "expected one of optimum, rank-match"),
         (("--clock", "fast"), "clock"),
-        (("--accuracy", "190%"), "at most 100%"),
+        (("--accuracy", "190%"), "up to 100%"),
+        (("--bandwidth", "1e-320bit/s"), "expected a sensible number"),
+        (("--clock", "1e-300Hz"), "expected a sensible number"),
+        (("--codec", "jepg:90"), "codec: got 'jepg:90'"),
+        (("--codec", "jpeg:900"), "from 1 to 100"),
+        (("--energy", "1mJ"), "watts are not known"),
+        (("--energy", "1mJ", "--prices", "luger-2023"), "watts are not known"),
+        (("--device", "jetson-nano"), "add --prices BOOK"),
+        (("--plot", "plan.png"), "ends in .svg"),
+        (("--packet", "600B"), "the limits allow none of the"),
         (("--bundle", "faces"), "drawn pictures have none"),
     ],
 )
@@ -143,6 +205,6 @@ def test_numbers_come_with_units() -> None:
     assert size_bytes("x", "1MiB") == 1_048_576
     assert share("x", "95%") == pytest.approx(0.95)
     assert joules("x", "20mJ") == pytest.approx(0.02)
-    for wrong in ("", "ms", "1e400s", "nan s", "4 parsecs", "1,5GHz", "٣s"):
-        with pytest.raises(SettingsError, match="expected a number with its unit"):
+    for wrong in ("", "ms", "-1s", "1e400s", "nan s", "4 parsecs", "1,5GHz", "٣s"):
+        with pytest.raises(SettingsError, match="expected a sensible number with its unit"):
             seconds("x", wrong)

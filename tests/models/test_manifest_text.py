@@ -76,6 +76,28 @@ def test_thresholds_change_and_comments_stay(tmp_path: Path) -> None:
     assert found.tasks[1] == FULL.tasks[1]
 
 
+def test_what_was_measured_with_other_thresholds_goes(tmp_path: Path) -> None:
+    """An accuracy with exits holds for the thresholds beside it; new ones take it away, the same ones do not."""
+    path, ends = tmp_path / "bundle.toml", Accuracy("gender", "accuracy", 0.9, None, None, 10, "held out")
+    with_exits = replace(ends, metric="accuracy with exits")
+    path.write_text(manifest_text(replace(FULL, accuracy=(with_exits, ends))), encoding="utf-8")
+    rewrite_exits(path, FULL.exits, {})
+    assert read_manifest(path).accuracy == (with_exits, ends)
+    rewrite_exits(path, [replace(FULL.exits[0], thresholds={"gender": 0.5})], {})
+    assert read_manifest(path).accuracy == (ends,)
+
+
+def test_shares_that_leave_are_shares() -> None:
+    """None over 1, below 0 or no number, and together at most all pictures."""
+    text = manifest_text(FULL)
+    for wrong in ("leave = 1.1", "leave = -0.1", 'leave = "all"'):
+        with pytest.raises(BundleError, match=r"exits\[0\].leave"):
+            parse_manifest(text.replace("leave = 0.25", wrong))
+    both = replace(FULL, exits=(FULL.exits[0], replace(FULL.exits[1], leave=0.8)))
+    with pytest.raises(BundleError, match=r"leave add up to 1\.05, expected at most 1"):
+        parse_manifest(manifest_text(both))
+
+
 def test_comments_beside_what_changes_stay_too(tmp_path: Path) -> None:
     """The value changes where it stands: order, comments and all other lines stay; a new key comes at the end."""
     path = tmp_path / "bundle.toml"
