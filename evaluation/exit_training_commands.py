@@ -37,7 +37,8 @@ def exit_training(*, settings: Annotated[ExitTrainingSettings, Parameter(name="*
 
     For each seed the network is trained without its exits, then the exits on it when frozen, by labels alone and with
     its own answer as a teacher; and network and exits together. Thresholds come from the validation part (one point
-    of loss, 90 % confidence), figures from the test part. Written are exit-training.csv and .svg.
+    of loss, 90 % confidence), figures from the test part. Written are exit-training.csv,
+    a row as soon as it is known, and .svg.
     """
     from models.errors import ModelError
     from models.training.terminal import shown_progress, training_imports
@@ -49,16 +50,18 @@ def exit_training(*, settings: Annotated[ExitTrainingSettings, Parameter(name="*
     plan = plan_of(settings.network, epochs=settings.epochs)
     if not plan.exits:
         raise ModelError(f"--network {plan.name} has no exits, expected cifar-sem1 to cifar-sem8 or cifar-mem")
+    rows: list[dict[str, object]] = []
     with shown_progress() as progress:
         parts = read(plan, settings.data, settings.limit)
-        rows = list(compare(plan, parts, settings.exit_epochs, range(settings.seeds), progress))
-    write_csv(settings.output / "exit-training.csv", [asdict(row) for row in rows])
-    _plot(settings.output / "exit-training.svg", [asdict(row) for row in rows], plan.name)
-    for row in rows:
-        print(
-            f"{row.way:9} seed {row.seed} {row.exit}: exit {row.exit_accuracy:.2%}, end {row.final_accuracy:.2%}; "
-            f"{row.left:.1%} leave, {row.accuracy:.2%} right; {row.seconds:.0f} s"
-        )
+        for row in compare(plan, parts, settings.exit_epochs, range(settings.seeds), progress):
+            rows.append(asdict(row))
+            write_csv(settings.output / "exit-training.csv", rows)
+            print(
+                f"{row.way:9} seed {row.seed} {row.exit}: exit {row.exit_accuracy:.2%}, end {row.final_accuracy:.2%}; "
+                f"{row.left:.1%} leave, {row.accuracy:.2%} right; {row.seconds:.0f} s",
+                flush=True,
+            )
+    _plot(settings.output / "exit-training.svg", rows, plan.name)
 
 
 def _plot(path: Path, rows: list[dict[str, object]], network: str) -> None:
