@@ -60,15 +60,22 @@ def _said(measure: _Measure, rows: Sequence[Row], threshold: float) -> Iterator[
     if not known:
         return
     signs = {place: measure.sign * _difference(measure, *both) for place, both in known.items()}
-    seeds = min(len(side) for both in known.values() for side in both)
-    run = f"T = {threshold:g}, {f'{seeds} seeds' if seeds > 1 else 'one seed'}, {measure.text}"
-    if seeds == 1 and measure.timed:
+    seeds = sorted({len(side) for both in known.values() for side in both})
+    run = f"T = {threshold:g}, {_counted(seeds)}, {measure.text}"
+    if seeds[0] == 1 and measure.timed:
         yield f"{run}: not compared, the times of one run have no spread; give the bundles of more seeds"
         return
-    chance = "chance (two standard errors of so many pictures)" if seeds == 1 else "chance or the spread of the seeds"
+    chance = "chance (two standard errors of so many pictures)" if seeds == [1] else "chance or the spread of the seeds"
     found = [[place for place, sign in signs.items() if sign == wanted] for wanted in (1, -1, 0)]
     one, many, neither = (f"{len(places)}{_named(places)}" for places in found)
     yield f"{run}: of {len(known)} places one exit is better at {one}, many at {many}, within {chance} are {neither}"
+
+
+def _counted(seeds: Sequence[int]) -> str:
+    """Return how many seeds stand behind the networks, in words."""
+    if list(seeds) == [1]:
+        return "one seed"
+    return f"{seeds[0]} to {seeds[-1]} seeds" if len(seeds) > 1 else f"{seeds[0]} seeds"
 
 
 def _named(places: Sequence[int]) -> str:

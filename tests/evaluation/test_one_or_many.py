@@ -83,6 +83,14 @@ def test_several_seeds_count_beyond_their_spread() -> None:
     assert ms.endswith("better at 1 (3), many at 1 (2), within chance or the spread of the seeds are 1 (1)")
 
 
+def test_networks_of_unlike_many_seeds_are_compared() -> None:
+    """How many seeds there are is said from the fewest to the most; times want two of every network."""
+    once = [row(asked("SEM", 1), 0.3), row(asked("MEM", 1), 0.3)]
+    left, _, ms = verdict([*once, replace(once[1], seed="1")])
+    assert left.startswith("T = 0.3, 1 to 2 seeds, pictures that leave early")
+    assert "not compared" in ms
+
+
 def test_equal_networks_are_not_told_apart() -> None:
     """Seeds of one and the same distribution give no winner, wherever they happen to lie apart."""
     rng, one = np.random.default_rng(1), replace(row(asked(), 0.3), pictures=10**4)
