@@ -67,14 +67,15 @@ def exit_training(*, settings: Annotated[ExitTrainingSettings, Parameter(name="*
 def _plot(path: Path, rows: list[dict[str, object]], network: str) -> None:
     from headwater.plots import new_figure, save_svg
 
-    figure, axes = new_figure(2, f"three ways to train exits ({network}), one dot a seed and exit")
+    figure, axes = new_figure(2, f"Three ways to train exits ({network}), a dot for each seed and exit")
     ways = list(dict.fromkeys(str(row["way"]) for row in rows))
-    for axis, keys in zip(axes, (("exit_accuracy", "final_accuracy", "accuracy"), ("left",)), strict=True):
+    shown = {"exit_accuracy": "all at the exit", "final_accuracy": "all at the end", "accuracy": "with the threshold"}
+    for axis, keys, label in zip(axes, (list(shown), ["left"]), ("% right", "% that leave early"), strict=True):
         for number, key in enumerate(keys):
-            places = [ways.index(str(row["way"])) + 0.15 * (number - 1) for row in rows]
-            axis.plot(places, [100 * float(str(row[key])) for row in rows], "o", label=key.replace("_", " "))
+            places = [ways.index(str(row["way"])) + 0.15 * (number - (len(keys) - 1) / 2) for row in rows]
+            axis.plot(places, [100 * float(str(row[key])) for row in rows], "o", label=shown.get(key))
         axis.set_xticks(range(len(ways)), ways)
-        axis.set(ylabel="%")
+        axis.set(ylabel=label, xlim=(-0.5, len(ways) - 0.5))
         axis.grid(alpha=0.3)
-        axis.legend()
+    axes[0].legend()
     save_svg(figure, path)
