@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json as json_text
 import threading
-from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -13,11 +12,13 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
+from planning.decide import Method
+
 if TYPE_CHECKING:
     from edge.head import Pixels
     from models.bundle import Bundle
     from models.crop import Crop
-    from planning.decide import Limits, Method, Rates
+    from planning.decide import Limits, Rates
     from planning.ways import Conditions, Way
 
 Factor = Annotated[float, Parameter(validator=Number(gt=0, lte=1e6))]
@@ -60,7 +61,8 @@ class PlanSettings:
     """What leaves the cloud, in the price book: results cost nothing when left out."""
     weight: Annotated[float, Parameter(validator=Number(gte=0, lte=1))] = 0.5
     """0: the fastest, 1: the cheapest."""
-    method: Annotated[str, Parameter(help="optimum (least weighted sum) or rank-match (papers/001)")] = "optimum"
+    method: Method = "optimum"
+    """The least weighted sum, or the rank match of papers/001."""
     packet: str | None = None
     """The broker's largest packet, such as 128KB; a device leaves 1 KB of it to MQTT."""
     frame_bytes: str | None = None
@@ -94,22 +96,24 @@ def plan(*, settings: Annotated[PlanSettings, Parameter(name="*")] | None = None
         json: print JSON instead of the table
     """
     from edge.plan_report import as_dicts, check_plot, draw, rows, verdict
+    from models.columns import in_columns
     from planning.decide import decide
 
     asked = settings or PlanSettings()
-    rates, limits, method = _rates(asked), _limits(asked), _method(asked.method)
+    rates, limits = _rates(asked), _limits(asked)
     _conditions(asked)  # what is wrong in it is said before anything is measured
     if asked.plot is not None:
         check_plot(asked.plot)
     ways = _ways(asked)
-    judged = decide(ways, _conditions(asked), rates, asked.weight, limits, method)
+    judged = decide(ways, _conditions(asked), rates, asked.weight, limits, asked.method)
     if asked.plot is not None:
         draw(asked.plot, judged, asked.bundle)
     if json:
         print(json_text.dumps(as_dicts(judged, rates), indent=1))
     else:
-        _print_table(*rows(judged, rates.currency, priced=asked.prices is not None))
-        print(f"\n{verdict(judged, asked.weight, method, rates)}")
+        header, lines = rows(judged, rates.currency, priced=asked.prices is not None)
+        print(in_columns(header, lines, header[1:-1]))
+        print(f"\n{verdict(judged, asked.weight, asked.method, rates)}")
 
 
 def _ways(asked: PlanSettings) -> list[Way]:
@@ -191,21 +195,3 @@ def _limits(asked: PlanSettings) -> Limits:
         energy_j_at_most=None if asked.energy is None else joules("energy", asked.energy),
         keeps_pictures=asked.keep_pictures,
     )
-
-
-def _method(name: str) -> Method:
-    from headwater.errors import SettingsError
-    from planning.decide import METHODS
-
-    if name not in METHODS:
-        raise SettingsError(f"method: got {name!r}, expected one of {', '.join(METHODS)}")
-    return name  # type: ignore[return-value]
-
-
-def _print_table(header: Sequence[str], lines: Sequence[Sequence[str]]) -> None:
-    """Print rows under their header: the first and the last column to the left, figures to the right."""
-    table = [header, *lines]
-    widths = [max(len(row[column]) for row in table) for column in range(len(header))]
-    for row in table:
-        figures = "  ".join(text.rjust(width) for text, width in zip(row[1:-1], widths[1:-1], strict=True))
-        print(f"{row[0].ljust(widths[0])}  {figures}  {row[-1]}".rstrip())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -74,7 +75,8 @@ def check_plot(path: Path) -> None:
     if path.suffix != ".svg":
         raise SettingsError(f"plot: got {str(path)!r}, expected a name that ends in .svg")
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.touch()
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise SettingsError(f"plot: {path} cannot be written, expected a file of yours; check the rights")
 
 
 def draw(path: Path, judged: Sequence[Judged], name: str) -> None:

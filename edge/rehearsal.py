@@ -41,7 +41,6 @@ def rehearse(
     pictures: Sequence[Pixels],
     *,
     codecs: Sequence[str] = (LOSSLESS,),
-    rules: Mapping[str, ExitRule] | None = None,
     crop: Crop | None = None,
     progress: Progress = lambda done, total: None,
 ) -> list[Way]:
@@ -55,7 +54,7 @@ def rehearse(
     _check_codecs(engine, codecs, bundle.cut_points)
     seen = _usable(bundle, crop, pictures)
     pictures = [picture for picture, _ in seen]
-    asked = {name: rule for name, rule in (rules_of(bundle) if rules is None else rules).items() if rule.can_end}
+    asked = {name: rule for name, rule in rules_of(bundle).items() if rule.can_end}
     splits = [IMAGE, *bundle.cut_points, DEVICE]
     crop_s = _median_s(pictures, lambda picture: crop.cut(picture, bundle.input.width, bundle.input.height))
     finished = prepare_head(bundle, engine, DEVICE, LOSSLESS, {}, crop)

@@ -125,9 +125,6 @@ class Deployments:
     """That a request takes, for these figures."""
 
 
-MOST_REQUESTS: Final = 1e8
-
-
 def deployments(book: PriceBook, seconds: float) -> Deployments:
     """Return the thesis's costs (papers/000, section 4.4) for a request of so many seconds.
 

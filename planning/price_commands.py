@@ -20,6 +20,7 @@ def prices(book: str | None = None, /, *, json: bool = False) -> None:
     """
     import msgspec
 
+    from models.columns import in_columns
     from planning.prices import load_book, shipped_books
 
     found = [load_book(name) for name in ([book] if book else shipped_books())]
@@ -29,21 +30,14 @@ def prices(book: str | None = None, /, *, json: bool = False) -> None:
     elif book:
         _print_book(found[0])
     else:
-        _print_rows(
-            ["book", "currency", "as of", "source"], [[one.name, one.currency, one.date, one.source] for one in found]
-        )
+        rows = [[one.name, one.currency, one.date, one.source] for one in found]
+        print(in_columns(["book", "currency", "as of", "source"], rows))
 
 
 def _print_book(book: Any) -> None:
+    from models.columns import in_columns
     from planning.price_rows import price_rows
 
     print(f"{book.name}: {book.currency}, as of {book.date}\n{book.source}\n{book.note}".rstrip(), end="\n\n")
-    _print_rows(["what", "name", "price", f"{book.currency} a month"], price_rows(book))
-
-
-def _print_rows(header: list[str], rows: list[list[str]]) -> None:
-    """Print rows under their header, column by column."""
-    table = [header, *rows]
-    widths = [max(len(row[column]) for row in table) for column in range(len(header))]
-    for row in table:
-        print("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())
+    month = f"{book.currency} a month"
+    print(in_columns(["what", "name", "price", month], price_rows(book), {month}))

@@ -20,7 +20,7 @@ PARTS = ("headwater", "models", "planning", "broker", "edge", "cloud_worker", "v
 MAY_IMPORT: dict[str, set[str]] = {
     "headwater": set(),
     "models": set(),
-    "planning": {"headwater", "models"},
+    "planning": {"models"},
     "broker": {"headwater"},
     "edge": {"headwater", "models", "planning"},
     "cloud_worker": {"headwater", "models"},
