@@ -1,17 +1,21 @@
-"""How far a long command is, as a bar on a terminal's stderr."""
+"""How far a long command is: a bar on a terminal's stderr, in a log a line now and then."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
+from typing import Final
 
-SLOW_S = 1.0
+SLOW_S: Final = 1.0
+LINE_S: Final = 30.0
+"""Seconds between two lines of a log."""
 
 
 @contextmanager
 def progress_bar(title: str) -> Iterator[Callable[[int, int], None]]:
-    """Yield a function to call with (done, total); after a second it draws a bar, where stderr is a terminal."""
+    """Yield a function to call with (done, total): after a second it draws a bar; a log gets a line every 30 s."""
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -23,8 +27,11 @@ def progress_bar(title: str) -> Iterator[Callable[[int, int], None]]:
     )
 
     console, began_s = Console(stderr=True), time.monotonic()
+    if not console.is_terminal:
+        yield _Lines(title, console.print).show
+        return
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    bar = Progress(*columns, TimeRemainingColumn(), console=console, transient=True, disable=not console.is_terminal)
+    bar = Progress(*columns, TimeRemainingColumn(), console=console, transient=True)
     task = bar.add_task(title, total=None)
 
     def show(done: int, total: int) -> None:
@@ -36,6 +43,21 @@ def progress_bar(title: str) -> Iterator[Callable[[int, int], None]]:
         yield show
     finally:
         bar.stop()
+
+
+class _Lines:
+    """Writes how far the work is, at most every LINE_S seconds."""
+
+    def __init__(self, title: str, write: Callable[[str], None], clock: Callable[[], float] = time.monotonic) -> None:
+        self._title, self._write, self._clock = title, write, clock
+        self._began_s = self._told_s = clock()
+
+    def show(self, done: int, total: int) -> None:
+        now_s = self._clock()
+        if now_s - self._told_s >= LINE_S:
+            self._told_s = now_s
+            spent = timedelta(seconds=round(now_s - self._began_s))
+            self._write(f"{self._title}: {done} of {total} after {spent}")
 
 
 @contextmanager
