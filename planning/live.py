@@ -1,0 +1,177 @@
+"""Choose again while frames flow: what was seen lately in, the way of the next frame out. Pure: time is an argument."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final, Literal
+
+from planning.decide import Judged, Limits, Method, Rates, chosen, decide
+from planning.errors import PlanError
+from planning.ways import Conditions, Way
+
+SMOOTHING: Final = 0.2
+"""The weight of the newest measurement, as in edge.link."""
+Why = Literal["first", "stays", "better", "limit", "probe", "no link", "nothing allowed"]
+
+
+@dataclass(frozen=True)
+class Smoothed:
+    """A mean and a variance that forget: each new value moves them by a fifth of the way."""
+
+    mean: float
+    variance: float = 0.0
+    at_s: float = 0.0
+    """When the last value came."""
+
+    def after(self, value: float, now_s: float) -> Smoothed:
+        """Return the same with one more value. Source: Finch 2009, eq. 143."""
+        gap = value - self.mean
+        mean = self.mean + SMOOTHING * gap
+        return Smoothed(mean, (1 - SMOOTHING) * (self.variance + SMOOTHING * gap * gap), now_s)
+
+
+def smoothed(before: Smoothed | None, value: float, now_s: float) -> Smoothed:
+    """Return a smoothed value with one more measurement; the first one stands as it is."""
+    return Smoothed(value, 0.0, now_s) if before is None else before.after(value, now_s)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What was measured lately; None where nothing was yet."""
+
+    bandwidth_bits_per_s: Smoothed | None = None
+    round_trip_s: Smoothed | None = None
+    device_slowdown: Smoothed | None = None
+    worker_slowdown: Smoothed | None = None
+    worker_wait_s: Smoothed | None = None
+    link_lost_s: float | None = None
+    """Since when nothing has been acknowledged that should have been; None: the link works."""
+
+    def conditions(self, assumed: Conditions) -> Conditions:
+        """Return what holds now; what nobody measured is as assumed."""
+        return replace(
+            assumed,
+            **{name: value.mean for name in _MEASURED if (value := getattr(self, name)) is not None},
+        )
+
+
+_MEASURED: Final = (
+    "bandwidth_bits_per_s", "round_trip_s", "device_slowdown", "worker_slowdown", "worker_wait_s",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What is wanted, and how readily the way is changed."""
+
+    weight: float = 0.0
+    method: Method = "optimum"
+    limits: Limits = field(default_factory=Limits)
+    margin: float = 0.1
+    """So much faster (or, with a weight over 0.5, cheaper) must another way be …"""
+    patience: int = 3
+    """… so many decisions in a row."""
+    at_once: float = 0.5
+    """Who is so much better is taken at once."""
+    probe_after_s: float = 30.0
+    """A bandwidth not measured for so long is measured with one frame that is large enough to tell."""
+    lost_after_s: float = 5.0
+    """A link silent for so long is taken for gone."""
+
+
+@dataclass(frozen=True)
+class Decision:
+    """The way of the next frame, why, and what all others were predicted to take."""
+
+    at_s: float
+    way: Way
+    why: Why
+    conditions: Conditions
+    judged: tuple[Judged, ...]
+
+
+@dataclass
+class Scheduler:
+    """Remembers the way in use and how long another one has looked better. For one thread."""
+
+    ways: Sequence[Way]
+    rates: Rates
+    policy: Policy
+    assumed: Conditions
+    """What holds before anything was measured."""
+    current: Way | None = None
+    _better: tuple[str, int] = ("", 0)
+    """Another way, and for how many decisions in a row it has been better."""
+    _probed_s: float | None = None
+
+    def decide(self, seen: Seen, now_s: float) -> Decision:
+        """Return the way of the next frame. A probe is for one frame; the way in use stays what it was."""
+        at = seen.conditions(self.assumed)
+        if seen.link_lost_s is not None and now_s - seen.link_lost_s >= self.policy.lost_after_s:
+            return self._without_link(at, now_s)
+        try:
+            judged = tuple(
+                decide(self.ways, at, self.rates, self.policy.weight, self.policy.limits, self.policy.method)
+            )
+        except PlanError:
+            return self._nothing_allowed(at, now_s)
+        why = self._choose(judged)
+        way = self._way_in_use()
+        probe = self._probe(judged, seen, now_s) if why == "stays" else None
+        if probe is not None:
+            self._probed_s = now_s
+            return Decision(now_s, probe, "probe", at, judged)
+        return Decision(now_s, way, why, at, judged)
+
+    def _choose(self, judged: tuple[Judged, ...]) -> Why:
+        best = chosen(judged)
+        now = next((one for one in judged if self.current is not None and one.way.name == self.current.name), None)
+        if now is None or not now.is_allowed:
+            first = self.current is None
+            self.current, self._better = best.way, ("", 0)
+            return "first" if first else "limit"
+        gain = _gain(now, best, self.policy.weight)
+        if best.way.name == now.way.name or gain <= self.policy.margin:
+            self._better = ("", 0)
+            return "stays"
+        name, times = self._better
+        self._better = (best.way.name, times + 1 if name == best.way.name else 1)
+        if gain < self.policy.at_once and self._better[1] < self.policy.patience:
+            return "stays"
+        self.current, self._better = best.way, ("", 0)
+        return "better"
+
+    def _probe(self, judged: Sequence[Judged], seen: Seen, now_s: float) -> Way | None:
+        """Return a way that tells the bandwidth, where it was not measured lately and would matter."""
+        known = max(_at(seen.bandwidth_bits_per_s), self._probed_s if self._probed_s is not None else float("-inf"))
+        if now_s - known < self.policy.probe_after_s or not self._way_in_use().finishes:
+            return None
+        tells = [one for one in judged if one.is_allowed and not one.way.finishes]
+        return min(tells, key=lambda one: one.journey.total_s).way if tells else None
+
+    def _without_link(self, at: Conditions, now_s: float) -> Decision:
+        """Return the deepest way that answers on the device; without one, the way in use."""
+        local = [way for way in self.ways if way.finishes]
+        return Decision(now_s, local[-1] if local else self._way_in_use(), "no link", at, ())
+
+    def _nothing_allowed(self, at: Conditions, now_s: float) -> Decision:
+        """Return the fastest of all ways that keep what must never be broken, as the picture that stays at home."""
+        kept = Limits(keeps_pictures=self.policy.limits.keeps_pictures, packet_bytes=self.policy.limits.packet_bytes)
+        judged = tuple(decide(self.ways, at, self.rates, 0.0, kept))
+        self.current, self._better = chosen(judged).way, ("", 0)
+        return Decision(now_s, self.current, "nothing allowed", at, judged)
+
+    def _way_in_use(self) -> Way:
+        return self.current if self.current is not None else self.ways[-1]
+
+
+def _gain(now: Judged, best: Judged, weight: float) -> float:
+    """Return by what share another way is better than the one in use, in latency and cost as they are weighed."""
+    slower = 1 - best.journey.total_s / now.journey.total_s if now.journey.total_s > 0 else 0.0
+    dearer = 1 - best.cost / now.cost if now.cost > 0 else 0.0
+    return (1 - weight) * slower + weight * dearer
+
+
+def _at(measured: Smoothed | None) -> float:
+    return float("-inf") if measured is None else measured.at_s
