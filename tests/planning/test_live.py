@@ -1,0 +1,147 @@
+"""Choosing again while frames flow: steady under noise, quick when it matters, never without an answer."""
+
+import random
+from dataclasses import replace
+
+import pytest
+
+from planning.decide import Limits, Rates
+from planning.live import Policy, Scheduler, Seen, Smoothed, smoothed
+from planning.ways import Conditions, Way
+
+ASSUMED = Conditions(bandwidth_bits_per_s=50e6, round_trip_s=0.02)
+PICTURE = Way("image", "jpeg:90", 0, 0.0, 40_000, tail_s=0.020, shows_picture=True)
+MIDDLE = Way("block3", "native+zstd", 3, 0.020, 8_000, tail_s=0.012)
+DEVICE = Way("device", "none", 9, 0.080, finishes=True)
+WAYS = (PICTURE, MIDDLE, DEVICE)
+
+
+def scheduler(policy: Policy | None = None) -> Scheduler:
+    """Return one that has decided nothing yet."""
+    return Scheduler(WAYS, Rates(), policy or Policy(), ASSUMED)
+
+
+def link(bandwidth_bits_per_s: float, now_s: float = 0.0) -> Seen:
+    """Return what was seen of a link with that bandwidth."""
+    return Seen(bandwidth_bits_per_s=Smoothed(bandwidth_bits_per_s, 0.0, now_s))
+
+
+def test_a_smoothed_value_forgets() -> None:
+    """The first stands as it is; a jump is mostly there after ten; the variance falls when nothing moves."""
+    value = smoothed(None, 10.0, 0.0)
+    assert (value.mean, value.variance) == (10.0, 0.0)
+    for second in range(1, 11):
+        value = smoothed(value, 20.0, float(second))
+    assert 18.5 < value.mean < 20
+    spread = value.variance
+    for second in range(11, 40):
+        value = smoothed(value, 20.0, float(second))
+    assert value.variance < spread / 10
+    assert value.at_s == 39
+
+
+def test_a_smoothed_value_has_the_spread_of_its_values() -> None:
+    """Over many drawn values the variance is near that of the values."""
+    draw, value, found = random.Random(0), None, []
+    for number in range(4000):
+        value = smoothed(value, draw.gauss(5, 2), number)
+        found.append(value.variance)
+    assert 3.0 < sum(found) / len(found) < 4.5
+
+
+def test_the_first_decision_is_by_what_is_assumed() -> None:
+    """Nothing was measured: the assumed link decides, and the reason says that it is the first."""
+    first = scheduler().decide(Seen(), 0.0)
+    assert (first.way, first.why) == (PICTURE, "first")
+    assert first.conditions == ASSUMED
+
+
+def test_a_link_that_falls_moves_the_split_at_once() -> None:
+    """From 50 to 2 Mbit/s the picture takes 160 ms more: no patience is asked for so much."""
+    auto = scheduler()
+    assert auto.decide(link(50e6), 0.0).way is PICTURE
+    moved = auto.decide(link(2e6), 0.1)
+    assert (moved.way, moved.why) == (MIDDLE, "better")
+
+
+def test_a_small_gain_needs_patience() -> None:
+    """A way that is a sixth better must be so three times in a row; once the other way begins the count anew."""
+    auto = scheduler()
+    auto.decide(link(50e6), 0.0)
+    slower, same = link(12e6), link(50e6)
+    assert [auto.decide(seen, 0.1).why for seen in (slower, slower, same, slower, slower, slower)] == [
+        "stays", "stays", "stays", "stays", "stays", "better",
+    ]  # fmt: skip
+    assert auto.current is MIDDLE
+
+
+def test_noise_about_the_border_changes_nothing() -> None:
+    """Where two ways are equal within the margin, a link that trembles moves the split at most once."""
+    draw, auto = random.Random(1), scheduler()
+    border = (40_000 - 8_000) * 8 / (MIDDLE.head_s + MIDDLE.tail_s - PICTURE.tail_s)
+    ways = [auto.decide(link(border * draw.uniform(0.9, 1.1)), second).way for second in range(300)]
+    assert sum(one is not other for one, other in zip(ways, ways[1:], strict=False)) <= 1
+
+
+def test_a_device_that_slows_down_hands_over() -> None:
+    """With a quarter of its processor the device sends the picture instead of computing."""
+    auto, seen = scheduler(), link(6e6)
+    assert auto.decide(seen, 0.0).way is MIDDLE
+    slow = replace(seen, device_slowdown=Smoothed(4.0))
+    assert {auto.decide(slow, 1.0 + step).way.name for step in range(3)} >= {PICTURE.name}
+
+
+def test_a_busy_worker_keeps_frames_on_the_device() -> None:
+    """A second in the worker's queue is a term of its own."""
+    seen = replace(link(50e6), worker_wait_s=Smoothed(1.0))
+    assert scheduler().decide(seen, 0.0).way is DEVICE
+
+
+def test_without_a_link_the_device_answers() -> None:
+    """After the time that is allowed, and back to the way before when the link is back."""
+    auto = scheduler(Policy(lost_after_s=5.0))
+    auto.decide(link(50e6), 0.0)
+    gone = replace(link(50e6), link_lost_s=10.0)
+    assert auto.decide(gone, 14.9).way is PICTURE
+    assert (auto.decide(gone, 15.0).way, auto.decide(gone, 15.0).why) == (DEVICE, "no link")
+    assert auto.decide(link(50e6), 16.0).way is PICTURE
+
+
+def test_a_bandwidth_nobody_measures_is_probed_now_and_then() -> None:
+    """On the device only short messages travel: one frame in thirty seconds tells how the link is."""
+    auto = scheduler()
+    auto.decide(link(1e5), 0.0)
+    assert auto.current is DEVICE
+    decisions = [auto.decide(link(1e5), float(second)) for second in range(1, 100)]
+    probes = [one for one in decisions if one.why == "probe"]
+    assert [one.at_s for one in probes] == [30, 60, 90]
+    assert all(one.way is MIDDLE for one in probes)
+    assert auto.current is DEVICE
+
+
+def test_no_probe_breaks_a_limit() -> None:
+    """Where no picture may leave and the activation is too long, nothing is sent to find out."""
+    auto = scheduler(Policy(limits=Limits(keeps_pictures=True, packet_bytes=1_000)))
+    assert all(auto.decide(Seen(), float(second)).way is DEVICE for second in range(100))
+
+
+def test_a_limit_that_is_broken_moves_the_split() -> None:
+    """The way in use is left at once when it takes longer than allowed."""
+    auto = scheduler(Policy(limits=Limits(deadline_s=0.050)))
+    assert auto.decide(link(50e6), 0.0).way is PICTURE
+    moved = auto.decide(link(12e6), 0.1)
+    assert (moved.way, moved.why) == (MIDDLE, "limit")
+
+
+def test_nothing_allowed_still_gives_a_way_that_keeps_pictures() -> None:
+    """A deadline that no way meets is missed by as little as possible; what must not leave still does not."""
+    auto = scheduler(Policy(limits=Limits(deadline_s=0.001, keeps_pictures=True)))
+    found = auto.decide(link(50e6), 0.0)
+    assert (found.way, found.why) == (MIDDLE, "nothing allowed")
+
+
+@pytest.mark.parametrize("weight", [0.0, 1.0])
+def test_cheaper_counts_where_money_does(weight: float) -> None:
+    """A rented device that is fast and dear is left for the picture with weight 1, not with 0."""
+    auto = Scheduler(WAYS, Rates("USD", device_per_s=1e-3, worker_per_s=1e-5), Policy(weight=weight), ASSUMED)
+    assert auto.decide(link(2e6), 0.0).way is (MIDDLE if weight == 0 else PICTURE)
