@@ -157,7 +157,7 @@ class Scheduler:
 
     def _nothing_allowed(self, at: Conditions, now_s: float) -> Decision:
         """Return the fastest of all ways that keep what must never be broken, as the picture that stays at home."""
-        kept = Limits(keeps_pictures=self.policy.limits.keeps_pictures, packet_bytes=self.policy.limits.packet_bytes)
+        kept = Limits(keeps_pictures=self.policy.limits.keeps_pictures, message_bytes=self.policy.limits.message_bytes)
         judged = tuple(decide(self.ways, at, self.rates, 0.0, kept))
         self.current, self._better = chosen(judged).way, ("", 0)
         return Decision(now_s, self.current, "nothing allowed", at, judged)

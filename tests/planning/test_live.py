@@ -10,9 +10,9 @@ from planning.live import Policy, Scheduler, Seen, Smoothed, smoothed
 from planning.ways import Conditions, Way
 
 ASSUMED = Conditions(bandwidth_bits_per_s=50e6, round_trip_s=0.02)
-PICTURE = Way("image", "jpeg:90", 0, 0.0, 40_000, tail_s=0.020, shows_picture=True)
-MIDDLE = Way("block3", "native+zstd", 3, 0.020, 8_000, tail_s=0.012)
-DEVICE = Way("device", "none", 9, 0.080, finishes=True)
+PICTURE = Way("image", "jpeg:90", 0, 0.0, 500, 40_000, 40_000, tail_s=0.020, shows_picture=True)
+MIDDLE = Way("block3", "native+zstd", 3, 0.020, 500, 8_000, 8_000, tail_s=0.012)
+DEVICE = Way("device", "none", 9, 0.080, 500, finishes=True)
 WAYS = (PICTURE, MIDDLE, DEVICE)
 
 
@@ -121,7 +121,7 @@ def test_a_bandwidth_nobody_measures_is_probed_now_and_then() -> None:
 
 def test_no_probe_breaks_a_limit() -> None:
     """Where no picture may leave and the activation is too long, nothing is sent to find out."""
-    auto = scheduler(Policy(limits=Limits(keeps_pictures=True, packet_bytes=1_000)))
+    auto = scheduler(Policy(limits=Limits(keeps_pictures=True, message_bytes=1_000)))
     assert all(auto.decide(Seen(), float(second)).way is DEVICE for second in range(100))
 
 
