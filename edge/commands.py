@@ -8,12 +8,13 @@ import re
 import signal
 import socket
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from cyclopts import Parameter
 
+from edge.preferences import Preferences, limits_wanted, rates_wanted
 from headwater.errors import SettingsError
 from headwater.fields import Report
 from headwater.logs import Level, configure_logging, settings_line
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from edge.device import Device
+    from edge.scheduler import Auto
 
 LARGEST: Final = 1e15
 """Keeps infinity out, and numbers that clocks and counters cannot hold."""
@@ -45,11 +47,12 @@ class EdgeSettings:
     """A folder, picture or video; a camera number; rtsp://…; "gst:PIPELINE"; or pattern:640x480."""
     bundle: str = "litter"
     """The model: a bundle's name or folder, or a .tflite file."""
-    split: str = "device"
-    """How far the device computes: image (send the picture), a cut point, or device (finish here)."""
+    split: str = "auto"
+    """How far the device computes: auto (chosen again and again by what the stream shows), image (send the picture),
+    a cut point, or device (finish here)."""
     codec: str = "auto"
     """How it travels: auto (what the bundle measured, else lossless), float32, float16, uint8, native or one of these
-    with +zstd; png, jpeg:90."""
+    with +zstd; png, jpeg:90. With --split auto, auto tries jpeg:90, too."""
     crop: CropName | None = None
     """What of a picture the model sees; what it was trained with when left out."""
     region: str | None = None
@@ -96,6 +99,8 @@ class EdgeSettings:
     """Seconds after which a frame is no longer worth sending."""
     drain: float = 5.0
     """Seconds to wait for results when told to stop; what is left stays in the spool."""
+    wanted: Annotated[Preferences, Parameter(name="*")] = field(default_factory=Preferences)
+    """What counts with --split auto, what it may cost, and what must not happen."""
     threads: int = max(1, min(4, os.cpu_count() or 1))
     """LiteRT threads."""
     log_level: Level = "warning"
@@ -151,8 +156,15 @@ def build_device(settings: EdgeSettings) -> Device:
     size = crop.size_to_decode(bundle.input.width, bundle.input.height)
     source = open_source(settings.source, rate=settings.rate, loop=settings.loop, at_least=size)
     limits = Limits(
-        settings.frames, settings.window, settings.timeout, settings.expire, settings.max_frame_bytes, settings.drain
+        settings.frames,
+        settings.window,
+        settings.timeout,
+        settings.expire,
+        settings.max_frame_bytes,
+        settings.drain,
+        settings.rate,
     )
+    place = settings.spool.expanduser() / fleet
     return Device(
         name,
         Topics(fleet),
@@ -161,10 +173,33 @@ def build_device(settings: EdgeSettings) -> Device:
         Plan(settings.split, settings.codec, settings.report),
         source,
         open_location(settings.location),
-        Spool(settings.spool.expanduser() / fleet / f"{name}.sqlite", settings.spool_bytes),
+        Spool(place / f"{name}.sqlite", settings.spool_bytes),
         limits,
         crop,
+        _auto(settings, place / f"{name}.decisions.jsonl"),
     )
+
+
+def _auto(settings: EdgeSettings, decisions: Path) -> Auto:
+    """Return what is wanted of `--split auto`, which an operator may ask for later, too."""
+    from edge.profile import Order, cache_folder
+    from edge.rehearsal import codecs_to_try
+    from edge.scheduler import Auto
+    from planning.decide import check_limits
+    from planning.live import Policy
+
+    wanted = settings.wanted
+    rates, limits = rates_wanted(wanted), limits_wanted(wanted)
+    check_limits(limits, rates)
+    order = Order(
+        str(settings.bundle),
+        settings.threads,
+        codecs_to_try(settings.codec),
+        settings.crop,
+        settings.region,
+        settings.max_faces,
+    )
+    return Auto(order, Policy(wanted.weight, wanted.method, limits), rates, cache_folder(), decisions)
 
 
 def _check(settings: EdgeSettings) -> None:

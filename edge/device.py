@@ -7,21 +7,22 @@ import os
 import random
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from edge.control import Control
 from edge.delivery import Delivery
-from edge.head import Body, Faceless, Head, Hopeless, exit_of, is_positive, prepare_head
+from edge.head import Body, Faceless, Head, Hopeless, exit_of, is_positive
 from edge.ledger import Ledger
 from edge.location import Location, place
 from edge.outbox import Outbox
-from edge.plan import Limits, Plan, changed_plan
+from edge.plan import Limits, Plan
+from edge.scheduler import Auto, AutoSplit
 from edge.sender import Sender
 from edge.sources import Capture, CaptureQueue, Source, WhenFull, feed
 from edge.spool import Spool
 from headwater.clock import Stage, StageClock, Stopwatch
-from headwater.errors import SettingsError, WireError
+from headwater.errors import WireError
 from headwater.logs import event
 from headwater.messages import (
     VERSION,
@@ -31,9 +32,7 @@ from headwater.messages import (
     Link,
     Position,
     SettingsApplied,
-    SettingsChange,
     Status,
-    decode_json,
     encode_json,
 )
 from headwater.session import Address, Session, Will
@@ -41,8 +40,6 @@ from headwater.topics import Topics
 from models.bundle import Bundle
 from models.crop import Crop
 from models.engine import Engine
-from models.errors import ModelError
-from models.stages import rules_of
 
 log = logging.getLogger(__name__)
 
@@ -50,14 +47,6 @@ SETTINGS_LIMIT_BYTES: Final = 10_000
 LONGEST_TIMEOUT_S: Final = 120.0
 TAKE_S: Final = 0.2
 SOURCE_CLOSE_S: Final = 2.0
-
-
-@dataclass(frozen=True)
-class Running:
-    """A plan and the head that is ready for it."""
-
-    plan: Plan
-    head: Head
 
 
 class Device:
@@ -75,13 +64,13 @@ class Device:
         spool: Spool,
         limits: Limits,
         crop: Crop | None = None,
+        auto: Auto | None = None,
     ) -> None:
-        self._crop = crop
-        self._name, self._topics, self._bundle, self._engine = name, topics, bundle, engine
+        """Make everything ready; without `auto` the split is only ever what somebody sets."""
+        self._name, self._topics, self._bundle = name, topics, bundle
         self._source, self._location, self._limits = source, location, limits
         self._spool, self._boot = spool, os.urandom(4).hex()
-        plan = replace(plan, rules=rules_of(bundle))
-        self._now = Running(plan, prepare_head(bundle, engine, plan.split, plan.codec, plan.rules, crop))
+        self._control = Control(name, bundle, engine, plan, crop)
         self._clock = StageClock()
         self._since_ns = self._clock.now_ns()
         self.ledger = Ledger(recovered=len(spool))
@@ -98,23 +87,53 @@ class Device:
             expire_s=limits.expire_s,
             max_frame_bytes=limits.frame_bytes,
         )
+        self._auto = None if auto is None else self._auto_split(engine, crop, auto)
         self._sequence = 0
         self._seen_dropped = 0
         self._position: Position | None = None
         self._last_captured_ns: int | None = None
 
+    def _auto_split(self, engine: Engine, crop: Crop | None, auto: Auto) -> AutoSplit:
+        found = AutoSplit(
+            self._name,
+            self._bundle,
+            engine,
+            crop,
+            auto,
+            use=self._control.use,
+            probe=self._control.probe,
+            tell=lambda decision: self._sender.say("decision", encode_json(decision)),
+            link=self._sender.link_seen,
+            frames_per_s=self._offered_per_s,
+        )
+        self._control.on_plan = found.follow
+        found.follow(self._control.plan)
+        return found
+
+    def _offered_per_s(self) -> float:
+        """Return how many pictures a second come whether or not they find a way; 0 where the source waits."""
+        if self._source.when_full is WhenFull.WAIT:
+            return self._limits.rate or 0.0
+        return self.ledger.rates(time.monotonic())[0]
+
     # -- life ----------------------------------------------------------------------------------------------------------
 
     def run(self, address: Address, stop: threading.Event, on_ready: Callable[[], None]) -> dict[str, Any]:
         """Run until the source ends or `stop` is set, then until all is confirmed; return the run's figures."""
-        session = self._session(address)
+        session, over = self._session(address), threading.Event()
         sending = threading.Thread(target=self._sender.run, args=(session,), name="sender")
+        deciding = threading.Thread(target=self._auto.run, args=(over,), name="auto") if self._auto else None
         session.start()
         sending.start()
+        if deciding is not None:
+            deciding.start()
         try:
             on_ready()
             self._capture(stop)
         finally:
+            over.set()
+            if deciding is not None:
+                deciding.join()
             self._sender.finish(self._limits.drain_s if stop.is_set() else float("inf"))
             self._wait_for(sending, stop)
             session.stop()
@@ -182,13 +201,15 @@ class Device:
     def _frame(self, capture: Capture, stop: threading.Event) -> None:
         begun_ns = capture.begun_ns or time.monotonic_ns()
         watch = Stopwatch({"capture": max(time.monotonic_ns() - begun_ns, capture.capture_ns)})
-        now = self._now  # an operator may replace it at any time
+        now = self._control.next()  # it may be replaced at any time
         self.ledger.captured()
         self._position = place(self._location, capture.position, time.monotonic())
         self._last_captured_ns = capture.captured_ns
         self._sequence += 1
         try:
             body = now.head.run(capture.picture, watch)
+            if self._auto is not None and not isinstance(body, Faceless):
+                self._auto.computed(capture.picture, now.head, exit_of(body), watch.stages_ns)
             if isinstance(body, Hopeless | Faceless):
                 self.ledger.dropped("hopeless" if isinstance(body, Hopeless) else "no_face")
                 return
@@ -232,8 +253,8 @@ class Device:
             sent_ns=time.time_ns(),
             bundle=self._bundle.name,
             digest=self._bundle.digest,
-            split=self._now.head.split,
-            codec=self._now.head.codec,
+            split=self._control.head.split,
+            codec=self._control.head.codec,
             source=self._source.description[:512],
             position=self._position,
             frames_per_s=round(frames_per_s, 2),
@@ -252,28 +273,10 @@ class Device:
         )
 
     def apply(self, payload: bytes) -> SettingsApplied | None:
-        """Take an operator's settings, all or none, and return what holds now; None for an empty message.
+        """Take an operator's settings; None for an empty message."""
+        return self._control.apply(payload)
 
-        The new head is made ready here, on the sender's thread; the capture goes on with the old one until then.
-        """
-        if not payload:
-            return None
-        refused = None
-        try:
-            self._now = self._changed(decode_json(SettingsChange, payload, SETTINGS_LIMIT_BYTES))
-            log.info(event("settings applied", split=self._now.plan.split, codec=self._now.plan.codec))
-        except (WireError, SettingsError, ModelError) as error:
-            refused = str(error)[:1024]
-            log.warning(event("settings refused", reason=refused))
-        plan = self._now.plan
-        thresholds = {name: dict(rule.thresholds) for name, rule in plan.rules.items()}
-        drop = {name: dict(rule.drop) for name, rule in plan.rules.items() if rule.drop}
-        return SettingsApplied(VERSION, self._name, plan.split, plan.codec, plan.report, thresholds, drop, refused)
-
-    def _changed(self, change: SettingsChange) -> Running:
-        """Return the plan with the change, and its head made ready where it is another one."""
-        now = self._now.plan
-        plan = changed_plan(now, change, self._engine.graph)
-        if replace(plan, report=now.report) == now:
-            return Running(plan, self._now.head)
-        return Running(plan, prepare_head(self._bundle, self._engine, plan.split, plan.codec, plan.rules, self._crop))
+    def answered(self, split: str, codec: str, stages_ns: Mapping[Stage, int]) -> None:
+        """Take a worker's stage times of a frame."""
+        if self._auto is not None:
+            self._auto.answered(split, codec, stages_ns)

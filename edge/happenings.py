@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
 from paho.mqtt.properties import Properties
 
+from headwater.clock import Stage
 from headwater.messages import Frame, Link, SettingsApplied, Status
 from headwater.session import Limits, Received
 
@@ -41,11 +43,19 @@ class Connected:
 
 
 @dataclass(frozen=True)
+class Say:
+    """The device has something to publish that the broker keeps."""
+
+    kind: str
+    payload: bytes
+
+
+@dataclass(frozen=True)
 class Wake:
     """Look at what is due."""
 
 
-Happening = Offer | Incoming | Published | Connected | Wake
+Happening = Offer | Incoming | Published | Connected | Say | Wake
 
 
 class Publisher(Protocol):
@@ -62,7 +72,8 @@ class Publisher(Protocol):
 
 
 class Reporter(Protocol):
-    """What the sender needs of the device: its view of itself, and its answer to an operator's settings."""
+    """What the sender needs of the device: its view of itself, its answer to an operator's settings, and an ear."""
 
     def status(self, link: Link | None) -> Status: ...
     def apply(self, payload: bytes) -> SettingsApplied | None: ...
+    def answered(self, split: str, codec: str, stages_ns: Mapping[Stage, int]) -> None: ...

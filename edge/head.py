@@ -165,9 +165,9 @@ def _as_travelling(found: list[Predicted], cuts: Sequence[Cut]) -> list[Predicti
     return out
 
 
-def exit_of(body: Body) -> str | None:
-    """Return the exit at which a frame was finished; None: not at one."""
-    return body.exit if isinstance(body, Finished) else None
+def exit_of(body: Body | Dropped) -> str | None:
+    """Return the exit at which a frame ended; None: not at one."""
+    return body.exit if isinstance(body, Finished | Hopeless) else None
 
 
 def is_positive(bundle: Bundle, body: Body) -> bool:

@@ -2,40 +2,92 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
 from headwater.messages import Link
+from planning.live import Smoothed, smoothed
 
-SMOOTHING: Final = 0.2
-"""The weight of the newest measurement. Source: SCIoT (UBICO/SCIoT_python_client) smooths layer times so."""
 SMALL_BYTES: Final = 2_000
 """A message of at most this size tells the round trip; it fits into two Ethernet packets."""
+GATHERED_BYTES: Final = 20_000
+"""So much must have passed a busy link before its pace is a measurement."""
+QUEUED: Final = 2.0
+"""A message that takes so many round trips has waited behind others: the link is busy."""
+
+
+@dataclass(frozen=True)
+class LinkSeen:
+    """What is known of the link at one moment."""
+
+    s_per_bit: Smoothed | None
+    round_trip_s: Smoothed | None
+    silent_s: float | None
+    """Since when, by the monotonic clock, it has said nothing that it should have said; None: it works."""
+    message_bytes: float
+    """The longest message that it and the workers take."""
 
 
 class LinkEstimate:
-    """Smoothed round trip and bandwidth from publish-to-acknowledgement times of single messages on an idle link."""
+    """Smoothed round trip and bandwidth from the times between publishing messages and their acknowledgements.
+
+    A message alone on the wire tells by its own time. Where messages queue, a link's pace shows between
+    acknowledgements: the time from one to the next is what the next one's bytes took.
+    """
 
     def __init__(self) -> None:
-        self._round_trip_s: float | None = None
-        self._bandwidth_bits_per_s: float | None = None
+        self.round_trip_s: Smoothed | None = None
+        self.s_per_bit: Smoothed | None = None
+        self._last_s = float("-inf")
+        self._gathered_bytes, self._gathered_s = 0, 0.0
 
-    def acknowledged(self, message_bytes: int, elapsed_s: float) -> None:
-        """Take one measurement: a message of this size was acknowledged by the broker after `elapsed_s`."""
-        if message_bytes <= SMALL_BYTES or self._round_trip_s is None:
-            self._round_trip_s = _smoothed(self._round_trip_s, elapsed_s)
+    def acknowledged(self, message_bytes: int, sent_s: float, at_s: float, *, alone: bool) -> None:
+        """Take one measurement: a message of this size, sent and acknowledged by the broker at these times.
+
+        `alone` says that nothing else was on the wire when it was sent.
+        """
+        before_s, self._last_s = self._last_s, at_s
+        if alone:
+            self._alone(message_bytes, at_s - sent_s, at_s)
+        elif self.round_trip_s is None:
             return
-        transfer_s = elapsed_s - self._round_trip_s
-        if transfer_s > 0:
-            self._bandwidth_bits_per_s = _smoothed(self._bandwidth_bits_per_s, message_bytes * 8 / transfer_s)
+        elif at_s - sent_s < QUEUED * self.round_trip_s.mean:
+            self._passing(message_bytes, at_s - sent_s, at_s)
+        elif sent_s <= before_s:
+            self._queued(message_bytes, at_s - before_s, at_s)
+
+    def interrupted(self) -> None:
+        """Note that the connection was lost: the time until the next acknowledgement says nothing."""
+        self._last_s = float("-inf")
+        self._gathered_bytes, self._gathered_s = 0, 0.0
+
+    def _alone(self, message_bytes: int, took_s: float, at_s: float) -> None:
+        self._gathered_bytes, self._gathered_s = 0, 0.0
+        transfer_s = took_s - self.round_trip_s.mean if self.round_trip_s else 0.0
+        if message_bytes <= SMALL_BYTES or transfer_s <= 0:
+            self.round_trip_s = smoothed(self.round_trip_s, took_s, at_s)
         else:
-            self._round_trip_s = _smoothed(self._round_trip_s, elapsed_s)
+            self._paced(transfer_s / (8 * message_bytes), at_s)
+
+    def _passing(self, message_bytes: int, took_s: float, at_s: float) -> None:
+        """Take a message that followed others closely and did not wait: it bounds what an idle link would show."""
+        transfer_s = took_s - self.round_trip_s.mean if self.round_trip_s else 0.0
+        if message_bytes > SMALL_BYTES and transfer_s > 0:
+            self._paced(transfer_s / (8 * message_bytes), at_s)
+
+    def _queued(self, message_bytes: int, after_s: float, at_s: float) -> None:
+        self._gathered_bytes += message_bytes
+        self._gathered_s += after_s
+        if self._gathered_bytes >= GATHERED_BYTES and self._gathered_s > 0:
+            self._paced(self._gathered_s / (8 * self._gathered_bytes), at_s)
+            self._gathered_bytes, self._gathered_s = 0, 0.0
+
+    def _paced(self, s_per_bit: float, at_s: float) -> None:
+        self.s_per_bit = smoothed(self.s_per_bit, s_per_bit, at_s)
 
     def link(self) -> Link | None:
         """Return what is known, or None before the first measurement."""
-        if self._round_trip_s is None:
+        if self.round_trip_s is None:
             return None
-        return Link(self._bandwidth_bits_per_s, self._round_trip_s * 1e3)
-
-
-def _smoothed(before: float | None, now: float) -> float:
-    return now if before is None else before + SMOOTHING * (now - before)
+        bandwidth = None if self.s_per_bit is None else 1 / self.s_per_bit.mean
+        return Link(bandwidth, self.round_trip_s.mean * 1e3)

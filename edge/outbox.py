@@ -30,6 +30,8 @@ class SentFrame:
     stages_ns: Mapping[Stage, int]
     """The stages before the spool."""
     finished_here: bool
+    split: str
+    codec: str
 
 
 class Outbox:

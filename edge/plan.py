@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from edge.splits import checked_split, codec_fits
+from edge.splits import AUTO, checked_split, codec_fits
 from headwater.codec import LOSSLESS
 from headwater.errors import SettingsError
 from headwater.fields import Report
@@ -38,6 +38,8 @@ class Limits:
     expire_s: float | None
     frame_bytes: int
     drain_s: float
+    rate: float | None = None
+    """Of the source, where one was asked for."""
 
 
 def changed_plan(now: Plan, change: SettingsChange, graph: Graph) -> Plan:
@@ -45,9 +47,11 @@ def changed_plan(now: Plan, change: SettingsChange, graph: Graph) -> Plan:
 
     Raises: SettingsError for what the model has not, or a codec that does not fit.
     """
-    split = checked_split(graph, change.split) if change.split is not None else now.split
+    split = now.split
+    if change.split is not None:
+        split = AUTO if change.split == AUTO else checked_split(graph, change.split)
     codec = now.codec if change.codec is None else change.codec
-    if change.codec is None and not codec_fits(graph, split, codec):
+    if change.codec is None and split != AUTO and not codec_fits(graph, split, codec):
         codec = LOSSLESS
     rules = with_drop(with_thresholds(now.rules, change.thresholds or {}), change.drop or {})
     return Plan(split, codec, change.report or now.report, rules)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json as json_text
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
-from planning.decide import Method
+from edge.preferences import Preferences, limits_wanted, rates_wanted
 
 if TYPE_CHECKING:
     from edge.head import Pixels
     from models.bundle import Bundle
     from models.crop import Crop
-    from planning.decide import Limits, Rates
     from planning.ways import Conditions, Way
 
 Factor = Annotated[float, Parameter(validator=Number(gt=0, lte=1e6))]
@@ -49,35 +48,12 @@ class PlanSettings:
     """How many times slower the worker is than this machine."""
     worker_wait: str = "0ms"
     """How long a frame waits at the worker before its turn."""
-    prices: str | None = None
-    """A price book: a name of `headwater prices`, or a file; without one only latency counts."""
-    device: str | None = None
-    """The device's name in the price book; its first when left out."""
-    server: str | None = None
-    """The worker's server in the price book; its first when left out."""
-    messages: str | None = None
-    """The broker's name in the price book; messages cost nothing when left out."""
-    transfer: str | None = None
-    """What leaves the cloud, in the price book: results cost nothing when left out."""
-    weight: Annotated[float, Parameter(validator=Number(gte=0, lte=1))] = 0.5
-    """0: the fastest, 1: the cheapest."""
-    method: Method = "optimum"
-    """The least weighted sum, or the rank match of papers/001."""
     packet: str | None = None
     """The broker's largest packet, such as 128KB; a device leaves 1 KB of it to MQTT."""
-    frame_bytes: str | None = None
-    """The most that a mean frame may weigh."""
-    deadline: str | None = None
-    """The longest that a mean frame may take, such as 200ms."""
-    accuracy: str | None = None
-    """The least share of right answers of each task, such as 90%, by the bundle's own figures; what nobody measured
-    does not pass."""
-    leak: Annotated[float | None, Parameter(validator=Number(gte=0, lte=1))] = None
-    """The largest SSIM with which pictures were rebuilt from what travels (headwater models privacy)."""
-    energy: str | None = None
-    """The most that the device may spend on a mean frame, such as 50mJ; needs watts in the price book."""
-    keep_pictures: bool = False
-    """No picture leaves the device."""
+    rate: Annotated[float, Parameter(validator=Number(gte=0, lte=1e6))] = 0.0
+    """Pictures a second that device and link must keep up with; 0 asks for the single frame alone."""
+    wanted: Annotated[Preferences, Parameter(name="*")] = field(default_factory=Preferences)
+    """What counts, what it may cost, and what must not happen."""
     plot: Path | None = None
     """Draw the stages of every way into this .svg file; needs matplotlib (the extra training)."""
 
@@ -100,20 +76,21 @@ def plan(*, settings: Annotated[PlanSettings, Parameter(name="*")] | None = None
     from planning.decide import decide
 
     asked = settings or PlanSettings()
-    rates, limits = _rates(asked), _limits(asked)
+    wanted = asked.wanted
+    rates, limits = rates_wanted(wanted), replace(limits_wanted(wanted), message_bytes=_message_bytes(asked))
     _conditions(asked)  # what is wrong in it is said before anything is measured
     if asked.plot is not None:
         check_plot(asked.plot)
     ways = _ways(asked)
-    judged = decide(ways, _conditions(asked), rates, asked.weight, limits, asked.method)
+    judged = decide(ways, _conditions(asked), rates, wanted.weight, limits, wanted.method)
     if asked.plot is not None:
         draw(asked.plot, judged, asked.bundle)
     if json:
         print(json_text.dumps(as_dicts(judged, rates), indent=1))
     else:
-        header, lines = rows(judged, rates.currency, priced=asked.prices is not None)
+        header, lines = rows(judged, rates.currency, priced=wanted.prices is not None)
         print(in_columns(header, lines, header[1:-1]))
-        print(f"\n{verdict(judged, asked.weight, asked.method, rates)}")
+        print(f"\n{verdict(judged, wanted.weight, wanted.method, rates)}")
 
 
 def _ways(asked: PlanSettings) -> list[Way]:
@@ -164,34 +141,12 @@ def _conditions(asked: PlanSettings) -> Conditions:
         slowdown,
         asked.worker_slowdown,
         seconds("worker-wait", asked.worker_wait),
+        asked.rate,
     )
 
 
-def _rates(asked: PlanSettings) -> Rates:
-    from headwater.errors import SettingsError
-    from planning.decide import Rates, rates_of
-    from planning.prices import load_book
-
-    names = {name: getattr(asked, name) for name in ("device", "server", "messages", "transfer")}
-    if asked.prices is not None:
-        return rates_of(load_book(asked.prices), **names)
-    given = [name for name, value in names.items() if value is not None]
-    if given:
-        raise SettingsError(f"--{given[0]} names something in a price book, and none is given; add --prices BOOK")
-    return Rates()
-
-
-def _limits(asked: PlanSettings) -> Limits:
-    from edge.plan_settings import joules, seconds, share, size_bytes
+def _message_bytes(asked: PlanSettings) -> float | None:
+    from edge.plan_settings import size_bytes
     from headwater.session import PACKET_OVERHEAD_BYTES
-    from planning.decide import Limits
 
-    return Limits(
-        message_bytes=None if asked.packet is None else size_bytes("packet", asked.packet) - PACKET_OVERHEAD_BYTES,
-        frame_bytes=None if asked.frame_bytes is None else size_bytes("frame-bytes", asked.frame_bytes),
-        deadline_s=None if asked.deadline is None else seconds("deadline", asked.deadline),
-        accuracy_at_least=None if asked.accuracy is None else share("accuracy", asked.accuracy),
-        leak_ssim_at_most=asked.leak,
-        energy_j_at_most=None if asked.energy is None else joules("energy", asked.energy),
-        keeps_pictures=asked.keep_pictures,
-    )
+    return None if asked.packet is None else size_bytes("packet", asked.packet) - PACKET_OVERHEAD_BYTES

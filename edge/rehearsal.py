@@ -13,7 +13,7 @@ import numpy as np
 
 from edge.crop import as_rows
 from edge.head import Body, Faceless, Head, Hopeless, Pixels, measured_codec, prepare_head
-from edge.splits import DEVICE, IMAGE, codec_fits, resolve_codec
+from edge.splits import DEFAULT_JPEG_QUALITY, DEVICE, IMAGE, codec_fits, resolve_codec
 from headwater.clock import STAGES, Stopwatch
 from headwater.codec import LOSSLESS, decode_tensor
 from headwater.errors import SettingsError
@@ -51,7 +51,7 @@ def rehearse(
     fits. Raises: SettingsError where no picture can be used.
     """
     crop = crop or Whole()
-    _check_codecs(engine, codecs, bundle.cut_points)
+    check_codecs(engine, codecs, bundle.cut_points)
     seen = _usable(bundle, crop, pictures)
     pictures = [picture for picture, _ in seen]
     asked = {name: rule for name, rule in rules_of(bundle).items() if rule.can_end}
@@ -154,8 +154,13 @@ def _usable(bundle: Bundle, crop: Crop, pictures: Sequence[Pixels]) -> list[tupl
     return seen
 
 
-def _check_codecs(engine: Engine, codecs: Sequence[str], cut_points: Sequence[str]) -> None:
-    """Raises: SettingsError for a codec that fits nowhere, with what is wrong with it."""
+def codecs_to_try(codec: str) -> tuple[str, ...]:
+    """Return how frames may travel on a device that is told one codec; `auto` may send a good JPEG, too."""
+    return (LOSSLESS, f"jpeg:{DEFAULT_JPEG_QUALITY}") if codec == LOSSLESS else (codec,)
+
+
+def check_codecs(engine: Engine, codecs: Sequence[str], cut_points: Sequence[str]) -> None:
+    """Pass where each codec fits something that may travel. Raises: SettingsError, with what is wrong with one."""
     for codec in codecs:
         if not any(codec_fits(engine.graph, split, codec) for split in (IMAGE, *cut_points)):
             resolve_codec(engine.graph, cut_points[0] if cut_points else IMAGE, codec)

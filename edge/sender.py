@@ -7,22 +7,23 @@ import queue
 import threading
 import time
 from collections.abc import Callable
-from typing import Final, NamedTuple
+from typing import Final
 
 from msgspec.structs import replace
 
 from edge.confirmation import Confirmations
-from edge.happenings import Connected, Happening, Incoming, Offer, Published, Publisher, Reporter, Wake
+from edge.happenings import Connected, Happening, Incoming, Offer, Published, Publisher, Reporter, Say, Wake
 from edge.ledger import Ledger
-from edge.link import LinkEstimate
+from edge.link import LinkSeen
 from edge.outbox import Outbox, SentFrame
 from edge.spool import Key
+from edge.wire import Wire
 from headwater.clock import StageClock
 from headwater.errors import HeadwaterError, TooLarge
 from headwater.logs import event
 from headwater.messages import Finished, Frame, decode, encode, encode_json
 from headwater.properties import publish_properties
-from headwater.session import UNACKNOWLEDGED, Callbacks
+from headwater.session import PACKET_OVERHEAD_BYTES, UNACKNOWLEDGED, Callbacks
 from headwater.topics import CONTENT_TYPES, Topics
 
 log = logging.getLogger(__name__)
@@ -35,16 +36,6 @@ JOURNEYS_EVERY_S: Final = 1.0
 IDLE_S: Final = 0.5
 LOOK_S: Final = 0.2
 """How often a waiting head looks whether it waits in vain."""
-
-
-class _OnTheWire(NamedTuple):
-    """A message that the broker has not acknowledged yet."""
-
-    key: Key | None
-    size_bytes: int
-    since_s: float
-    alone: bool
-    """Whether nothing else was on the wire: only then its time tells of the link."""
 
 
 def age_s(frame: Frame) -> float:
@@ -73,13 +64,12 @@ class Sender:
         self._outbox, self._ledger, self._clock, self._reporter = outbox, ledger, clock, reporter
         self._window, self._expire_s, self._now_s = window, expire_s, now_s
         self._max_frame_bytes = max_frame_bytes
-        self._confirmations = Confirmations(device, outbox, ledger)
+        self._confirmations = Confirmations(device, outbox, ledger, reporter.answered)
         self._events: queue.SimpleQueue[Happening] = queue.SimpleQueue()
         self._hand_over = threading.BoundedSemaphore(HAND_OVER_FRAMES)
         self._room = threading.Condition()
         self._offered_bytes = 0
-        self._on_the_wire: dict[int, _OnTheWire] = {}
-        self._link = LinkEstimate()
+        self._wire = Wire(max_frame_bytes, now_s())
         self._finishing, self._over, self._ended_well = threading.Event(), threading.Event(), False
         self._deadline_s = float("inf")
         self._status_due_s = self._journeys_due_s = 0.0
@@ -121,6 +111,14 @@ class Sender:
                 "what is in the spool is sent by the next start"
             )
 
+    def link_seen(self) -> LinkSeen:
+        """Return what is known of the link and of what it carries; from any thread."""
+        return self._wire.seen()
+
+    def say(self, kind: str, payload: bytes) -> None:
+        """Publish something that the broker keeps, after what was said before; lost where there is no link."""
+        self._events.put(Say(kind, payload))
+
     def finish(self, patience_s: float) -> None:
         """Ask the thread to end when every frame is confirmed, or after `patience_s`."""
         self._deadline_s = self._now_s() + patience_s
@@ -159,6 +157,12 @@ class Sender:
             link.ack(incoming.message)
         self._send(link)
         self._report(link, last=False)
+        self._wire.listen(
+            connected=link.is_connected,
+            unanswered=self._outbox.delivery.unconfirmed,
+            message_bytes=link.limits.packet_bytes - PACKET_OVERHEAD_BYTES,
+            now_s=self._now_s(),
+        )
 
     def _is_done(self) -> bool:
         if not self._finishing.is_set():
@@ -186,24 +190,22 @@ class Sender:
             case Incoming(message, _) if message.topic == self._topic("settings"):
                 self._settings(message.payload, link)
             case Incoming(message, at_ns):
+                self._wire.answered()
                 self._confirmations.answered(message.payload, at_ns)
+            case Say(kind, payload):
+                self._tell(link, kind, payload, retain=True)
             case Published(mid, at_s):
                 self._acknowledged(mid, at_s)
             case Connected():
-                # What was on the wire paho sends again itself; its time says nothing about the link.
-                self._on_the_wire = {mid: sent._replace(alone=False) for mid, sent in self._on_the_wire.items()}
+                self._wire.reconnected(self._now_s())
                 self._outbox.delivery.reconnected(self._now_s())
                 self._status_due_s = 0.0
             case Offer() | Wake():
                 pass
 
     def _acknowledged(self, mid: int, at_s: float) -> None:
-        sent = self._on_the_wire.pop(mid, None)
-        if sent is None:
-            return
-        if sent.alone:
-            self._link.acknowledged(sent.size_bytes, at_s - sent.since_s)
-        if sent.key is not None:
+        sent = self._wire.acknowledged(mid, at_s)
+        if sent is not None and sent.key is not None:
             self._outbox.delivery.acknowledged(sent.key, at_s)
 
     def _make_known(self, offered: list[tuple[Frame, bytes]]) -> None:
@@ -227,7 +229,7 @@ class Sender:
             self._ledger.resent(len(late))
             log.debug(event("sending again", frames=len(late)))
         on_the_wire = max(1, min(UNACKNOWLEDGED, link.limits.receive_maximum) - 1)  # one place is for what we say of us
-        while link.is_connected and len(self._on_the_wire) < on_the_wire:
+        while link.is_connected and len(self._wire) < on_the_wire:
             due = self._outbox.next_to_send(now_s, self._window)
             if due is None:
                 return
@@ -262,12 +264,11 @@ class Sender:
             self._outbox.drop(key, "too_large")
             return
         now_s = self._now_s()
-        self._note(mid, key, len(message))
-        if self._outbox.remember(key, SentFrame(spooled_ns, frame.stages_ns, isinstance(frame.body, Finished))):
+        self._wire.put(mid, key, len(message), now_s)
+        finished_here = isinstance(frame.body, Finished)
+        sent = SentFrame(spooled_ns, frame.stages_ns, finished_here, frame.split, frame.codec)
+        if self._outbox.remember(key, sent):
             self._ledger.sent(len(message), now_s)
-
-    def _note(self, mid: int, key: Key | None, size_bytes: int) -> None:
-        self._on_the_wire[mid] = _OnTheWire(key, size_bytes, self._now_s(), alone=not self._on_the_wire)
 
     def _report(self, link: Publisher, *, last: bool) -> None:
         """Publish what is due: the journeys that results have told, and the device's status."""
@@ -282,7 +283,7 @@ class Sender:
                 self._tell(link, "journey", encode(journeys), qos=0)
         if last or now_s >= self._status_due_s:
             self._status_due_s = now_s + STATUS_EVERY_S
-            status = replace(self._reporter.status(self._link.link()), online=not last)
+            status = replace(self._reporter.status(self._wire.link()), online=not last)
             self._tell(link, "status", encode_json(status), retain=True)
 
     def _tell(self, link: Publisher, kind: str, payload: bytes, *, qos: int = 1, retain: bool = False) -> None:
@@ -293,4 +294,4 @@ class Sender:
             log.warning(event("over the broker's limit", kind=kind, error=error))
             return
         if qos:
-            self._note(mid, None, len(payload))
+            self._wire.put(mid, None, len(payload), self._now_s())

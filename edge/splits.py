@@ -16,6 +16,8 @@ IMAGE: Final = "image"
 """The split before the model: the picture travels."""
 DEVICE: Final = "device"
 """The split behind the model: the device finishes, and its predictions travel."""
+AUTO: Final = "auto"
+"""No split but the wish that one be chosen, again and again, by what the stream shows."""
 DEFAULT_JPEG_QUALITY: Final = 90
 _JPEG: Final = re.compile(r"jpeg(?::(\d{1,3}))?", re.ASCII)
 

@@ -15,6 +15,7 @@ _TIMEX_BYTES, _TIME_ERROR = 512, 5
 SYSTEMD_SYNCHRONISED = Path("/run/systemd/timesync/synchronized")
 CLOCK_KHZ = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_cur_freq")
 CPUINFO = Path("/proc/cpuinfo")
+THERMAL = Path("/sys/class/thermal")
 MORE_FOLDERS = ("/usr/sbin", "/usr/local/sbin")
 
 
@@ -51,6 +52,17 @@ def clock_hz() -> float | None:
     except OSError:
         return None
     return next((_over_0(line.partition(":")[2], 1e6) for line in lines if line.startswith("cpu MHz")), None)
+
+
+def temperature_c() -> float | None:
+    """Return the temperature of the hottest part that the kernel knows of, in degrees Celsius."""
+    found = []
+    for path in THERMAL.glob("thermal_zone*/temp"):
+        try:
+            found.append(int(path.read_text()) / 1000)
+        except (OSError, ValueError):
+            continue
+    return max(found, default=None)
 
 
 def _over_0(text: str, unit: float) -> float | None:

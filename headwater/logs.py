@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import sys
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 from typing import Any, Final, Literal
 
 Level = Literal["debug", "info", "warning", "error"]
@@ -35,9 +35,18 @@ def event(name: str, /, **facts: Any) -> str:
 
 def settings_line(settings: Any) -> str:
     """Return the effective settings of a process as one event, secrets masked."""
-    facts = {field.name: getattr(settings, field.name) for field in fields(settings)}
+    facts = _facts(settings)
     masked = {name: "***" if value and _is_secret(name) else without_password(value) for name, value in facts.items()}
     return event("settings", **masked)
+
+
+def _facts(settings: Any) -> dict[str, Any]:
+    """Return every setting by its name, those of settings within settings beside the others."""
+    facts: dict[str, Any] = {}
+    for field in fields(settings):
+        value = getattr(settings, field.name)
+        facts |= _facts(value) if is_dataclass(value) else {field.name: value}
+    return facts
 
 
 def without_password(value: Any) -> str:

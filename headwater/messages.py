@@ -1,8 +1,8 @@
 """What travels between device, worker and site, and how it is checked when it arrives.
 
 MessagePack for what the stream carries (`Frame`, `Result`, `Journeys`), JSON for what people and other programs read
-(`Status`, `SettingsChange`, `SettingsApplied`, `Dead`, `Record`). `docs/asyncapi.yaml` describes the same for a device
-in another language; a test holds the two together.
+(`Status`, `Decision`, `SettingsChange`, `SettingsApplied`, `Dead`, `Record`). `docs/asyncapi.yaml` describes the same
+for a device in another language; a test holds the two together.
 """
 
 from __future__ import annotations
@@ -50,7 +50,19 @@ from headwater.frames import (
     Result,
     Tensor,
 )
-from headwater.reports import Dead, FinishedCounts, Link, Record, SettingsApplied, SettingsChange, Status, StoredJourney
+from headwater.reports import (
+    MOST_WAYS,
+    Considered,
+    Dead,
+    Decision,
+    FinishedCounts,
+    Link,
+    Record,
+    SettingsApplied,
+    SettingsChange,
+    Status,
+    StoredJourney,
+)
 
 VERSION: Final = 1
 
@@ -59,14 +71,17 @@ __all__ = [
     "MAX_DIMENSION",
     "MAX_DIMENSIONS",
     "MAX_PREDICTIONS",
+    "MOST_WAYS",
     "VERSION",
     "Activation",
     "Boot",
     "Box",
     "Boxes",
     "Compression",
+    "Considered",
     "Count",
     "Dead",
+    "Decision",
     "Digest",
     "Dimension",
     "Duration",
@@ -117,7 +132,7 @@ _unpack: dict[type[Struct], msgspec.msgpack.Decoder[Any]] = {
 }
 _unjson: dict[type[Struct], msgspec.json.Decoder[Any]] = {
     kind: msgspec.json.Decoder(kind)
-    for kind in (Status, SettingsChange, SettingsApplied, Dead, Record, StoredJourney, _Versioned)
+    for kind in (Status, Decision, SettingsChange, SettingsApplied, Dead, Record, StoredJourney, _Versioned)
 }
 
 
@@ -126,7 +141,7 @@ def encode(message: Frame | Result | Journeys) -> bytes:
     return _pack.encode(message)
 
 
-def encode_json(message: Status | SettingsChange | SettingsApplied | Dead | Record | StoredJourney) -> bytes:
+def encode_json(message: Status | Decision | SettingsChange | SettingsApplied | Dead | Record | StoredJourney) -> bytes:
     """Return a message for people and other programs as JSON."""
     return _json.encode(message)
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from msgspec import Meta, Struct
 
 from headwater.fields import Boot, Count, Digest, Duration, Label, Name, Nanoseconds, Reason, Report, Sequence, Stages
 from headwater.frames import Position, Predictions
+
+MOST_WAYS: Final = 512
+"""More ways of a frame no decision names."""
 
 
 class Link(Struct, frozen=True, forbid_unknown_fields=True):
@@ -72,7 +75,7 @@ class SettingsChange(Struct, frozen=True, forbid_unknown_fields=True, omit_defau
 
     version: int
     split: Label | None = None
-    """`image`, `device` or a cut point of the device's model."""
+    """`image`, `device`, a cut point of the device's model, or `auto`: the device decides, again and again."""
     codec: Label | None = None
     """`auto`, an encoding (float32, float16, uint8, native) alone or with `+zstd`; of pictures `png` or `jpeg:90`."""
     report: Report | None = None
@@ -96,6 +99,46 @@ class SettingsApplied(Struct, frozen=True, forbid_unknown_fields=True):
     drop: Thresholds = {}
     """The same for giving up; an exit without any gives no frame up."""
     refused: Reason | None = None
+
+
+class Considered(Struct, frozen=True, forbid_unknown_fields=True):
+    """One way of a frame as the device judged it."""
+
+    split: Label
+    codec: Label
+    total_ms: float
+    """The latency of the mean frame, predicted."""
+    cost: float
+    """Of the mean frame, predicted."""
+    lost: Reason | None = None
+    """Why it was not taken; null for the one that was."""
+
+
+class Decision(Struct, frozen=True, forbid_unknown_fields=True):
+    """Where a device with `split` auto computes from now on, by what it measured lately, and why not elsewhere."""
+
+    version: int
+    device: Name
+    at_ns: Nanoseconds
+    split: Label
+    codec: Label
+    why: Label
+    """first, stays, better, limit, probe, no link, nothing allowed, or measuring: no profile is there yet."""
+    bandwidth_bits_per_s: float
+    round_trip_ms: float
+    device_slowdown: float
+    """How many times slower the device is than when its profile was measured."""
+    worker_slowdown: float
+    """How many times slower than this device, as it was then, the workers are."""
+    worker_wait_ms: float
+    frames_per_s: float
+    """How many frames a second have to be kept up with; 0: as many as can."""
+    currency: Label = ""
+    """Of the costs; empty where no price book was given."""
+    clock_hz: float | None = None
+    """Of the device's processor when it last computed; null where it does not tell."""
+    temperature_c: float | None = None
+    considered: Annotated[list[Considered], Meta(max_length=MOST_WAYS)] = []
 
 
 class Dead(Struct, frozen=True, forbid_unknown_fields=True):

@@ -16,6 +16,7 @@ CONTENT_TYPES: Final = {
     "result": "application/msgpack",
     "journey": "application/msgpack",
     "status": "application/json",
+    "decision": "application/json",
     "settings": "application/json",
     "settings/applied": "application/json",
     "dead": "application/json",

@@ -19,6 +19,10 @@ METHODS: Final[Mapping[str, Callable[[Sequence[float], Sequence[float], float], 
 }
 
 
+FULL: Final = 0.9
+"""The share of its time that a device or a link may be busy: above it frames queue."""
+
+
 @dataclass(frozen=True)
 class Rates:
     """What a frame is charged for, in one currency."""
@@ -112,11 +116,13 @@ def decide(
     `weight` 0 asks for the fastest, 1 for the cheapest. Raises: PlanError where the limits allow none.
     """
     limits, taken = limits or Limits(), [journey(way, at) for way in ways]
-    if limits.energy_j_at_most is not None and not rates.watts:
-        raise PlanError("a limit of energy is set and the device's watts are not known; name a device that has some")
+    check_limits(limits, rates)
     costs = [rates.frame(way, one) for way, one in zip(ways, taken, strict=True)]
     energies = [energy_j(rates.watts, one.device_s) for one in taken]
-    broken = [_broken(way, one, energy, limits) for way, one, energy in zip(ways, taken, energies, strict=True)]
+    broken = [
+        _broken(way, one, energy, limits) or _behind(one, at)
+        for way, one, energy in zip(ways, taken, energies, strict=True)
+    ]
     allowed = [place for place, reason in enumerate(broken) if reason is None]
     if not allowed:
         raise _nothing_left(ways, taken, broken)
@@ -135,6 +141,12 @@ def decide(
         )
         for place, way in enumerate(ways)
     ]
+
+
+def check_limits(limits: Limits, rates: Rates) -> None:
+    """Pass where every limit can be judged. Raises: PlanError."""
+    if limits.energy_j_at_most is not None and not rates.watts:
+        raise PlanError("a limit of energy is set and the device's watts are not known; name a device that has some")
 
 
 def chosen(judged: Sequence[Judged]) -> Judged:
@@ -169,6 +181,16 @@ def _broken(way: Way, found: Journey, energy: float, limits: Limits) -> str | No
     return None
 
 
+def _behind(found: Journey, at: Conditions) -> str | None:
+    """Return what cannot keep up with the pictures: before full load a queue grows already; None if all can."""
+    on_the_link = found.payload_bytes * 8 * at.frames_per_s
+    if on_the_link > FULL * at.bandwidth_bits_per_s:
+        return f"the link would carry {_mbit(on_the_link)} of {_mbit(at.bandwidth_bits_per_s)}"
+    if found.device_s * at.frames_per_s > FULL:
+        return f"the device would be {found.device_s * at.frames_per_s:.0%} busy"
+    return None
+
+
 def _lost(place: int, best: int, taken: Sequence[Journey], costs: Sequence[float], front: set[int]) -> str:
     slower = taken[place].total_s - taken[best].total_s
     against = f"{_ms(abs(slower))} {'slower' if slower >= 0 else 'faster'}"
@@ -194,6 +216,10 @@ def _bytes(value: float) -> str:
 
 def _ms(value: float) -> str:
     return f"{value * 1e3:,.{0 if value >= 10 else 1 if value >= 0.1 else 2}f} ms"
+
+
+def _mbit(value: float) -> str:
+    return f"{value / 1e6:,.3g} Mbit/s"
 
 
 def _joules(value: float) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, Literal
@@ -11,13 +12,15 @@ from planning.errors import PlanError
 from planning.ways import Conditions, Way
 
 SMOOTHING: Final = 0.2
-"""The weight of the newest measurement, as in edge.link."""
+"""The weight of the newest of values that come quickly one after the other. Source: SCIoT smooths layer times so."""
+FORGETS_S: Final = 10.0
+"""After so long without a value what was known before counts for 1/e."""
 Why = Literal["first", "stays", "better", "limit", "probe", "no link", "nothing allowed"]
 
 
 @dataclass(frozen=True)
 class Smoothed:
-    """A mean and a variance that forget: each new value moves them by a fifth of the way."""
+    """A mean and a variance that forget, with every new value and with the time between two."""
 
     mean: float
     variance: float = 0.0
@@ -25,10 +28,15 @@ class Smoothed:
     """When the last value came."""
 
     def after(self, value: float, now_s: float) -> Smoothed:
-        """Return the same with one more value. Source: Finch 2009, eq. 143."""
+        """Return the same with one more value. Source: Finch 2009, eq. 143; Zumbach & Mueller 2001 for the time."""
+        newest = max(SMOOTHING, 1 - math.exp(-max(0.0, now_s - self.at_s) / FORGETS_S))
         gap = value - self.mean
-        mean = self.mean + SMOOTHING * gap
-        return Smoothed(mean, (1 - SMOOTHING) * (self.variance + SMOOTHING * gap * gap), now_s)
+        return Smoothed(self.mean + newest * gap, (1 - newest) * (self.variance + newest * gap * gap), now_s)
+
+    @property
+    def at_worst(self) -> float:
+        """Return the mean and a deviation."""
+        return self.mean + math.sqrt(self.variance)
 
 
 def smoothed(before: Smoothed | None, value: float, now_s: float) -> Smoothed:
@@ -40,25 +48,34 @@ def smoothed(before: Smoothed | None, value: float, now_s: float) -> Smoothed:
 class Seen:
     """What was measured lately; None where nothing was yet."""
 
-    bandwidth_bits_per_s: Smoothed | None = None
+    s_per_bit: Smoothed | None = None
+    """Of the link: the inverse of its bandwidth, because times add up and bandwidths do not."""
     round_trip_s: Smoothed | None = None
     device_slowdown: Smoothed | None = None
     worker_slowdown: Smoothed | None = None
     worker_wait_s: Smoothed | None = None
+    frames_per_s: float = 0.0
+    """How many frames a second must find a way; 0 where a source waits for its turn."""
     link_lost_s: float | None = None
     """Since when nothing has been acknowledged that should have been; None: the link works."""
 
-    def conditions(self, assumed: Conditions) -> Conditions:
-        """Return what holds now; what nobody measured is as assumed."""
-        return replace(
-            assumed,
-            **{name: value.mean for name in _MEASURED if (value := getattr(self, name)) is not None},
-        )
+    def conditions(self, assumed: Conditions, *, cautious: bool = False) -> Conditions:
+        """Return what holds now, or a link that is a deviation worse; what nobody measured is as assumed."""
+
+        def value(name: str) -> float:
+            measured: Smoothed | None = getattr(self, name)
+            if measured is None:
+                return float(getattr(assumed, name))
+            return measured.at_worst if cautious and name == "round_trip_s" else measured.mean
+
+        found = replace(assumed, frames_per_s=self.frames_per_s, **{name: value(name) for name in _MEASURED})
+        if self.s_per_bit is None:
+            return found
+        per_bit = self.s_per_bit.at_worst if cautious else self.s_per_bit.mean
+        return replace(found, bandwidth_bits_per_s=1 / per_bit)
 
 
-_MEASURED: Final = (
-    "bandwidth_bits_per_s", "round_trip_s", "device_slowdown", "worker_slowdown", "worker_wait_s",
-)  # fmt: skip
+_MEASURED: Final = ("round_trip_s", "device_slowdown", "worker_slowdown", "worker_wait_s")
 
 
 @dataclass(frozen=True)
@@ -110,13 +127,10 @@ class Scheduler:
         at = seen.conditions(self.assumed)
         if seen.link_lost_s is not None and now_s - seen.link_lost_s >= self.policy.lost_after_s:
             return self._without_link(at, now_s)
-        try:
-            judged = tuple(
-                decide(self.ways, at, self.rates, self.policy.weight, self.policy.limits, self.policy.method)
-            )
-        except PlanError:
+        judged = self._judged(at)
+        if judged is None:
             return self._nothing_allowed(at, now_s)
-        why = self._choose(judged)
+        why = self._choose(judged, self._judged(seen.conditions(self.assumed, cautious=True)) or judged)
         way = self._way_in_use()
         probe = self._probe(judged, seen, now_s) if why == "stays" else None
         if probe is not None:
@@ -124,13 +138,22 @@ class Scheduler:
             return Decision(now_s, probe, "probe", at, judged)
         return Decision(now_s, way, why, at, judged)
 
-    def _choose(self, judged: tuple[Judged, ...]) -> Why:
-        best = chosen(judged)
+    def _judged(self, at: Conditions) -> tuple[Judged, ...] | None:
+        """Return every way judged; None where the limits allow none."""
+        policy = self.policy
+        try:
+            return tuple(decide(self.ways, at, self.rates, policy.weight, policy.limits, policy.method))
+        except PlanError:
+            return None
+
+    def _choose(self, judged: tuple[Judged, ...], cautious: tuple[Judged, ...]) -> Why:
+        """Change the way in use where another is better on a link a deviation worse than this one has its own."""
         now = next((one for one in judged if self.current is not None and one.way.name == self.current.name), None)
         if now is None or not now.is_allowed:
             first = self.current is None
-            self.current, self._better = best.way, ("", 0)
+            self.current, self._better = chosen(judged if first else cautious).way, ("", 0)
             return "first" if first else "limit"
+        best = chosen(cautious)
         gain = _gain(now, best, self.policy.weight)
         if best.way.name == now.way.name or gain <= self.policy.margin:
             self._better = ("", 0)
@@ -144,7 +167,7 @@ class Scheduler:
 
     def _probe(self, judged: Sequence[Judged], seen: Seen, now_s: float) -> Way | None:
         """Return a way that tells the bandwidth, where it was not measured lately and would matter."""
-        known = max(_at(seen.bandwidth_bits_per_s), self._probed_s if self._probed_s is not None else float("-inf"))
+        known = max(_at(seen.s_per_bit), self._probed_s if self._probed_s is not None else float("-inf"))
         if now_s - known < self.policy.probe_after_s or not self._way_in_use().finishes:
             return None
         tells = [one for one in judged if one.is_allowed and not one.way.finishes]

@@ -72,6 +72,8 @@ class Conditions:
     worker_slowdown: float = 1.0
     worker_wait_s: float = 0.0
     """How long a frame waits at a worker before its turn."""
+    frames_per_s: float = 0.0
+    """How many frames a second device and link must keep up with; 0: as many as they can."""
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -215,6 +215,7 @@ class FakeReporter:
 
     def __init__(self) -> None:
         self.settings: list[bytes] = []
+        self.answers: list[tuple[str, str, dict[Stage, int]]] = []
 
     def status(self, link: Link | None) -> Status:
         """Return a status."""
@@ -224,6 +225,10 @@ class FakeReporter:
         """Remember the settings; an empty message asks for nothing."""
         self.settings.append(payload)
         return SettingsApplied(VERSION, DEVICE, "image", "png", "all") if payload else None
+
+    def answered(self, split: str, codec: str, stages_ns: Mapping[Stage, int]) -> None:
+        """Remember what a worker took."""
+        self.answers.append((split, codec, dict(stages_ns)))
 
 
 def received(kind: str, payload: bytes, mid: int = 1) -> Received:

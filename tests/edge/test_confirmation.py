@@ -28,7 +28,10 @@ class Desk:
         self.spool = Spool(path, 10**8)
         self.ledger = Ledger(recovered=len(self.spool))
         self.outbox = Outbox(self.spool, Delivery(10, 60, lambda: 0), self.ledger)
-        self.confirmations = Confirmations(DEVICE, self.outbox, self.ledger)
+        self.told: list[tuple[str, str, dict[Stage, int]]] = []
+        self.confirmations = Confirmations(
+            DEVICE, self.outbox, self.ledger, lambda *said: self.told.append((said[0], said[1], dict(said[2])))
+        )
 
     def send(self, number: int = 1, *, finished: bool = False, spooled_ns: int = NOW_NS) -> None:
         """Capture and send frames."""
@@ -36,7 +39,7 @@ class Desk:
         self.ledger.captured(number)
         self.outbox.commit(offered(*frames))
         while (due := self.outbox.next_to_send(0, 10**6)) is not None:
-            self.outbox.remember(due[0], SentFrame(spooled_ns, BEFORE, finished))
+            self.outbox.remember(due[0], SentFrame(spooled_ns, BEFORE, finished, "conv_a", "native"))
 
     def answer(self, payload: bytes, at_ns: int = NOW_NS) -> None:
         """Take one result."""
@@ -73,6 +76,15 @@ def test_who_finished_is_told_by_the_frame(desk: Desk) -> None:
     desk.send(finished=True)
     desk.answer(result(0))
     assert desk.ended == (1, 0, {})
+
+
+@pytest.mark.parametrize("finished", [True, False])
+def test_what_a_worker_took_is_told_of_what_it_finished(desk: Desk, finished: bool) -> None:
+    """Of a frame that travelled unfinished: its split, its codec, and the worker's stages; once."""
+    desk.send(finished=finished)
+    for _ in range(2):
+        desk.answer(result(0, stages_ns=AT_WORKER))
+    assert desk.told == ([] if finished else [("conv_a", "native", AT_WORKER)])
 
 
 def test_a_refusal_is_a_counted_drop(desk: Desk) -> None:

@@ -140,7 +140,7 @@ def test_the_crop_stays_when_the_split_changes(bundle: Bundle, engine: Engine, t
     location = open_location("1,2")
     one = Device(DEVICE, TOPICS, bundle, engine, plan, Pictures(0), location, spool, LIMITS, Stripes(3))
     assert one.apply(b'{"version":1,"split":"conv_a"}') is not None
-    body = one._now.head.run(PICTURE, Stopwatch())
+    body = one._control.head.run(PICTURE, Stopwatch())
     assert isinstance(body, Activation)
     assert body.boxes == BOXES
     spool.close()
@@ -215,7 +215,7 @@ def test_settings_reach_the_device(tmp_path: Path, bundle: Bundle) -> None:
         spool=tmp_path / "spool",
     )
     device = build_device(settings)
-    body = device._now.head.run(PICTURE, Stopwatch())
+    body = device._control.head.run(PICTURE, Stopwatch())
     expected = prepare_head(bundle, Engine(bundle.model_path), "device", "auto").run(
         np.ascontiguousarray(PICTURE[:, :15]), Stopwatch()
     )

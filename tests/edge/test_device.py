@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge.device import Device, Running
+from edge.control import Running
+from edge.device import Device
 from edge.head import Head, Hopeless, exit_of
 from edge.location import open_location
 from edge.plan import Limits, Plan
@@ -80,7 +81,7 @@ def applied(one: Device, payload: bytes) -> SettingsApplied:
 def now(one: Device) -> tuple[str, str, str]:
     """Return split, codec and report as the next frame has them."""
     status = one.status(None)
-    return status.split, status.codec, one._now.plan.report
+    return status.split, status.codec, one._control.plan.report
 
 
 def test_settings_change_what_they_name(idle: Device) -> None:
@@ -147,10 +148,10 @@ def test_thresholds_of_exits_change_while_it_runs(tmp_path: Path) -> None:
     spool = Spool(tmp_path / "cam1.sqlite", 10**7)
     plan = Plan("conv_b", "auto", "all")
     one = Device(DEVICE, TOPICS, bundle, engine, plan, Pictures(0), open_location("1,2"), spool, LIMITS)
-    assert exit_of(one._now.head.run(picture, Stopwatch())) is None
+    assert exit_of(one._control.head.run(picture, Stopwatch())) is None
     answer = applied(one, b'{"version":1,"thresholds":{"exit1":{"litter":99}}}')
     assert (answer.thresholds, answer.refused) == ({"exit1": {"litter": 99.0}}, None)
-    assert exit_of(one._now.head.run(picture, Stopwatch())) == "exit1"
+    assert exit_of(one._control.head.run(picture, Stopwatch())) == "exit1"
     assert applied(one, b'{"version":1,"split":"device"}').thresholds == {"exit1": {"litter": 99.0}}
     for wrong, words in (
         (b'{"exit2":{"litter":0}}', "got exit 'exit2', expected one of exit1"),
@@ -169,14 +170,14 @@ def test_what_is_given_up_at_an_exit_changes_while_it_runs(tmp_path: Path) -> No
     plan = Plan("conv_b", "auto", "all")
     one = Device(DEVICE, TOPICS, bundle, engine, plan, Pictures(0), open_location("1,2"), spool, LIMITS)
     assert applied(one, b'{"version":1,"report":"all"}').drop == {}
-    assert not isinstance(one._now.head.run(picture, Stopwatch()), Hopeless)
+    assert not isinstance(one._control.head.run(picture, Stopwatch()), Hopeless)
     answer = applied(one, b'{"version":1,"drop":{"exit1":{"litter":0}}}')
     assert (answer.drop, answer.refused) == ({"exit1": {"litter": 0.0}}, None)
-    assert one._now.head.run(picture, Stopwatch()) == Hopeless("exit1")
+    assert one._control.head.run(picture, Stopwatch()) == Hopeless("exit1")
     assert applied(one, b'{"version":1,"thresholds":{"exit1":{"litter":99}}}').drop == {"exit1": {"litter": 0.0}}
-    assert exit_of(one._now.head.run(picture, Stopwatch())) == "exit1"
+    assert exit_of(one._control.head.run(picture, Stopwatch())) == "exit1"
     applied(one, b'{"version":1,"thresholds":{"exit1":{"litter":0}},"drop":{"exit1":{"litter":99}}}')
-    assert not isinstance(one._now.head.run(picture, Stopwatch()), Hopeless)
+    assert not isinstance(one._control.head.run(picture, Stopwatch()), Hopeless)
     refused = applied(one, b'{"version":1,"drop":{"exit1":{"age":0}}}').refused
     assert "drop: got task at exit exit1 'age', expected one of litter" in str(refused)
     spool.close()
@@ -204,7 +205,7 @@ def test_a_part_that_cannot_be_made_is_refused(idle: Device, monkeypatch: pytest
     def refuse(_first: object, _last: object) -> None:
         raise RunError("the part", "no memory", "pick another split")
 
-    monkeypatch.setattr(idle._engine, "part", refuse)
+    monkeypatch.setattr(idle._control._engine, "part", refuse)
     answer = applied(idle, b'{"version":1,"split":"conv_c"}')
     assert answer.refused is not None
     assert "no memory" in answer.refused
@@ -275,7 +276,7 @@ def test_a_picture_that_no_worker_would_take_is_dropped_and_counted(tmp_path: Pa
     """Not a number in a prediction is never sent: a worker would refuse it again and again."""
     one = device(tmp_path, Pictures(2), plan=Plan("device", "auto", "all"))
     nonsense = Finished([Prediction("litter", "dirty", None, float("nan"), [])])
-    one._now = Running(one._now.plan, Head("device", "none", lambda picture, watch: nonsense))
+    one._control._now = Running(one._control.plan, Head("device", "none", lambda picture, watch: nonsense))
     one.run(NOWHERE, threading.Event(), lambda: None)
     assert one.ledger.counts().dropped == {"unencodable": 2}
     assert one.ledger.counts().in_flight == 0

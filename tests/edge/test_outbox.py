@@ -170,7 +170,7 @@ def test_nothing_is_remembered_of_frames_that_are_gone(box: Box) -> None:
     for number in range(0, 30, 3):
         box.capture(number, number + 1, number + 2)
         for sequence in box.send():
-            box.outbox.remember(key(sequence), SentFrame(NOW_NS, {}, finished_here=False))
+            box.outbox.remember(key(sequence), SentFrame(NOW_NS, {}, False, "image", "png"))
         box.delivery.again(1e9)
         box.confirm(number + 1)
     left = box.spool.keys()
@@ -185,7 +185,7 @@ def test_nothing_is_remembered_of_frames_that_are_gone(box: Box) -> None:
 def test_a_frame_is_sent_for_the_first_time_once(box: Box) -> None:
     """Bytes per frame count the first sending of a run, not those after it."""
     box.capture(0)
-    seen = SentFrame(NOW_NS, {}, finished_here=True)
+    seen = SentFrame(NOW_NS, {}, True, "device", "none")
     assert box.outbox.remember(key(0), seen)
     assert not box.outbox.remember(key(0), seen)
     assert box.outbox.remembered(key(0)) == seen

@@ -7,7 +7,9 @@ import msgspec
 from headwater.messages import (
     Activation,
     Box,
+    Considered,
     Dead,
+    Decision,
     Finished,
     FinishedCounts,
     Frame,
@@ -113,6 +115,14 @@ SETTINGS = SettingsChange(1, split="block_5_add")
 APPLIED = SettingsApplied(
     1, "cam1", "block_5_add", "native+zstd", "all", {"exit1": {"litter": 0.4}}, {"exit1": {"litter": 0.69}}
 )
+DECISION = Decision(
+    1, "cam1", 1_789_990_000_000_000_000, "image", "jpeg:90", "better", 48_000_000.0, 21.5, 1.8, 0.9, 0.4, 20.0, "USD",
+    1.5e9, 61.5,
+    [
+        Considered("image", "jpeg:90", 41.2, 2.1e-7),
+        Considered("device", "none", 93.0, 1.2e-7, "52 ms slower, 43% cheaper"),
+    ],
+)  # fmt: skip
 DEAD = Dead(
     version=1,
     reason="frame of 3 B: Input data was truncated",
@@ -157,6 +167,7 @@ STREAM = {
 }
 JSON = {
     "status": STATUS,
+    "decision": DECISION,
     "settings": SETTINGS,
     "applied": APPLIED,
     "dead": DEAD,

@@ -74,12 +74,13 @@ def test_channels_are_the_topics_of_the_code() -> None:
 
 
 def test_subscriptions_are_those_of_the_code() -> None:
-    """Workers share frames and journeys; operators hear every status."""
+    """Workers share frames and journeys; operators hear every status and decision."""
     found = {name: filled(op["x-subscription"]) for name, op in OPERATIONS.items() if "x-subscription" in op}
     assert found == {
         "workerReceivesFrame": TOPICS.shared("frame"),
         "workerReceivesJourneys": TOPICS.shared("journey"),
         "operatorReceivesStatus": TOPICS.every("status"),
+        "operatorReceivesDecision": TOPICS.every("decision"),
     }
 
 
@@ -106,14 +107,16 @@ def test_every_reference_leads_somewhere_and_all_is_used() -> None:
 
 
 def test_delivery_is_as_promised() -> None:
-    """QoS 1 for all that counts, QoS 0 for journeys; status, settings and their answer are retained."""
+    """QoS 1 for all that counts, QoS 0 for journeys; status, decision, settings and their answer are kept."""
     sends = {
         op["channel"]["$ref"].rpartition("/")[2]: op["bindings"]["mqtt"]
         for op in OPERATIONS.values()
         if op["action"] == "send"
     }
     assert {name for name, mqtt in sends.items() if mqtt["qos"] == 0} == {"journey"}
-    assert {name for name, mqtt in sends.items() if mqtt["retain"]} == {"status", "settings", "settingsApplied"}
+    assert {name for name, mqtt in sends.items() if mqtt["retain"]} == {
+        "status", "decision", "settings", "settingsApplied",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("kind", ["Frame", "Result", "Journeys"])
@@ -126,7 +129,9 @@ def test_packed_examples_decode(kind: str) -> None:
         assert messages.decode(struct, bytes.fromhex(packed), 10_000) == msgspec.convert(shown, struct)
 
 
-@pytest.mark.parametrize("kind", ["Status", "SettingsChange", "SettingsApplied", "Dead", "Record", "StoredJourney"])
+@pytest.mark.parametrize(
+    "kind", ["Status", "Decision", "SettingsChange", "SettingsApplied", "Dead", "Record", "StoredJourney"]
+)
 def test_json_examples_decode(kind: str) -> None:
     """The examples of JSON messages are what the code reads."""
     for shown in DOCUMENT["components"]["schemas"][kind]["examples"]:

@@ -1,5 +1,6 @@
 """Choosing again while frames flow: steady under noise, quick when it matters, never without an answer."""
 
+import itertools
 import random
 from dataclasses import replace
 
@@ -23,7 +24,7 @@ def scheduler(policy: Policy | None = None) -> Scheduler:
 
 def link(bandwidth_bits_per_s: float, now_s: float = 0.0) -> Seen:
     """Return what was seen of a link with that bandwidth."""
-    return Seen(bandwidth_bits_per_s=Smoothed(bandwidth_bits_per_s, 0.0, now_s))
+    return Seen(s_per_bit=Smoothed(1 / bandwidth_bits_per_s, 0.0, now_s))
 
 
 def test_a_smoothed_value_forgets() -> None:
@@ -80,7 +81,7 @@ def test_noise_about_the_border_changes_nothing() -> None:
     draw, auto = random.Random(1), scheduler()
     border = (40_000 - 8_000) * 8 / (MIDDLE.head_s + MIDDLE.tail_s - PICTURE.tail_s)
     ways = [auto.decide(link(border * draw.uniform(0.9, 1.1)), second).way for second in range(300)]
-    assert sum(one is not other for one, other in zip(ways, ways[1:], strict=False)) <= 1
+    assert sum(one is not other for one, other in itertools.pairwise(ways)) <= 1
 
 
 def test_a_device_that_slows_down_hands_over() -> None:
@@ -145,3 +146,27 @@ def test_cheaper_counts_where_money_does(weight: float) -> None:
     """A rented device that is fast and dear is left for the picture with weight 1, not with 0."""
     auto = Scheduler(WAYS, Rates("USD", device_per_s=1e-3, worker_per_s=1e-5), Policy(weight=weight), ASSUMED)
     assert auto.decide(link(2e6), 0.0).way is (MIDDLE if weight == 0 else PICTURE)
+
+
+def test_a_link_that_trembles_is_not_trusted_with_more() -> None:
+    """A way by a link that varies must be better at a deviation worse; nobody moves to it for its mean alone."""
+    steady = Seen(s_per_bit=Smoothed(1 / 9e6, 0.0, 0.0))
+    trembling = Seen(s_per_bit=Smoothed(1 / 9e6, (1 / 9e6) ** 2, 0.0))
+    for seen, expected in ((steady, PICTURE), (trembling, DEVICE)):
+        auto = Scheduler((PICTURE, DEVICE), Rates(), Policy(), ASSUMED)
+        auto.decide(replace(seen, s_per_bit=Smoothed(1 / 1e6)), 0.0)
+        assert auto.current is DEVICE
+        for second in range(1, 6):
+            auto.decide(seen, float(second))
+        assert auto.current is expected
+
+
+def test_what_cannot_keep_up_is_left() -> None:
+    """Forty pictures a second of 40 kB are 12.8 Mbit/s: over a link of 12 another way is taken, slower though it is."""
+    auto = Scheduler((PICTURE, MIDDLE, DEVICE), Rates(), Policy(), ASSUMED)
+    assert auto.decide(link(50e6), 0.0).way is PICTURE
+    moved = auto.decide(replace(link(12e6), frames_per_s=40.0), 1.0)
+    assert (moved.way, moved.why) == (MIDDLE, "limit")
+    lost = next(one for one in moved.judged if one.way is PICTURE)
+    assert lost.reason == "the link would carry 12.8 Mbit/s of 12 Mbit/s"
+    assert next(one for one in moved.judged if one.way is DEVICE).reason == "the device would be 320% busy"

@@ -1,0 +1,124 @@
+"""What the device runs now, who may change it, and how: an operator by settings, `--split auto` by its decisions."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Final
+
+from edge.head import Head, prepare_head
+from edge.plan import Plan, changed_plan
+from edge.rehearsal import check_codecs
+from edge.splits import AUTO, DEVICE
+from headwater.codec import LOSSLESS
+from headwater.errors import SettingsError, WireError
+from headwater.logs import event
+from headwater.messages import VERSION, SettingsApplied, SettingsChange, decode_json
+from models.bundle import Bundle
+from models.crop import Crop
+from models.engine import Engine
+from models.errors import ModelError
+from models.exits import ExitRule
+from models.stages import rules_of
+
+log = logging.getLogger(__name__)
+
+SETTINGS_LIMIT_BYTES: Final = 10_000
+
+
+@dataclass(frozen=True)
+class Running:
+    """A plan and the head that is ready for it."""
+
+    plan: Plan
+    head: Head
+
+
+class Control:
+    """The plan in force and its head; heads are made ready by whoever changes them, the capture goes on meanwhile."""
+
+    def __init__(self, name: str, bundle: Bundle, engine: Engine, plan: Plan, crop: Crop | None) -> None:
+        """Make the first head ready: of `--split auto` one that finishes here. Raises: SettingsError."""
+        self._name, self._bundle, self._engine, self._crop = name, bundle, engine, crop
+        plan = replace(plan, rules=rules_of(bundle))
+        self._lock = threading.Lock()
+        self._probe: Head | None = None
+        self.on_plan: Callable[[Plan], None] = lambda plan: None
+        self._now = Running(plan, self._prepared(plan))
+
+    @property
+    def plan(self) -> Plan:
+        """Return what is wanted of every frame."""
+        return self._now.plan
+
+    @property
+    def head(self) -> Head:
+        """Return the head that runs, probes aside."""
+        return self._now.head
+
+    def next(self) -> Running:
+        """Return what the next frame is to go through; a probe is given once."""
+        now, probe = self._now, self._probe
+        if probe is None or now.plan.split != AUTO:
+            return now
+        self._probe = None
+        return Running(now.plan, probe)
+
+    def use(self, head: Head) -> None:
+        """Put another head in place, as long as the split is left to decide."""
+        with self._lock:
+            if self._now.plan.split == AUTO:
+                self._now = Running(self._now.plan, head)
+
+    def probe(self, head: Head) -> None:
+        """Send the next frame through this head, and those after it through the one in place."""
+        self._probe = head
+
+    def apply(self, payload: bytes) -> SettingsApplied | None:
+        """Take an operator's settings, all or none, and return what holds now; None for an empty message."""
+        if not payload:
+            return None
+        refused = None
+        try:
+            self._change(decode_json(SettingsChange, payload, SETTINGS_LIMIT_BYTES))
+        except (WireError, SettingsError, ModelError) as error:
+            refused = str(error)[:1024]
+            log.warning(event("settings refused", reason=refused))
+        plan = self.plan
+        return SettingsApplied(
+            VERSION,
+            self._name,
+            plan.split,
+            plan.codec,
+            plan.report,
+            _thresholds(plan.rules),
+            _drop(plan.rules),
+            refused,
+        )
+
+    def _change(self, change: SettingsChange) -> None:
+        before = self._now
+        plan = changed_plan(before.plan, change, self._engine.graph)
+        same = replace(plan, report=before.plan.report) == before.plan
+        head = before.head if same else self._prepared(plan)
+        with self._lock:
+            self._now = Running(plan, self._now.head if same else head)
+        log.info(event("settings applied", split=plan.split, codec=plan.codec))
+        self.on_plan(plan)
+
+    def _prepared(self, plan: Plan) -> Head:
+        split, codec = plan.split, plan.codec
+        if split == AUTO:
+            check_codecs(self._engine, (codec,), self._bundle.cut_points)
+            split, codec = DEVICE, LOSSLESS
+        return prepare_head(self._bundle, self._engine, split, codec, plan.rules, self._crop)
+
+
+def _thresholds(rules: Mapping[str, ExitRule]) -> dict[str, dict[str, float]]:
+    return {name: dict(rule.thresholds) for name, rule in rules.items()}
+
+
+def _drop(rules: Mapping[str, ExitRule]) -> dict[str, dict[str, float]]:
+    return {name: dict(rule.drop) for name, rule in rules.items() if rule.drop}
