@@ -20,14 +20,14 @@ log = logging.getLogger(__name__)
 RESULT_LIMIT_BYTES: Final = 1_000_000
 KNOWN_WORKERS: Final = 64
 JOURNEYS_IN_A_MESSAGE: Final = 256
-OnAnswer = Callable[[str, str, Mapping[Stage, int]], None]
+OnAnswer = Callable[[str, str, str, Mapping[Stage, int]], None]
 
 
 class Confirmations:
     """Takes results in, lets their frames go, and gathers the journeys to report."""
 
     def __init__(self, device: str, outbox: Outbox, ledger: Ledger, on_answer: OnAnswer) -> None:
-        """Tell `on_answer` of each frame that a worker finished: its split, its codec and the worker's stages."""
+        """Tell `on_answer` who finished each frame that a worker finished, its split and codec, and the worker's stages."""
         self._device, self._outbox, self._ledger, self._on_answer = device, outbox, ledger, on_answer
         self._offsets: OrderedDict[str, ClockOffset] = OrderedDict()
         self._journeys: list[Journey] = []
@@ -53,7 +53,7 @@ class Confirmations:
         self._ledger.finished("device" if finished_here else "worker", result.exit if finished_here else None)
         if sent is not None:
             if not finished_here:
-                self._on_answer(sent.split, sent.codec, result.stages_ns)
+                self._on_answer(result.worker, sent.split, sent.codec, result.stages_ns)
             self._tell(key, sent, result, at_ns)
 
     def _was_finished_here(self, key: Key) -> bool:

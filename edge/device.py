@@ -276,7 +276,7 @@ class Device:
         """Take an operator's settings; None for an empty message."""
         return self._control.apply(payload)
 
-    def answered(self, split: str, codec: str, stages_ns: Mapping[Stage, int]) -> None:
+    def answered(self, worker: str, split: str, codec: str, stages_ns: Mapping[Stage, int]) -> None:
         """Take a worker's stage times of a frame."""
         if self._auto is not None:
-            self._auto.answered(split, codec, stages_ns)
+            self._auto.answered(worker, split, codec, stages_ns)

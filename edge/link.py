@@ -10,6 +10,8 @@ from planning.live import Smoothed, smoothed
 
 SMALL_BYTES: Final = 2_000
 """A message of at most this size tells the round trip; it fits into two Ethernet packets."""
+LARGE_BYTES: Final = 8_000
+"""A message of at least this size tells the bandwidth; one in between does where it takes more than the round trip."""
 GATHERED_BYTES: Final = 20_000
 """So much must have passed a busy link before its pace is a measurement."""
 QUEUED: Final = 2.0
@@ -63,17 +65,17 @@ class LinkEstimate:
 
     def _alone(self, message_bytes: int, took_s: float, at_s: float) -> None:
         self._gathered_bytes, self._gathered_s = 0, 0.0
-        transfer_s = took_s - self.round_trip_s.mean if self.round_trip_s else 0.0
-        if message_bytes <= SMALL_BYTES or transfer_s <= 0:
+        if self.round_trip_s is None or message_bytes <= SMALL_BYTES or took_s <= self.round_trip_s.mean:
             self.round_trip_s = smoothed(self.round_trip_s, took_s, at_s)
         else:
-            self._paced(transfer_s / (8 * message_bytes), at_s)
+            self._passing(message_bytes, took_s, at_s)
 
     def _passing(self, message_bytes: int, took_s: float, at_s: float) -> None:
-        """Take a message that followed others closely and did not wait: it bounds what an idle link would show."""
-        transfer_s = took_s - self.round_trip_s.mean if self.round_trip_s else 0.0
-        if message_bytes > SMALL_BYTES and transfer_s > 0:
-            self._paced(transfer_s / (8 * message_bytes), at_s)
+        """Take a message that did not wait for others: what it takes beyond the round trip is its transfer."""
+        round_trip_s = self.round_trip_s.mean if self.round_trip_s else 0.0
+        least_bytes = SMALL_BYTES + 1 if took_s > 2 * round_trip_s else LARGE_BYTES
+        if took_s > round_trip_s and message_bytes >= least_bytes:
+            self._paced((took_s - round_trip_s) / (8 * message_bytes), at_s)
 
     def _queued(self, message_bytes: int, after_s: float, at_s: float) -> None:
         self._gathered_bytes += message_bytes

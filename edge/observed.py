@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -14,6 +15,8 @@ from planning.ways import Way
 TELLING_S: Final = 2e-4
 """What is expected to take less says more of the clock's ticks than of the machine."""
 MOST: Final = 1e4
+KNOWN_WORKERS: Final = 256
+"""So many pairs of worker and split are remembered."""
 DEVICE_STAGES: Final[tuple[Stage, ...]] = ("crop", "head", "encode")
 WORKER_STAGES: Final[tuple[Stage, ...]] = ("decode", "tail")
 WAITING_STAGES: Final[tuple[Stage, ...]] = ("inbox", "batch")
@@ -30,6 +33,7 @@ class Observed:
         self._load: Smoothed | None = None
         self._worker_slowdown: Smoothed | None = None
         self._worker_wait_s: Smoothed | None = None
+        self._warm: OrderedDict[tuple[str, str], None] = OrderedDict()
 
     @property
     def clock_hz(self) -> float | None:
@@ -48,15 +52,23 @@ class Observed:
         if ratio is not None:
             self._load = smoothed(self._load, ratio / self._clock_slowdown(), now_s)
 
-    def answered(self, split: str, codec: str, stages_ns: Stages, now_s: float) -> None:
-        """Take a worker's times of a frame that it has finished."""
+    def answered(self, worker: str, split: str, codec: str, stages_ns: Stages, now_s: float) -> None:
+        """Take a worker's times of a frame that it has finished; its first of a split includes loading the model."""
         way = self._ways.get((split, codec))
-        if way is None or way.finishes:
+        if way is None or way.finishes or self._is_first(worker, split):
             return
         self._worker_wait_s = smoothed(self._worker_wait_s, _seconds(stages_ns, WAITING_STAGES), now_s)
         ratio = _ratio(_seconds(stages_ns, WORKER_STAGES), way.decode_s + way.tail_s)
         if ratio is not None:
             self._worker_slowdown = smoothed(self._worker_slowdown, ratio, now_s)
+
+    def _is_first(self, worker: str, split: str) -> bool:
+        known = (worker, split) in self._warm
+        self._warm[worker, split] = None
+        self._warm.move_to_end((worker, split))
+        if len(self._warm) > KNOWN_WORKERS:
+            self._warm.popitem(last=False)
+        return not known
 
     def seen(self, link: LinkSeen, frames_per_s: float) -> Seen:
         """Return everything that was measured lately; the device as loaded as it was, at its clock of now."""

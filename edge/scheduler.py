@@ -118,10 +118,10 @@ class AutoSplit:
             self._clock_s, self._clock_hz = now_s, clock_hz()
         self._observed.computed(head.split, head.codec, at_exit, stages_ns, self._clock_hz, now_s)
 
-    def answered(self, split: str, codec: str, stages_ns: Stages) -> None:
+    def answered(self, worker: str, split: str, codec: str, stages_ns: Stages) -> None:
         """Take a worker's stage times of a frame; on the sender's thread."""
         if self._observed is not None:
-            self._observed.answered(split, codec, stages_ns, time.monotonic())
+            self._observed.answered(worker, split, codec, stages_ns, time.monotonic())
 
     # -- the thread ----------------------------------------------------------------------------------------------------
 

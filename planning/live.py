@@ -13,6 +13,10 @@ from planning.ways import Conditions, Way
 
 SMOOTHING: Final = 0.2
 """The weight of the newest of values that come quickly one after the other. Source: SCIoT smooths layer times so."""
+FIRST_PAUSE_S: Final = 2.0
+"""The second probe follows the first so soon, or twice that: a worker's first answer tells of loading the model."""
+HOPE: Final = 2.0
+"""A probe goes the way that would be best if link and workers were so many times faster than they seem."""
 FORGETS_S: Final = 10.0
 """After so long without a value what was known before counts for 1/e."""
 Why = Literal["first", "stays", "better", "limit", "probe", "no link", "nothing allowed"]
@@ -92,7 +96,7 @@ class Policy:
     at_once: float = 0.5
     """Who is so much better is taken at once."""
     probe_after_s: float = 30.0
-    """A bandwidth not measured for so long is measured with one frame that is large enough to tell."""
+    """A bandwidth, or a worker, not measured for so long is measured with one frame: sooner while little is known."""
     lost_after_s: float = 5.0
     """A link silent for so long is taken for gone."""
 
@@ -120,7 +124,9 @@ class Scheduler:
     current: Way | None = None
     _better: tuple[str, int] = ("", 0)
     """Another way, and for how many decisions in a row it has been better."""
-    _probed_s: float | None = None
+    _probed_s: float = float("-inf")
+    _pause_s: float = FIRST_PAUSE_S
+    """How long to wait after a probe for the next one."""
 
     def decide(self, seen: Seen, now_s: float) -> Decision:
         """Return the way of the next frame. A probe is for one frame; the way in use stays what it was."""
@@ -132,9 +138,9 @@ class Scheduler:
             return self._nothing_allowed(at, now_s)
         why = self._choose(judged, self._judged(seen.conditions(self.assumed, cautious=True)) or judged)
         way = self._way_in_use()
-        probe = self._probe(judged, seen, now_s) if why == "stays" else None
+        probe = self._probe(at, seen, now_s) if why == "stays" else None
         if probe is not None:
-            self._probed_s = now_s
+            self._probed_s, self._pause_s = now_s, min(self.policy.probe_after_s, 2 * self._pause_s)
             return Decision(now_s, probe, "probe", at, judged)
         return Decision(now_s, way, why, at, judged)
 
@@ -165,12 +171,19 @@ class Scheduler:
         self.current, self._better = best.way, ("", 0)
         return "better"
 
-    def _probe(self, judged: Sequence[Judged], seen: Seen, now_s: float) -> Way | None:
-        """Return a way that tells the bandwidth, where it was not measured lately and would matter."""
-        known = max(_at(seen.s_per_bit), self._probed_s if self._probed_s is not None else float("-inf"))
-        if now_s - known < self.policy.probe_after_s or not self._way_in_use().finishes:
+    def _probe(self, at: Conditions, seen: Seen, now_s: float) -> Way | None:
+        """Return a way that tells of link and worker, where either was not measured lately and would matter."""
+        known_s = min(_at(seen.s_per_bit), _at(seen.worker_wait_s))
+        due_s = max(known_s + self.policy.probe_after_s, self._probed_s + self._pause_s)
+        if now_s < due_s or not self._way_in_use().finishes:
             return None
-        tells = [one for one in judged if one.is_allowed and not one.way.finishes]
+        better = replace(
+            at,
+            bandwidth_bits_per_s=HOPE * at.bandwidth_bits_per_s,
+            worker_slowdown=at.worker_slowdown / HOPE,
+            worker_wait_s=0.0,
+        )
+        tells = [one for one in self._judged(better) or () if one.is_allowed and not one.way.finishes]
         return min(tells, key=lambda one: one.journey.total_s).way if tells else None
 
     def _without_link(self, at: Conditions, now_s: float) -> Decision:

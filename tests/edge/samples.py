@@ -215,7 +215,7 @@ class FakeReporter:
 
     def __init__(self) -> None:
         self.settings: list[bytes] = []
-        self.answers: list[tuple[str, str, dict[Stage, int]]] = []
+        self.answers: list[tuple[str, str, str, dict[Stage, int]]] = []
 
     def status(self, link: Link | None) -> Status:
         """Return a status."""
@@ -226,9 +226,9 @@ class FakeReporter:
         self.settings.append(payload)
         return SettingsApplied(VERSION, DEVICE, "image", "png", "all") if payload else None
 
-    def answered(self, split: str, codec: str, stages_ns: Mapping[Stage, int]) -> None:
+    def answered(self, worker: str, split: str, codec: str, stages_ns: Mapping[Stage, int]) -> None:
         """Remember what a worker took."""
-        self.answers.append((split, codec, dict(stages_ns)))
+        self.answers.append((worker, split, codec, dict(stages_ns)))
 
 
 def received(kind: str, payload: bytes, mid: int = 1) -> Received:

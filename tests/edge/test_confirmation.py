@@ -28,9 +28,9 @@ class Desk:
         self.spool = Spool(path, 10**8)
         self.ledger = Ledger(recovered=len(self.spool))
         self.outbox = Outbox(self.spool, Delivery(10, 60, lambda: 0), self.ledger)
-        self.told: list[tuple[str, str, dict[Stage, int]]] = []
+        self.told: list[tuple[str, str, str, dict[Stage, int]]] = []
         self.confirmations = Confirmations(
-            DEVICE, self.outbox, self.ledger, lambda *said: self.told.append((said[0], said[1], dict(said[2])))
+            DEVICE, self.outbox, self.ledger, lambda *said: self.told.append((*said[:3], dict(said[3])))
         )
 
     def send(self, number: int = 1, *, finished: bool = False, spooled_ns: int = NOW_NS) -> None:
@@ -84,7 +84,7 @@ def test_what_a_worker_took_is_told_of_what_it_finished(desk: Desk, finished: bo
     desk.send(finished=finished)
     for _ in range(2):
         desk.answer(result(0, stages_ns=AT_WORKER))
-    assert desk.told == ([] if finished else [("conv_a", "native", AT_WORKER)])
+    assert desk.told == ([] if finished else [("worker-1", "conv_a", "native", AT_WORKER)])
 
 
 def test_a_refusal_is_a_counted_drop(desk: Desk) -> None:

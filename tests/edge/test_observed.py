@@ -63,16 +63,19 @@ def test_ways_that_nobody_measured_tell_nothing() -> None:
     """A split that was set by hand with another codec is no measurement."""
     seen = Observed((PICTURE, DEVICE), None)
     seen.computed("image", "png", None, stages(crop=4, encode=4), None, 1.0)
-    seen.answered("image", "png", {"tail": 5 * MS}, 1.0)
+    for _ in range(2):
+        seen.answered("w", "image", "png", {"tail": 5 * MS}, 1.0)
     assert slowdown(seen) is None
     assert seen.seen(LINK, 0.0).worker_wait_s is None
 
 
 def test_workers_tell_their_pace_and_how_long_frames_wait() -> None:
-    """Decoding and tail against what they took here; inbox and batch are waiting."""
+    """Decoding and tail against what they took here; inbox and batch are waiting. A first answer does not count."""
     seen = Observed((PICTURE, DEVICE), None)
     took: dict[Stage, int] = {"inbox": 30 * MS, "batch": 10 * MS, "decode": 1 * MS, "tail": 9 * MS, "store": 50 * MS}
-    seen.answered("image", "jpeg:90", took, 1.0)
+    seen.answered("w", "image", "jpeg:90", {"tail": 3000 * MS}, 0.5)
+    seen.answered("w", "image", "jpeg:90", took, 1.0)
+    seen.answered("v", "image", "jpeg:90", {"tail": 3000 * MS}, 1.5)
     found = seen.seen(LINK, 0.0)
     assert found.worker_slowdown is not None
     assert found.worker_wait_s is not None

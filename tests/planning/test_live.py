@@ -108,16 +108,35 @@ def test_without_a_link_the_device_answers() -> None:
     assert auto.decide(link(50e6), 16.0).way is PICTURE
 
 
-def test_a_bandwidth_nobody_measures_is_probed_now_and_then() -> None:
-    """On the device only short messages travel: one frame in thirty seconds tells how the link is."""
+def test_what_nobody_measures_is_probed_now_and_then() -> None:
+    """On the device only short messages travel: a frame now and then tells of link and workers, soon at first."""
     auto = scheduler()
     auto.decide(link(1e5), 0.0)
     assert auto.current is DEVICE
     decisions = [auto.decide(link(1e5), float(second)) for second in range(1, 100)]
     probes = [one for one in decisions if one.why == "probe"]
-    assert [one.at_s for one in probes] == [30, 60, 90]
+    assert [one.at_s for one in probes] == [1, 5, 13, 29, 59, 89]
     assert all(one.way is MIDDLE for one in probes)
     assert auto.current is DEVICE
+
+
+def test_what_was_measured_lately_is_not_probed() -> None:
+    """Half a minute after link and worker were both measured; the older of the two counts."""
+    auto = scheduler()
+    seen = replace(link(1e5, 10.0), worker_wait_s=Smoothed(0.0, 0.0, 4.0))
+    found = [auto.decide(seen, float(second)).why for second in range(11, 40)]
+    assert found.index("probe") == 34 - 11
+
+
+def test_a_probe_goes_where_there_is_hope() -> None:
+    """Not the way that seems second best now, but the one that a faster link and worker would make the best."""
+    late = Way("block8", "native", 8, 0.079, 500, 16_000, 16_000, tail_s=0.0005)
+    auto = Scheduler((PICTURE, late, DEVICE), Rates(), Policy(), ASSUMED)
+    seen = replace(link(4e6), worker_slowdown=Smoothed(2.0))
+    first, second = auto.decide(seen, 0.0), auto.decide(seen, 1.0)
+    by_now = {one.way.name: one.journey.total_s for one in first.judged}
+    assert by_now["device"] < by_now[late.name] < by_now[PICTURE.name]
+    assert (second.why, second.way) == ("probe", PICTURE)
 
 
 def test_no_probe_breaks_a_limit() -> None:
