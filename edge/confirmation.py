@@ -27,7 +27,7 @@ class Confirmations:
     """Takes results in, lets their frames go, and gathers the journeys to report."""
 
     def __init__(self, device: str, outbox: Outbox, ledger: Ledger, on_answer: OnAnswer) -> None:
-        """Tell `on_answer` who finished each frame that a worker finished, its split and codec, and the worker's stages."""
+        """Tell `on_answer` of each frame that a worker finished: who, its split, its codec, and the worker's stages."""
         self._device, self._outbox, self._ledger, self._on_answer = device, outbox, ledger, on_answer
         self._offsets: OrderedDict[str, ClockOffset] = OrderedDict()
         self._journeys: list[Journey] = []

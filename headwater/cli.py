@@ -6,6 +6,7 @@ file), frozen dataclasses can be that definition, and commands can be import pat
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -40,13 +41,16 @@ EXTRAS: Final = {
 COMMANDS: Final[dict[str, dict[str, tuple[str, str]]]] = {
     "": {
         "demo": ("headwater.demo:demo", "Run the whole system on this machine and show the live map."),
-        "plan": ("edge.plan_commands:plan", "Say where a frame should be computed, and why not elsewhere."),
         "bill": ("planning.bill_commands:bill", "Work out what a fleet costs in a month."),
         "prices": ("planning.price_commands:prices", "Show price books: servers, functions, devices, messages, power."),
         "doctor": ("headwater.doctor:doctor", "Say what is installed and working here, and what is missing."),
         "edge": ("edge.commands:edge", "Run a device: pictures in, frames out."),
         "worker": ("cloud_worker.commands:worker", "Run a cloud worker: frames in, results out."),
         "visualizer": ("visualizer.commands:visualizer", "Run the site: live map, stage times, devices."),
+    },
+    "plan": {
+        "": ("edge.plan_commands:plan", "Say where a frame should be computed, and why not elsewhere."),
+        "replay": ("edge.replay_commands:replay", "Decide again, under other conditions, what a device decided."),
     },
     "models": {
         "cuts": ("models.commands:cuts", "List the cut points of a model and what each costs."),
@@ -84,9 +88,10 @@ COMMANDS: Final[dict[str, dict[str, tuple[str, str]]]] = {
     "broker": {"run": ("broker.commands:run", "Run a broker here, until stopped.")},
     "store": {"run": ("cloud_worker.store_commands:run", "Run a store here, until stopped.")},
 }
-"""Every command: the function that is it, and its line in the list of commands."""
+"""Every command: the function that is it, and its line in the list; "" is what a group does when called alone."""
 
 GROUPS: Final = {
+    "plan": "Say where a frame should be computed, and why not elsewhere.",
     "models": "Read, cut, measure and train models.",
     "models train": "Train the models that Headwater ships.",
     "models fetch": "Fetch networks that others publish.",
@@ -107,13 +112,24 @@ def build_app(arguments: Sequence[str] = ()) -> App:
     groups = {"": app}
     for path, text in GROUPS.items():
         parent, _, name = path.rpartition(" ")
-        groups[path] = App(name=name, help=text)
+        alone = "" in COMMANDS.get(path, {}) and called[: len(path.split())] == path.split()
+        groups[path] = App(name=name, help=None if alone else text)
+        if alone:
+            groups[path].default(_loaded(COMMANDS[path][""][0]))
         groups[parent].command(groups[path])
     for path, commands in COMMANDS.items():
         for name, (function, line) in commands.items():
+            if not name:
+                continue
             steps = [*path.split(), name]
             groups[path].command(function, name=name, help=None if called[: len(steps)] == steps else line)
     return app
+
+
+def _loaded(function: str) -> Any:
+    """Return the function that is named as `module:function`."""
+    module, _, name = function.partition(":")
+    return getattr(importlib.import_module(module), name)
 
 
 _HELP: Final = """Cut a neural network between a camera device and the cloud, over MQTT.
@@ -194,16 +210,22 @@ def _known_keys(app: App) -> dict[str, Any]:
             table = table.setdefault(step, {})
         for name in commands:
             try:
-                arguments = _command(app, [*path.split(), name]).assemble_argument_collection()
+                arguments = _command(app, path, name).assemble_argument_collection()
             except ImportError:
                 continue
-            table[name] = {n.strip("-"): None for a in arguments for n in a.names if n.startswith("--")}
+            found = {n.strip("-"): None for a in arguments for n in a.names if n.startswith("--")}
+            if name:
+                table[name] = found
+            else:
+                table.update(found)
     return known
 
 
-def _command(app: App, steps: list[str]) -> App:
-    for step in steps:
+def _command(app: App, path: str, name: str) -> App:
+    for step in [*path.split(), name] if name else path.split():
         app = app[step]
+    if not name and app.default_command is None:
+        app.default(_loaded(COMMANDS[path][name][0]))
     return app
 
 
