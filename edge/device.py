@@ -102,7 +102,7 @@ class Device:
             auto,
             use=self._control.use,
             probe=self._control.probe,
-            tell=lambda decision: self._sender.say("decision", encode_json(decision)),
+            tell=lambda said: self._sender.say("decision", b"" if said is None else encode_json(said)),
             link=self._sender.link_seen,
             frames_per_s=self._offered_per_s,
         )

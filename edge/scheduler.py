@@ -62,7 +62,8 @@ class Auto:
 
 
 class AutoSplit:
-    """The thread that decides. Heads go to `use` (from now on) or to `probe` (for one frame), decisions to `tell`."""
+    """The thread that decides. Heads go to `use` (from now on) or to `probe` (for one frame), decisions to `tell`:
+    None when it is no longer its own."""
 
     def __init__(
         self,
@@ -74,7 +75,7 @@ class AutoSplit:
         *,
         use: Callable[[Head], None],
         probe: Callable[[Head], None],
-        tell: Callable[[messages.Decision], None],
+        tell: Callable[[messages.Decision | None], None],
         link: Callable[[], LinkSeen],
         frames_per_s: Callable[[], float],
     ) -> None:
@@ -102,8 +103,10 @@ class AutoSplit:
         self._rules, self._in_use = plan.rules, None
         if plan.split == AUTO:
             self._enabled.set()
-        else:
+        elif self._enabled.is_set():
             self._enabled.clear()
+            self._told = ("", "")
+            self._tell(None)
 
     def computed(self, picture: np.ndarray, head: Head, at_exit: str | None, stages_ns: Stages) -> None:
         """Take what the device has computed of a picture, and how long it took; on the capture's thread."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import secrets
 import threading
 import time
@@ -12,7 +13,7 @@ from typing import Final, Literal, Protocol
 from msgspec.structs import replace
 
 from headwater.errors import WireError
-from headwater.messages import Status, decode_json
+from headwater.messages import Decision, Status, decode_json
 from headwater.session import Address, Callbacks, Received, Session
 from headwater.topics import Topics
 from visualizer.reader import Connection
@@ -34,6 +35,8 @@ class Heard:
     status: Status
     received_ns: int
     retained: bool
+    decision: Decision | None = None
+    """Its last one since it started; None where its split is what somebody set."""
 
 
 class Devices(Protocol):
@@ -82,6 +85,7 @@ class StatusReader:
         self._wall_ns, self._topics = wall_ns, Topics(fleet)
         self._lock = threading.Lock()
         self._heard: dict[str, Heard] = {}
+        self._decisions: dict[str, Decision] = {}
         self._fresh: set[str] = set()
         callbacks = Callbacks(
             on_message=self.take,
@@ -92,7 +96,7 @@ class StatusReader:
             address,
             f"site-{secrets.token_hex(4)}",
             callbacks,
-            subscriptions=[(self._topics.every("status"), 0)],
+            subscriptions=[(self._topics.every("status"), 0), (self._topics.every("decision"), 0)],
             packet_limit_bytes=STATUS_LIMIT_BYTES,
         )
 
@@ -107,16 +111,22 @@ class StatusReader:
     def heard(self) -> list[Heard]:
         """Return the last status of every device."""
         with self._lock:
-            return list(self._heard.values())
+            return [
+                dataclasses.replace(one, decision=_in_force(self._decisions.get(one.status.device), one.status))
+                for one in self._heard.values()
+            ]
 
     def take(self, message: Received) -> None:
-        """Keep one status; an empty one makes the device forgotten, one that is none of ours is counted."""
+        """Keep one status or decision; an empty one is forgotten, one that is none of ours is counted."""
         device = self._topics.device_in(message.topic)
         if device is None:
             return
+        is_decision = message.topic == self._topics.of_device(device, "decision")
         with self._lock:
             if not message.payload:
-                self._heard.pop(device, None)
+                (self._decisions if is_decision else self._heard).pop(device, None)
+            elif is_decision:
+                self._decide(device, message.payload)
             else:
                 self._keep(device, message.payload)
             self.version += 1
@@ -135,6 +145,17 @@ class StatusReader:
         self._heard[device] = Heard(status, self._wall_ns(), retained=device not in self._fresh)
         self._fresh.add(device)
 
+    def _decide(self, device: str, payload: bytes) -> None:
+        try:
+            decision = decode_json(Decision, payload, STATUS_LIMIT_BYTES)
+        except WireError:
+            self.refused += 1
+            return
+        if decision.device != device or (device not in self._decisions and len(self._decisions) >= MOST_DEVICES):
+            self.refused += 1
+            return
+        self._decisions[device] = decision
+
     def _connected(self, there: bool) -> None:
         with self._lock:
             self._fresh.clear()
@@ -145,6 +166,11 @@ class StatusReader:
 def is_will(status: Status) -> bool:
     """Tell whether the broker says this for a device that is gone; it was written when the device started."""
     return not status.online and status.sent_ns == status.since_ns
+
+
+def _in_force(decision: Decision | None, status: Status) -> Decision | None:
+    """Return a decision of a device that runs and has made it in this run; both times are the device's own."""
+    return decision if decision is not None and status.online and decision.at_ns >= status.since_ns else None
 
 
 def _spoken_for(status: Status, before: Heard | None) -> Status:
@@ -168,6 +194,7 @@ class DeviceRow:
     frames: int
     """How many of its frames are in the window."""
     status: Status | None = None
+    decision: Decision | None = None
 
 
 def device_rows(heard: Iterable[Heard], sightings: Iterable[Sighting], now_ns: int) -> list[DeviceRow]:
@@ -207,6 +234,7 @@ def _from_status(heard: Heard, frames: int, now_ns: int) -> DeviceRow:
         status.bytes_per_frame,
         frames,
         status,
+        heard.decision,
     )
 
 

@@ -45,6 +45,7 @@ class Bench:
     used: list[Head] = field(default_factory=list)
     probed: list[Head] = field(default_factory=list)
     told: list[Decision] = field(default_factory=list)
+    taken_back: int = 0
     link: LinkSeen = LINK
     rate: float = 0.0
 
@@ -54,10 +55,17 @@ class Bench:
         auto = Auto(order, self.policy, Rates(), self.folder / "profiles", self.folder / "decisions.jsonl")
         self.auto = AutoSplit(
             "cam1", self.bundle, engine, None, auto,
-            use=self.used.append, probe=self.probed.append, tell=self.told.append,
+            use=self.used.append, probe=self.probed.append, tell=self.hear,
             link=lambda: self.link, frames_per_s=lambda: self.rate,
         )  # fmt: skip
         self.follow("auto")
+
+    def hear(self, said: Decision | None) -> None:
+        """Remember what is said, and how often it is taken back."""
+        if said is None:
+            self.taken_back += 1
+        else:
+            self.told.append(said)
 
     def follow(self, split: str) -> None:
         """Have an operator want this split."""
@@ -152,6 +160,8 @@ def test_a_split_that_somebody_set_is_left_alone(tmp_path: Path) -> None:
     """No profile is measured for it and nothing is decided, until auto is wanted."""
     bench = Bench(tiny_bundle(tmp_path / "tiny"), tmp_path)
     bench.follow("image")
+    bench.follow("image")
+    assert bench.taken_back == 1
     picture, head = np.zeros((8, 8, 3), np.uint8), Head("image", "png", lambda picture, watch: None)  # type: ignore[arg-type,return-value]
     for _ in range(5):
         bench.auto.computed(picture, head, None, {})

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from headwater.messages import VERSION, Status, encode_json
+from headwater.messages import VERSION, Decision, Status, encode_json
 from headwater.session import Address, Received
+from tests.headwater.samples import DECISION
 from tests.servers import BrokerUnderTest, eventually
 from tests.visualizer.fake_fleet import FakeDevice, broker_session, say
 from visualizer.devices import STALE_S, Heard, StatusReader, device_rows, is_will, state_of
@@ -20,8 +21,8 @@ def reader() -> StatusReader:
     return StatusReader(Address("127.0.0.1", 1), "demo", lambda: NOW_NS)
 
 
-def received(device: str, payload: bytes) -> Received:
-    return Received(f"headwater/v1/demo/{device}/status", payload, 0, 0, 1)
+def received(device: str, payload: bytes, kind: str = "status") -> Received:
+    return Received(f"headwater/v1/demo/{device}/{kind}", payload, 0, 0, 1)
 
 
 def heard(*, online: bool = True, ago_s: float = 1.0, clock_off_s: float = 0.0, retained: bool = False) -> Heard:
@@ -91,6 +92,32 @@ def test_a_device_that_is_gone_keeps_what_it_said_last() -> None:
     later = replace(will, since_ns=NOW_NS + 1, sent_ns=NOW_NS + 1)
     statuses.take(received("cam1", encode_json(later)))
     assert statuses.heard()[0].status == later
+
+
+def test_a_decision_is_shown_with_the_device_that_made_it() -> None:
+    """One of an earlier run, of a device that is gone or taken back is not; what is none of ours is counted."""
+    statuses, said = reader(), FakeDevice("cam1").status(NOW_NS)
+    late = replace(DECISION, at_ns=said.since_ns + S)
+
+    def shown() -> Decision | None:
+        (row,) = device_rows(statuses.heard(), [], NOW_NS)
+        return row.decision
+
+    statuses.take(received("cam1", encode_json(said)))
+    assert shown() is None
+    statuses.take(received("cam1", encode_json(late), "decision"))
+    assert shown() == late
+    for payload in (b"{", encode_json(replace(late, device="cam2"))):
+        statuses.take(received("cam1", payload, "decision"))
+    assert (shown(), statuses.refused) == (late, 2)
+    statuses.take(received("cam1", encode_json(replace(said, online=False))))
+    assert shown() is None
+    statuses.take(received("cam1", encode_json(replace(said, since_ns=late.at_ns + 1, sent_ns=late.at_ns + 2))))
+    assert shown() is None
+    statuses.take(received("cam1", encode_json(said)))
+    assert shown() == late
+    statuses.take(received("cam1", b"", "decision"))
+    assert shown() is None
 
 
 def test_only_the_first_status_of_a_connection_may_be_an_old_one() -> None:

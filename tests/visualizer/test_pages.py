@@ -12,6 +12,7 @@ from dash.development.base_component import Component
 
 from headwater.errors import SettingsError
 from headwater.messages import Box, FinishedCounts, Position, Prediction, Record
+from tests.headwater.samples import DECISION
 from tests.visualizer.fake_fleet import FakeDevice
 from tests.visualizer.listed_store import ListedStore
 from visualizer import ids
@@ -116,6 +117,18 @@ def test_device_cards_show_state_spool_and_counters() -> None:
     for word in ("cam1", "stale", "frames/s", "200 MB of 268 MB", "51 Mbit/s", "28", "overflow 3"):
         assert word in text
     assert "21 on the device (exit1 50%, exit2 25%), 7 by workers" in text
+
+
+def test_a_card_says_where_the_device_computes_and_why_not_elsewhere() -> None:
+    """The way, the reason, what was measured, and every way with what it would take, the chosen one first."""
+    status = FakeDevice("cam1").status(NOW_NS)
+    row = device_rows([Heard(status, NOW_NS, False, DECISION)], [], NOW_NS)
+    text = text_of(devices_page.cards(row, "demo"))
+    for word in ("image jpeg:90", "better than the way before", "48 Mbit/s, 21.5 ms round trip", "20 pictures/s",
+                 "1.5 GHz", "62 °C", "USD a million", "41.2", "0.21", "52 ms slower, 43% cheaper"):  # fmt: skip
+        assert word in text
+    assert text.index("chosen") < text.index("52 ms slower")
+    assert "why not" not in text_of(devices_page.cards(device_rows([Heard(status, NOW_NS, False)], [], NOW_NS), "demo"))
 
 
 def test_an_empty_installation_says_what_to_do() -> None:

@@ -11,6 +11,7 @@ from headwater.messages import Status
 from visualizer import ids
 from visualizer.devices import DeviceRow, is_will
 from visualizer.pages import aria, words
+from visualizer.pages.decision import decided
 
 STATES = {
     "online": "online",
@@ -65,6 +66,7 @@ def _card(row: DeviceRow) -> Component:
                 className="bigs",
             ),
             _facts(row),
+            *([decided(row.decision)] if row.decision else []),
             *([_spool(row.status), _counters(row.status)] if row.status else [_no_status(row)]),
         ],
         className=f"card device device-{row.state}",
