@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from headwater.messages import Link
-from planning.live import Smoothed, smoothed
+from planning.live import TELLING_BYTES, Smoothed, smoothed
 
 SMALL_BYTES: Final = 2_000
 """A message of at most this size tells the round trip; it fits into two Ethernet packets."""
-LARGE_BYTES: Final = 8_000
-"""A message of at least this size tells the bandwidth; one in between does where it takes more than the round trip."""
+PLAIN_S: Final = 0.1
+"""A message under TELLING_BYTES tells the bandwidth where it takes so much longer than the round trip."""
 GATHERED_BYTES: Final = 20_000
 """So much must have passed a busy link before its pace is a measurement."""
 QUEUED: Final = 2.0
@@ -73,7 +73,7 @@ class LinkEstimate:
     def _passing(self, message_bytes: int, took_s: float, at_s: float) -> None:
         """Take a message that did not wait for others: what it takes beyond the round trip is its transfer."""
         round_trip_s = self.round_trip_s.mean if self.round_trip_s else 0.0
-        least_bytes = SMALL_BYTES + 1 if took_s > 2 * round_trip_s else LARGE_BYTES
+        least_bytes = SMALL_BYTES + 1 if took_s > round_trip_s + PLAIN_S else TELLING_BYTES
         if took_s > round_trip_s and message_bytes >= least_bytes:
             self._paced((took_s - round_trip_s) / (8 * message_bytes), at_s)
 

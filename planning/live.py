@@ -15,6 +15,8 @@ SMOOTHING: Final = 0.2
 """The weight of the newest of values that come quickly one after the other. Source: SCIoT smooths layer times so."""
 FIRST_PAUSE_S: Final = 2.0
 """The second probe follows the first so soon, or twice that: a worker's first answer tells of loading the model."""
+TELLING_BYTES: Final = 8_000
+"""A message of at least this size tells the bandwidth, whatever the noise of the machines at its ends."""
 HOPE: Final = 2.0
 """A probe goes the way that would be best if link and workers were so many times faster than they seem."""
 FORGETS_S: Final = 10.0
@@ -173,9 +175,9 @@ class Scheduler:
 
     def _probe(self, at: Conditions, seen: Seen, now_s: float) -> Way | None:
         """Return a way that tells of link and worker, where either was not measured lately and would matter."""
-        known_s = min(_at(seen.s_per_bit), _at(seen.worker_wait_s))
-        due_s = max(known_s + self.policy.probe_after_s, self._probed_s + self._pause_s)
-        if now_s < due_s or not self._way_in_use().finishes:
+        now = self._way_in_use()
+        known_s = _at(seen.s_per_bit) if not now.finishes else min(_at(seen.s_per_bit), _at(seen.worker_wait_s))
+        if now_s < max(known_s + self.policy.probe_after_s, self._probed_s + self._pause_s):
             return None
         better = replace(
             at,
@@ -183,7 +185,10 @@ class Scheduler:
             worker_slowdown=at.worker_slowdown / HOPE,
             worker_wait_s=0.0,
         )
-        tells = [one for one in self._judged(better) or () if one.is_allowed and not one.way.finishes]
+        allowed = [one for one in self._judged(better) or () if one.is_allowed and one.way.name != now.name]
+        tells = [one for one in allowed if one.way.sends and one.way.payload_bytes >= TELLING_BYTES]
+        if not tells and now.finishes:
+            tells = [one for one in allowed if one.way.sends]
         return min(tells, key=lambda one: one.journey.total_s).way if tells else None
 
     def _without_link(self, at: Conditions, now_s: float) -> Decision:

@@ -80,7 +80,7 @@ def test_noise_about_the_border_changes_nothing() -> None:
     """Where two ways are equal within the margin, a link that trembles moves the split at most once."""
     draw, auto = random.Random(1), scheduler()
     border = (40_000 - 8_000) * 8 / (MIDDLE.head_s + MIDDLE.tail_s - PICTURE.tail_s)
-    ways = [auto.decide(link(border * draw.uniform(0.9, 1.1)), second).way for second in range(300)]
+    ways = [auto.decide(link(border * draw.uniform(0.9, 1.1), second), second).way for second in range(300)]
     assert sum(one is not other for one, other in itertools.pairwise(ways)) <= 1
 
 
@@ -126,6 +126,18 @@ def test_what_was_measured_lately_is_not_probed() -> None:
     seen = replace(link(1e5, 10.0), worker_wait_s=Smoothed(0.0, 0.0, 4.0))
     found = [auto.decide(seen, float(second)).why for second in range(11, 40)]
     assert found.index("probe") == 34 - 11
+
+
+def test_a_way_of_short_messages_does_not_blind_the_device() -> None:
+    """Where what travels is too short to tell the bandwidth, a longer message is sent now and then."""
+    short = Way("block9", "native", 9, 0.010, 500, 3_000, 3_000, tail_s=0.010)
+    auto = Scheduler((PICTURE, short, DEVICE), Rates(), Policy(), Conditions(5e6, 0.02))
+    auto.decide(Seen(), 0.0)
+    assert auto.current is short
+    busy = Seen(worker_wait_s=Smoothed(0.0, 0.0, 1.0))
+    assert (auto.decide(busy, 1.0).why, auto.decide(busy, 1.25).way) == ("probe", short)
+    told = replace(link(5e6, 2.0), worker_wait_s=Smoothed(0.0, 0.0, 2.0))
+    assert {auto.decide(told, second / 2).why for second in range(4, 60)} == {"stays"}
 
 
 def test_a_probe_goes_where_there_is_hope() -> None:

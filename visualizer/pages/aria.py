@@ -17,3 +17,8 @@ def named(text: str, **more: str) -> dict[str, Any]:
 def since(wall_ms: int) -> dict[str, Any]:
     """Return the attribute by which the browser rewrites an element as "12 s ago" every second."""
     return {"data-since-ms": str(wall_ms)}
+
+
+def of_device(name: str) -> dict[str, Any]:
+    """Return the attribute by which the browser knows whose element it is when it is drawn anew."""
+    return {"data-device": name}

@@ -8,7 +8,7 @@ from dash import html
 from dash.development.base_component import Component
 
 from headwater.messages import Considered, Decision
-from visualizer.pages import words
+from visualizer.pages import aria, words
 
 WHY: Final = {
     "first": "the first choice, by what is known so far",
@@ -32,6 +32,7 @@ def decided(decision: Decision) -> Component:
             ),
         ],
         className="decision",
+        **aria.of_device(decision.device),
     )
 
 
