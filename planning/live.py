@@ -197,9 +197,12 @@ class Scheduler:
         return Decision(now_s, local[-1] if local else self._way_in_use(), "no link", at, ())
 
     def _nothing_allowed(self, at: Conditions, now_s: float) -> Decision:
-        """Return the fastest of all ways that keep what must never be broken, as the picture that stays at home."""
+        """Return the fastest of all ways that keep what must never be broken, or the device's own where none does."""
         kept = Limits(keeps_pictures=self.policy.limits.keeps_pictures, message_bytes=self.policy.limits.message_bytes)
-        judged = tuple(decide(self.ways, at, self.rates, 0.0, kept))
+        try:
+            judged = tuple(decide(self.ways, replace(at, frames_per_s=0.0), self.rates, 0.0, kept))
+        except PlanError:
+            return replace(self._without_link(at, now_s), why="nothing allowed")
         self.current, self._better = chosen(judged).way, ("", 0)
         return Decision(now_s, self.current, "nothing allowed", at, judged)
 

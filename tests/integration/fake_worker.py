@@ -7,7 +7,7 @@ import time
 from collections import Counter
 
 from headwater.clock import StageClock
-from headwater.messages import VERSION, Frame, Result, Status, decode, decode_json, encode
+from headwater.messages import VERSION, Decision, Frame, Result, Status, decode, decode_json, encode
 from headwater.session import Address, Callbacks, Received, Session
 from headwater.topics import Topics
 
@@ -22,6 +22,7 @@ class FakeWorker:
         self.frames: list[Frame] = []
         self.applied: list[bytes] = []
         self.statuses: list[Status] = []
+        self.decisions: list[Decision | None] = []
         self.came: Counter[str] = Counter()
         self._topics, self._clock, self._lock = fleet, StageClock(), threading.Lock()
         self._session = Session(
@@ -32,6 +33,7 @@ class FakeWorker:
                 (fleet.shared("frame"), 1),
                 (fleet.every("status"), 1),
                 (fleet.every("settings/applied"), 1),
+                (fleet.every("decision"), 1),
             ),
         )
         self._session.start(10)
@@ -40,6 +42,8 @@ class FakeWorker:
         kind = message.topic.rpartition("/")[2]
         if kind == "status":
             self.statuses.append(decode_json(Status, message.payload))
+        elif kind == "decision":
+            self.decisions.append(decode_json(Decision, message.payload) if message.payload else None)
         elif kind == "applied":
             self.applied.append(message.payload)
         else:

@@ -172,6 +172,16 @@ def test_nothing_allowed_still_gives_a_way_that_keeps_pictures() -> None:
     assert (found.way, found.why) == (MIDDLE, "nothing allowed")
 
 
+def test_nothing_allowed_and_too_many_pictures_still_gives_a_way() -> None:
+    """Where nothing keeps up the fastest is taken; where not even a message passes, the device's own."""
+    auto = scheduler(Policy(limits=Limits(keeps_pictures=True)))
+    assert auto.decide(replace(link(1e6), frames_per_s=1000.0), 0.0).why == "nothing allowed"
+    assert auto.current is not PICTURE
+    silent = scheduler(Policy(limits=Limits(message_bytes=10)))
+    found = silent.decide(link(50e6), 0.0)
+    assert (found.way, found.why) == (DEVICE, "nothing allowed")
+
+
 @pytest.mark.parametrize("weight", [0.0, 1.0])
 def test_cheaper_counts_where_money_does(weight: float) -> None:
     """A rented device that is fast and dear is left for the picture with weight 1, not with 0."""
