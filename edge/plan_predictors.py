@@ -46,10 +46,15 @@ def profiled_rows(bundle: Bundle, threads: int, progress: Progress) -> list[Row]
     return rows
 
 
+def splits_of(bundle: Bundle) -> list[str]:
+    """Return the split at every place of a bundle: the picture, each cut point offered, the device alone."""
+    return [IMAGE, *bundle.cut_points, DEVICE]
+
+
 def works_by_place(bundle: Bundle) -> tuple[list[Sequence[OperatorWork]], list[Sequence[OperatorWork]]]:
     """Return the operators of the head and of the tail at every place of a bundle; branches to exits do not count."""
     graph = Graph.read(bundle.model_path, outputs=bundle.finals)
-    splits = [IMAGE, *bundle.cut_points, DEVICE]
+    splits = splits_of(bundle)
     heads = [() if s == IMAGE else works(graph, None, None if s == DEVICE else [s]) for s in splits]
     tails = [() if s == DEVICE else works(graph, None if s == IMAGE else [s], None) for s in splits]
     return list(heads), list(tails)
