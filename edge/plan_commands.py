@@ -13,7 +13,7 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from planning.decide import Method
-from planning.predictors import PredictorName
+from planning.ways import PredictorName
 
 if TYPE_CHECKING:
     from edge.head import Pixels

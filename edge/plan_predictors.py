@@ -10,8 +10,8 @@ from models.graph import Graph
 from models.operators import OperatorWork, works
 from models.profile import Progress, profile
 from planning.operator_times import Row, fit_operator_times
-from planning.predictors import ByOperator, Measured, Predictor, PredictorName, by_layer
-from planning.ways import Way
+from planning.predictors import ByOperator, Measured, Predictor, by_layer
+from planning.ways import PredictorName, Way
 
 
 def predictor_of(

@@ -15,8 +15,8 @@ from planning.decide import Rates
 from planning.errors import PlanError
 from planning.operator_times import OperatorTimes
 from planning.power_law import LinearPredictor, PowerLaw, bounds_of, fit_power_law
-from planning.predictors import ByLayer, ByOperator, Measured, Predictor, PredictorName, predicted
-from planning.ways import Conditions, Way, journey
+from planning.predictors import ByLayer, ByOperator, Measured, Predictor, predicted
+from planning.ways import Conditions, PredictorName, Way, journey
 
 BANDWIDTH_MBIT_S, CLOCK_GHZ = 7.2, 1.5
 """Means of the Poisson and of the normal distribution; no clock is higher. Source: Luger 2023, section 6.7."""

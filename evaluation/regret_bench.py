@@ -47,18 +47,16 @@ class Bench:
 
     def __init__(self, folders: Sequence[Path], runs: int) -> None:
         """Raises: SettingsError, MissingPart where quotas or namespaces are not to be had."""
-        self._runs, self._stack = runs, contextlib.ExitStack()
-        try:
-            self._cpu = self._stack.enter_context(SlowCpu())
-            self._link = self._stack.enter_context(ShapedLink())
+        self._runs = runs
+        with contextlib.ExitStack() as stack:
+            self._cpu = stack.enter_context(SlowCpu())
+            self._link = stack.enter_context(ShapedLink())
             command = [sys.executable, "-m", "evaluation.regret_worker", WORKER, *map(str, folders)]
-            self._worker = self._stack.enter_context(start("worker", self._link.at_worker(command)))
+            self._worker = stack.enter_context(start("worker", self._link.at_worker(command)))
             port = int(self._worker.wait_for_line("port ", _START_S).split()[1])
-            self._stream = self._stack.enter_context(self._link.connect(port))
-            self._answers: BinaryIO = self._stack.enter_context(self._stream.makefile("rb"))
-        except BaseException:
-            self._stack.close()
-            raise
+            self._stream = stack.enter_context(self._link.connect(port))
+            self._answers: BinaryIO = stack.enter_context(self._stream.makefile("rb"))
+            self._stack = stack.pop_all()
 
     def __enter__(self) -> Self:
         return self

@@ -10,7 +10,12 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from evaluation.regret import Guess
+    from evaluation.regret_records import Records
     from models.bundle import Bundle
+    from planning.decide import Rates
 
 NETS = {"mnist": "mnist-fp32", "alexnet": "alexnet", "vgg16": "vgg16"}
 """The document's networks and their bundles."""
@@ -44,25 +49,28 @@ def regret(
         bundles: folder with the built networks
         output: folder for measurements, tables and plots
     """
-    from evaluation import regret_report as report
     from evaluation.regret import draw_settings
     from evaluation.regret_records import Order, Records
     from evaluation.regret_run import ask, measure
-    from evaluation.regret_trade import trade
-    from headwater.plots import write_csv
     from models.bars import progress_bar
     from models.bundle import find_bundles
-    from models.columns import in_columns
     from planning.decide import rates_of
     from planning.prices import load_book
 
-    wanted = _bundles(nets, bundles)
-    rates = rates_of(load_book("luger-2023"), "rent", None)
+    wanted, rates = _bundles(nets, bundles), rates_of(load_book("luger-2023"), "rent", None)
     records = Records(output, Order(settings, seed, runs, share), draw_settings(settings, seed))
     measure(records, wanted, progress_bar, lambda line: print(line, file=sys.stderr, flush=True))
-    guesses = ask(records, wanted, list(find_bundles([]).values()), rates, progress_bar)
-    points = trade(guesses, rates)
-    rows = report.summary_rows(report.summaries(guesses))
+    _report(output, records, ask(records, wanted, list(find_bundles([]).values()), rates, progress_bar), rates)
+
+
+def _report(output: Path, records: Records, guesses: Sequence[Guess], rates: Rates) -> None:
+    """Write the tables and plots, and print what they come to."""
+    from evaluation import regret_report as report
+    from evaluation.regret_trade import trade
+    from headwater.plots import write_csv
+    from models.columns import in_columns
+
+    points, rows = trade(guesses, rates), report.summary_rows(report.summaries(guesses))
     write_csv(output / "regret.csv", report.way_rows(guesses, records.known.settings, rates))
     write_csv(output / "regret-summary.csv", rows)
     write_csv(output / "regret-trade.csv", report.trade_rows(points))

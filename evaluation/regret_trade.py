@@ -9,7 +9,7 @@ from typing import Final, Literal
 
 from evaluation.regret import Guess
 from planning.decide import METHODS, Method, Rates
-from planning.predictors import PredictorName
+from planning.ways import PredictorName
 
 Chooser = Literal["document", "ours"]
 CHOOSERS: Final[Mapping[Chooser, tuple[PredictorName, Method]]] = {

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Final, Literal, Protocol, get_args
+from typing import Final, Protocol, get_args
 
 from models.operators import OperatorWork
 from planning.operator_times import OperatorTimes
 from planning.power_law import Bounds, LinearPredictor, PowerLaw
-from planning.ways import Conditions, Way
+from planning.ways import Conditions, PredictorName, Way
 
-PredictorName = Literal["profile", "linear", "operators"]
 PREDICTORS: Final[tuple[PredictorName, ...]] = get_args(PredictorName)
 
 
