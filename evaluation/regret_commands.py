@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -59,6 +60,7 @@ def regret(
 
     wanted, rates = _bundles(nets, bundles), rates_of(load_book("luger-2023"), "rent", None)
     records = Records(output, Order(settings, seed, runs, share), draw_settings(settings, seed))
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that quota and namespaces are taken away
     measure(records, wanted, progress_bar, lambda line: print(line, file=sys.stderr, flush=True))
     _report(output, records, ask(records, wanted, list(find_bundles([]).values()), rates, progress_bar), rates)
 

@@ -79,17 +79,17 @@ class Records:
         done = {row.setting for row in self.rows if (row.net, row.place) == (net, place)}
         return [setting for setting in self.known.settings if setting.number not in done]
 
+    def missing_of(self, net: str) -> list[list[Setting]]:
+        """Return the same for every way of a network that was tried."""
+        return [self.missing(net, place) for place in range(len(self.known.tried[net].ways))]
+
     def of(self, net: str, setting: int) -> list[Ran]:
         """Return the ways of a network in a setting, in their order."""
         return sorted((row for row in self.rows if (row.net, row.setting) == (net, setting)), key=lambda row: row.place)
 
     def is_complete(self, nets: Sequence[str]) -> bool:
         """Tell whether everything of these networks was measured."""
-        return all(
-            net in self.known.tried
-            and not any(self.missing(net, place) for place in range(len(self.known.tried[net].ways)))
-            for net in nets
-        )
+        return all(net in self.known.tried and not any(self.missing_of(net)) for net in nets)
 
     def _read_bench(self) -> Known:
         try:

@@ -31,28 +31,29 @@ def measure(records: Records, bundles: Mapping[str, Bundle], bar: Bar, say: Call
         if not known.conditions:
             known.conditions = [bench.conditions(setting, order.share) for setting in known.settings]
             records.keep()
-        for name, bundle in bundles.items():
-            net = Net(name, bundle)
-            if name not in known.tried:
-                with bar(f"trying {name}") as progress:
-                    known.tried[name] = bench.try_out(net, order.share, progress)
-                records.keep()
-            _measure_net(records, bench, net, bar, say)
+        for name in (name for name in bundles if name not in known.tried):
+            with bar(f"trying {name}") as progress:
+                known.tried[name] = bench.try_out(Net(name, bundles[name]), order.share, progress)
+            records.keep()
+        missing = {name: records.missing_of(name) for name in bundles}
+        left_s = {name: expected_s(known.tried[name], one, order.runs, order.share) for name, one in missing.items()}
+        said = ", ".join(f"{name} {timedelta(seconds=round(each))}" for name, each in left_s.items())
+        say(f"{sum(len(one) for found in missing.values() for one in found)} to measure, in about {said}")
+        for name, found in missing.items():
+            if any(found):
+                with bar(f"measuring {name}") as progress:
+                    _measure_net(records, bench, Net(name, bundles[name]), found, progress)
 
 
-def _measure_net(records: Records, bench: Bench, net: Net, bar: Bar, say: Callable[[str], None]) -> None:
-    order, tried = records.known.order, records.known.tried[net.name]
-    missing = [records.missing(net.name, place) for place in range(len(tried.ways))]
-    total, done = len(tried.ways) * order.settings, 0
-    left_s = expected_s(tried, missing, order.runs, order.share)
-    done = total - sum(map(len, missing))
-    say(f"{net.name}: {total - done} of {total} to measure, about {timedelta(seconds=round(left_s))}")
-    with bar(f"measuring {net.name}") as progress:
-        for place, settings in enumerate(missing):
-            for row in bench.measure(net, place, settings, order.share) if settings else ():
-                records.add(row)
-                done += 1
-                progress(done, total)
+def _measure_net(
+    records: Records, bench: Bench, net: Net, missing: Sequence[Sequence[Setting]], progress: Progress
+) -> None:
+    done, total = 0, sum(map(len, missing))
+    for place, settings in enumerate(missing):
+        for row in bench.measure(net, place, settings, records.known.order.share) if settings else ():
+            records.add(row)
+            done += 1
+            progress(done, total)
 
 
 def expected_s(tried: Tried, missing: Sequence[Sequence[Setting]], runs: int, share: float) -> float:
