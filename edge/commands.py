@@ -183,8 +183,8 @@ def build_device(settings: EdgeSettings) -> Device:
 def _auto(settings: EdgeSettings, decisions: Path) -> Auto:
     """Return what is wanted of `--split auto`, which an operator may ask for later, too."""
     from edge.profile import Order, cache_folder
-    from edge.rehearsal import codecs_to_try
     from edge.scheduler import Auto
+    from edge.splits import codecs_to_try
     from planning.decide import check_limits
     from planning.live import Policy
 

@@ -144,8 +144,9 @@ def _finish_here(view: _View, staged: StagedHead, picture: Pixels, watch: Stopwa
         return _left(ended, cuts, watch)
     rows = range(len(cuts))
     found = [p for row in rows for p in predictions(view.bundle, ended.values, staged.outputs, row)]
+    finished = Finished(_as_travelling(found, cuts))
     watch.lap("encode")
-    return Finished(_as_travelling(found, cuts))
+    return finished
 
 
 def _left(ended: Staged, cuts: Sequence[Cut], watch: Stopwatch) -> Finished | Hopeless:

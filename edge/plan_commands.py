@@ -13,6 +13,7 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from edge.preferences import Preferences, limits_wanted, rates_wanted
+from planning.ways import PredictorName
 
 if TYPE_CHECKING:
     from edge.head import Pixels
@@ -48,6 +49,9 @@ class PlanSettings:
     """How many times slower the worker is than this machine."""
     worker_wait: str = "0ms"
     """How long a frame waits at the worker before its turn."""
+    predictor: PredictorName = "profile"
+    """What computing takes: as measured here; linear in the cut point (papers/001); or by operator type, from
+    profiles of the other bundles."""
     packet: str | None = None
     """The broker's largest packet, such as 128KB; a device leaves 1 KB of it to MQTT."""
     rate: Annotated[float, Parameter(validator=Number(gte=0, lte=1e6))] = 0.0
@@ -76,13 +80,12 @@ def plan(*, settings: Annotated[PlanSettings, Parameter(name="*")] | None = None
     from planning.decide import decide
 
     asked = settings or PlanSettings()
-    wanted = asked.wanted
+    wanted, at = asked.wanted, _conditions(asked)  # what is wrong in it is said before anything is measured
     rates, limits = rates_wanted(wanted), replace(limits_wanted(wanted), message_bytes=_message_bytes(asked))
-    _conditions(asked)  # what is wrong in it is said before anything is measured
     if asked.plot is not None:
         check_plot(asked.plot)
-    ways = _ways(asked)
-    judged = decide(ways, _conditions(asked), rates, wanted.weight, limits, wanted.method)
+    ways = _ways(asked, at)
+    judged = decide(ways, at, rates, wanted.weight, limits, wanted.method)
     if asked.plot is not None:
         draw(asked.plot, judged, asked.bundle)
     if json:
@@ -93,7 +96,7 @@ def plan(*, settings: Annotated[PlanSettings, Parameter(name="*")] | None = None
         print(f"\n{verdict(judged, wanted.weight, wanted.method, rates)}")
 
 
-def _ways(asked: PlanSettings) -> list[Way]:
+def _ways(asked: PlanSettings, at: Conditions) -> list[Way]:
     from edge.crop import crop_of
     from edge.rehearsal import rehearse
     from models.bars import progress_bar
@@ -104,9 +107,24 @@ def _ways(asked: PlanSettings) -> list[Way]:
     engine = Engine(bundle.model_path, threads=asked.threads, outputs=bundle.finals)
     crop = crop_of(bundle, None, None)
     with progress_bar(f"trying {bundle.name}") as progress:
-        return rehearse(
+        ways = rehearse(
             bundle, engine, _pictures(asked, bundle, crop), codecs=asked.codec, crop=crop, progress=progress
         )
+    return ways if asked.predictor == "profile" else _predicted(asked, bundle, ways, at)
+
+
+def _predicted(asked: PlanSettings, bundle: Bundle, ways: list[Way], at: Conditions) -> list[Way]:
+    """Return the ways as another predictor sees them; where it has to profile other bundles, they are kept."""
+    from edge.plan_predictors import predictor_of
+    from models.bars import progress_bar
+    from models.bundle import find_bundles
+    from models.shelf import FOLDER
+    from planning.predictors import predicted
+
+    others = [one for one in find_bundles([FOLDER] if FOLDER.is_dir() else []).values() if one.digest != bundle.digest]
+    with progress_bar("profiling other bundles") as progress:
+        found = predictor_of(asked.predictor, ways, bundle, others, asked.threads, progress)
+    return predicted(ways, found, at)
 
 
 def _pictures(asked: PlanSettings, bundle: Bundle, crop: Crop) -> list[Pixels]:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import cycle, islice
+from functools import partial
+from itertools import cycle
 from typing import Final, NamedTuple, TypeVar
 
 import numpy as np
 
 from edge.crop import as_rows
 from edge.head import Body, Faceless, Head, Hopeless, Pixels, measured_codec, prepare_head
-from edge.splits import DEFAULT_JPEG_QUALITY, DEVICE, IMAGE, codec_fits, resolve_codec
-from headwater.clock import STAGES, Stopwatch
+from edge.splits import DEVICE, IMAGE, codec_fits, resolve_codec
+from headwater.clock import STAGES, Stage, Stopwatch
 from headwater.codec import LOSSLESS, decode_tensor
 from headwater.errors import SettingsError
 from headwater.messages import VERSION, Activation, Frame, FrameId, Picture, Position, encode
@@ -29,8 +30,10 @@ from planning.ways import ExitChance, Way
 
 RUNS: Final = 9
 LEAST_RUNS: Final = 3
-LONGEST_PER_STEP_S: Final = 0.5
+SHORTEST_PER_STEP_S, LONGEST_PER_STEP_S = 0.02, 0.5
+"""A step is run RUNS times, more often for the first of these, less often past the second."""
 _LARGEST_BYTES: Final = 1 << 30
+_COMPUTED: Final[tuple[Stage, ...]] = ("head", "encode")
 _T = TypeVar("_T")
 Progress = Callable[[int, int], None]
 
@@ -58,7 +61,7 @@ def rehearse(
     splits = [IMAGE, *bundle.cut_points, DEVICE]
     crop_s = _median_s(pictures, lambda picture: crop.cut(picture, bundle.input.width, bundle.input.height))
     finished = prepare_head(bundle, engine, DEVICE, LOSSLESS, {}, crop)
-    finished_bytes = statistics.fmean(len(_message(bundle, finished, _body(finished, one, []))) for one in pictures)
+    finished_bytes = statistics.fmean(len(as_message(bundle, finished, _body(finished, one, []))) for one in pictures)
     stages, ways = [], list[Way]()
     for place, split in enumerate(splits):
         progress(place, len(splits))
@@ -67,13 +70,16 @@ def rehearse(
             head = prepare_head(bundle, engine, split, codec, {}, crop)
             way = Way(split, head.codec, place, 0.0, finished_bytes, crop_s=crop_s, finishes=split == DEVICE)
             ways.append(_timed(way, head, bundle, engine, pictures))
+        if stages[-1].head_s is None:
+            found = [way.head_s for way in ways if way.place == place]
+            stages[-1] = _Stages((), (), statistics.median(found) if found else 0.0)
     progress(len(splits), len(splits))
     return [_with_evidence(way, bundle, engine, asked) for way in _smoothed(ways, stages)]
 
 
 def _smoothed(ways: Sequence[Way], stages: Sequence[_Stages]) -> list[Way]:
     """Return the ways with heads that never get shorter with depth, tails that never get longer, and exits alike."""
-    heads = rising([one.head_s for one in stages])
+    heads = rising([one.head_s or 0.0 for one in stages])
     tail_at = {way.place: way.tail_s for way in ways}
     tails = dict(zip(tail_at, falling(list(tail_at.values())), strict=True))
     asked: dict[str, list[float]] = {}
@@ -154,11 +160,6 @@ def _usable(bundle: Bundle, crop: Crop, pictures: Sequence[Pixels]) -> list[tupl
     return seen
 
 
-def codecs_to_try(codec: str) -> tuple[str, ...]:
-    """Return how frames may travel on a device that is told one codec; `auto` may send a good JPEG, too."""
-    return (LOSSLESS, f"jpeg:{DEFAULT_JPEG_QUALITY}") if codec == LOSSLESS else (codec,)
-
-
 def check_codecs(engine: Engine, codecs: Sequence[str], cut_points: Sequence[str]) -> None:
     """Pass where each codec fits something that may travel. Raises: SettingsError, with what is wrong with one."""
     for codec in codecs:
@@ -179,7 +180,8 @@ class _Stages(NamedTuple):
 
     exits: tuple[ExitChance, ...]
     unknown: tuple[str, ...]
-    head_s: float
+    head_s: float | None
+    """None where no exit is asked: then the head that is really run tells."""
 
 
 def _stages(
@@ -189,11 +191,12 @@ def _stages(
     rules: Mapping[str, ExitRule],
     seen: Sequence[tuple[Pixels, list[Cut]]],
 ) -> _Stages:
-    if split == IMAGE:
-        return _Stages((), (), 0.0)
-    staged = StagedHead(engine, bundle, split, rules)
-    inputs = [as_rows(cuts, staged.inputs[0], bundle) for _, cuts in seen]
-    ends, so_far = [], 0.0
+    staged = None if split == IMAGE else StagedHead(engine, bundle, split, rules)
+    if staged is None or not staged.exits:
+        return _Stages((), (), None)
+    rows = partial(as_rows, spec=staged.inputs[0], bundle=bundle)
+    inputs = [rows(cuts) for _, cuts in seen]
+    ends, so_far = [], _median_s([cuts for _, cuts in seen], rows)
     for part in staged.parts:
         so_far += _median_s(inputs, part.run)
         ends.append(so_far)
@@ -210,14 +213,16 @@ def _stages(
 def _timed(way: Way, head: Head, bundle: Bundle, engine: Engine, pictures: Sequence[Pixels]) -> Way:
     """Return a way with its encoding, what travels, and what the worker does with it."""
     laps: list[Stopwatch] = []
-    bodies = [_body(head, picture, laps) for picture in pictures for _ in range(max(1, RUNS // len(pictures)))]
-    way = replace(way, encode_s=statistics.median(watch.stages_ns.get("encode", 0) for watch in laps) / 1e9)
+    _body(head, pictures[0], [])
+    bodies = [_body(head, picture, laps) for picture in _often_enough(pictures)]
+    head_s, encode_s = (statistics.median(one.stages_ns.get(name, 0) for one in laps) / 1e9 for name in _COMPUTED)
+    way = replace(way, head_s=head_s, encode_s=encode_s)
     sent = [body for body in bodies if isinstance(body, Activation | Picture)]
     if not sent:
         return way
     inputs = [_decoded(body, bundle, engine) for body in sent]
     tail = engine.whole() if way.split == IMAGE else engine.tail(way.split)
-    sizes = [len(_message(bundle, head, body)) for body in sent]
+    sizes = [len(as_message(bundle, head, body)) for body in sent]
     return replace(
         way,
         payload_bytes=statistics.fmean(sizes),
@@ -227,7 +232,7 @@ def _timed(way: Way, head: Head, bundle: Bundle, engine: Engine, pictures: Seque
     )
 
 
-def _message(bundle: Bundle, head: Head, body: Body) -> bytes:
+def as_message(bundle: Bundle, head: Head, body: Body) -> bytes:
     """Return a frame as it would be published, all that may stand in it filled in."""
     stages_ns = dict.fromkeys(STAGES[:5], 10**7)
     now_ns, here = time.time_ns(), Position(-12.3456789, -123.456789, "gpx")
@@ -274,11 +279,18 @@ def _median_s(inputs: Sequence[_T], run: Callable[[_T], object]) -> float:
     """Return the median time of one run over the inputs in turn, after one run to warm up."""
     run(inputs[0])
     times: list[float] = []
-    ends = time.perf_counter() + LONGEST_PER_STEP_S
-    for one in islice(cycle(inputs), RUNS):
-        start = time.perf_counter()
+    for one in _often_enough(inputs):
+        start_s = time.perf_counter()
         run(one)
-        times.append(time.perf_counter() - start)
-        if len(times) >= LEAST_RUNS and time.perf_counter() > ends:
-            break
+        times.append(time.perf_counter() - start_s)
     return statistics.median(times)
+
+
+def _often_enough(inputs: Sequence[_T]) -> Iterator[_T]:
+    """Yield the inputs in turn, until what is done with them was done often enough to be timed."""
+    began_s = time.perf_counter()
+    for count, one in enumerate(cycle(inputs)):
+        taken_s = time.perf_counter() - began_s
+        if taken_s >= SHORTEST_PER_STEP_S and count >= (RUNS if taken_s <= LONGEST_PER_STEP_S else LEAST_RUNS):
+            break
+        yield one

@@ -84,6 +84,11 @@ def codec_fits(graph: Graph, split: str, name: str) -> bool:
     return True
 
 
+def codecs_to_try(codec: str) -> tuple[str, ...]:
+    """Return how frames may travel on a device that is told one codec; `auto` may send a good JPEG, too."""
+    return (LOSSLESS, f"jpeg:{DEFAULT_JPEG_QUALITY}") if codec == LOSSLESS else (codec,)
+
+
 def _picture_codec(name: str) -> PictureCodec | None:
     if name == "png":
         return PictureCodec(None)

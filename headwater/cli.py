@@ -80,9 +80,11 @@ COMMANDS: Final[dict[str, dict[str, tuple[str, str]]]] = {
     },
     "models fetch": {"face": ("models.faces.commands:face", "Fetch the two networks that find and outline faces.")},
     "evaluate": {
+        "adaptation": ("evaluation.adaptation_commands:adaptation", "See how the split moves when link or clock fall."),
         "costs": ("evaluation.costs_commands:costs", "Work out the documents' tables of costs (papers/000, 002)."),
         "exits": ("evaluation.exits_commands:exits", "Measure what early exits do to accuracy and latency."),
         "exit-training": ("evaluation.exit_training_commands:exit_training", "Compare three ways to train exits."),
+        "regret": ("evaluation.regret_commands:regret", "Measure how good the choice of the split is (papers/001)."),
         "one-or-many": ("evaluation.one_or_many_commands:one_or_many", "Compare one exit with many (papers/003)."),
     },
     "broker": {"run": ("broker.commands:run", "Run a broker here, until stopped.")},

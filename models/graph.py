@@ -201,6 +201,14 @@ class Graph:
         nearest = sorted(points, key=lambda point: abs(point.index - index))[:3]
         raise TensorNotFound(str(name), self.origin, [point.name for point in nearest])
 
+    def path(self, from_: Sequence[TensorName] | None = None, to: Sequence[TensorName] | None = None) -> list[Operator]:
+        """Return the operators between some tensors in execution order; None: the model's own inputs or outputs.
+
+        Raises: CutError, TensorNotFound.
+        """
+        first, last = self.ends(from_, to)
+        return operators_between(self.tensors, self.operators, first, last, self.origin)
+
     def extract(self, from_: Sequence[TensorName] | None = None, to: Sequence[TensorName] | None = None) -> bytes:
         """Return the part between some tensors as a .tflite file; None stands for the model's own inputs or outputs.
 
@@ -209,7 +217,7 @@ class Graph:
             TensorNotFound: a name is no activation.
         """
         first, last = self.ends(from_, to)
-        part = operators_between(self.tensors, self.operators, first, last, self.origin)
+        part = self.path(from_, to)
         if not part:
             raise CutError(self.origin, "nothing lies between what was given and what was asked", "pick another end")
         names = {index: self.tensor_name(index) for index in (*first, *last)}

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
+
+PredictorName = Literal["profile", "linear", "operators"]
+"""Who says how long head and tail take: planning.predictors."""
 
 
 @dataclass(frozen=True)

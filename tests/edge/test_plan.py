@@ -14,7 +14,7 @@ from edge.plan_settings import bits_per_s, hertz, joules, seconds, share, size_b
 from edge.rehearsal import drawn_pictures, rehearse
 from headwater.errors import SettingsError
 from headwater.host import clock_hz
-from models.bundle import Bundle
+from models.bundle import Bundle, find_bundles
 from models.engine import Engine
 from planning.ways import Way
 
@@ -208,3 +208,19 @@ def test_numbers_come_with_units() -> None:
     for wrong in ("", "ms", "-1s", "1e400s", "nan s", "4 parsecs", "1,5GHz", "٣s"):
         with pytest.raises(SettingsError, match="expected a sensible number with its unit"):
             seconds("x", wrong)
+
+
+def test_another_predictor_can_be_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By layer the heads are equally spaced; by operator they come from profiles of others, which are then kept."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    heads: dict[str, list[float]] = {}
+    for name in ("linear", "operators"):
+        done = plan("--codec", "auto", "--predictor", name, "--json")
+        assert done.returncode == 0, done.stderr
+        heads[name] = [way["stages_s"]["head"] for way in json.loads(done.stdout)]
+        assert heads[name][0] == 0 < heads[name][1]
+        assert heads[name] == sorted(heads[name])
+    steps = np.diff(heads["linear"])
+    assert steps == pytest.approx([steps[0]] * len(steps))
+    assert len(list((tmp_path / "headwater/profiles").glob("*.json"))) == len(find_bundles([])) - 1

@@ -1,0 +1,123 @@
+"""What a device does when its link or its processor changes in mid-stream: drills, and what their frames tell. Pure."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+AUTO: Final = "auto"
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A stretch of a drill: the link's bandwidth and the share of a processor core that the device has."""
+
+    bandwidth_bits_per_s: float
+    share: float
+
+
+@dataclass(frozen=True)
+class Drill:
+    """Two phases of equal length, and how many pictures a second are taken."""
+
+    name: str
+    phases: tuple[Phase, Phase]
+    rate: float
+
+
+DRILLS: Final = (
+    Drill("link falls", (Phase(50e6, 0.5), Phase(2e6, 0.5)), 3.0),
+    Drill("processor falls", (Phase(10e6, 1.0), Phase(10e6, 0.25)), 3.0),
+)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One finished frame, times in seconds since the drill's first phase began."""
+
+    captured_s: float
+    latency_s: float
+    way: str
+
+
+@dataclass(frozen=True)
+class Run:
+    """One drill gone through with one split."""
+
+    drill: Drill
+    split: str
+    phase_s: float
+    frames: tuple[Seen, ...]
+    captured: int
+    finished: int
+    dropped: int
+
+    def phase(self, number: int) -> list[Seen]:
+        """Return the frames that were captured in a phase."""
+        return [one for one in self.frames if number * self.phase_s <= one.captured_s < (number + 1) * self.phase_s]
+
+    def mean_s(self, number: int | None = None) -> float:
+        """Return the mean latency of a phase, or of the whole drill, in which each phase counts the same."""
+        if number is None:
+            return statistics.fmean(self.mean_s(place) for place in range(len(self.drill.phases)))
+        return statistics.fmean(one.latency_s for one in self.phase(number))
+
+    @property
+    def lost(self) -> int:
+        """Return how many frames have no answer."""
+        return self.captured - self.finished
+
+
+@dataclass(frozen=True)
+class Move:
+    """How soon after the change the split moved, in seconds and in frames captured meanwhile."""
+
+    after_s: float
+    after_frames: int
+    way: str
+
+
+def move(run: Run) -> Move | None:
+    """Return when the way first became one that was not in use at the end of the first phase; None if it never did."""
+    before = run.phase(0)
+    if not before:
+        return None
+    usual = statistics.mode(one.way for one in before[-max(1, len(before) // 4) :])
+    second = run.phase(1)
+    place = next((place for place, one in enumerate(second) if one.way != usual), None)
+    return None if place is None else Move(second[place].captured_s - run.phase_s, place, second[place].way)
+
+
+def hindsight_s(fixed: Sequence[Run]) -> float:
+    """Return the mean latency of whoever knew before each phase which of the fixed splits is best in it."""
+    phases = range(len(fixed[0].drill.phases))
+    return statistics.fmean(min(run.mean_s(number) for run in fixed) for number in phases)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One drill's outcome."""
+
+    drill: Drill
+    auto_s: float
+    hindsight_s: float
+    best_fixed: str
+    best_fixed_s: float
+    move: Move | None
+    lost: int
+
+    @property
+    def over_hindsight(self) -> float:
+        """Return by what share auto is slower than always-best in hindsight."""
+        return self.auto_s / self.hindsight_s - 1
+
+
+def verdict(runs: Mapping[str, Run]) -> Verdict:
+    """Return what a drill shows, by split; `auto` and at least one other are among them."""
+    auto = runs[AUTO]
+    fixed = [run for split, run in runs.items() if split != AUTO]
+    best = min(fixed, key=Run.mean_s)
+    lost = sum(run.lost for run in runs.values())
+    return Verdict(auto.drill, auto.mean_s(), hindsight_s(fixed), best.split, best.mean_s(), move(auto), lost)

@@ -1,0 +1,101 @@
+"""What drills show, as table, CSV and plot."""
+
+from __future__ import annotations
+
+import statistics
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from evaluation.adaptation import AUTO, Drill, Run, Verdict
+from headwater.plots import new_figure, save_svg
+
+GOAL_S: Final = 5.0
+"""The split is to move within this time …"""
+GOAL_FRAMES: Final = 10
+"""… or so many frames, …"""
+GOAL_SHARE: Final = 0.1
+"""… and the mean latency to stay within this share of always-best in hindsight."""
+
+
+def rows(runs: Sequence[Run]) -> list[dict[str, Any]]:
+    """Return one entry per drill, split and phase."""
+    return [_row(run, number) for run in runs for number in range(len(run.drill.phases))]
+
+
+def _row(run: Run, number: int) -> dict[str, Any]:
+    phase, frames = run.drill.phases[number], run.phase(number)
+    p50, p95 = np.percentile([one.latency_s * 1e3 for one in frames], [50, 95])
+    ways = Counter(one.way for one in frames).most_common(4)
+    return {
+        "drill": run.drill.name,
+        "split": run.split,
+        "phase": number + 1,
+        "mbit_per_s": phase.bandwidth_bits_per_s / 1e6,
+        "core": phase.share,
+        "frames": len(frames),
+        "mean_ms": round(run.mean_s(number) * 1e3, 1),
+        "p50_ms": round(float(p50), 1),
+        "p95_ms": round(float(p95), 1),
+        "ways": "; ".join(f"{way} {times}" for way, times in ways),
+        "lost": run.lost,
+    }
+
+
+def lines(found: Verdict) -> list[str]:
+    """Return what a drill shows, each with what was aimed at."""
+    drill, moved = found.drill, found.move
+    when = "it never moved" if moved is None else (
+        f"moved to {moved.way} after {moved.after_s:.1f} s, {moved.after_frames} frames"
+    )  # fmt: skip
+    soon = moved is not None and (moved.after_s <= GOAL_S or moved.after_frames <= GOAL_FRAMES)
+    beaten = found.auto_s < found.best_fixed_s
+    return [
+        f"{drill.name}: {when} (aim: 5 s or 10 frames: {_met(met=soon)})",
+        f"  mean latency {found.auto_s * 1e3:.1f} ms, {found.over_hindsight:+.1%} against the best of each phase in "
+        f"hindsight, {found.hindsight_s * 1e3:.1f} ms (aim: +10 %: {_met(met=found.over_hindsight <= GOAL_SHARE)})",
+        f"  the best fixed split, {found.best_fixed}: {found.best_fixed_s * 1e3:.1f} ms "
+        f"(aim: below it: {_met(met=beaten)}); frames lost: {found.lost}",
+    ]
+
+
+def _met(*, met: bool) -> str:
+    return "met" if met else "MISSED"
+
+
+def draw(path: Path, by_drill: Mapping[Drill, Mapping[str, Run]]) -> None:
+    """Draw each drill: the latency of every frame of auto in the colour of its way, the fixed splits' running means."""
+    figure, axes = new_figure(len(by_drill), "Where the device computes when its surroundings change", columns=1,
+                              panel=(9.0, 4.2))  # fmt: skip
+    for axis, (drill, runs) in zip(axes, by_drill.items(), strict=True):
+        for split, run in runs.items():
+            if split != AUTO:
+                _draw_fixed(axis, run)
+        for way in dict.fromkeys(one.way for one in runs[AUTO].frames):
+            own = [one for one in runs[AUTO].frames if one.way == way]
+            times, latencies = [one.captured_s for one in own], [one.latency_s * 1e3 for one in own]
+            axis.scatter(times, latencies, s=14, label=f"auto: {way}")
+        axis.axvline(runs[AUTO].phase_s, color="black", linewidth=0.8)
+        phases = ", then ".join(_phase(phase.bandwidth_bits_per_s, phase.share) for phase in drill.phases)
+        axis.set_title(f"{drill.name}: {phases}")
+        axis.set_yscale("log")
+        axis.set_xlabel("seconds")
+        axis.set_ylabel("capture to stored, ms")
+        axis.grid(alpha=0.3)
+        axis.legend(fontsize=7, ncols=2)
+    save_svg(figure, path)
+
+
+def _draw_fixed(axis: Any, run: Run) -> None:
+    """Draw the median of every nine frames of a fixed split."""
+    groups = [run.frames[place : place + 9] for place in range(0, len(run.frames), 9)]
+    times = [statistics.fmean(one.captured_s for one in group) for group in groups]
+    axis.plot(times, [statistics.median(one.latency_s for one in group) * 1e3 for group in groups], linewidth=1,
+              alpha=0.7, label=f"always {run.split}")  # fmt: skip
+
+
+def _phase(bandwidth_bits_per_s: float, share: float) -> str:
+    return f"{bandwidth_bits_per_s / 1e6:g} Mbit/s and {share:g} of a core"

@@ -1,0 +1,150 @@
+"""A device behind a shaped link, on a throttled processor, in real processes: one drill at a time."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from edge.decisions import read_log
+from evaluation.adaptation import AUTO, Drill, Run, Seen
+from evaluation.shaped_link import WORKER, ShapedLink
+from evaluation.slow_cpu import SlowCpu
+from headwater.children import Child, start
+from headwater.messages import Record, decode_json
+from planning.ways import Conditions, journey
+
+BROKER_PORT, STORE_PORT = 18830, 16390
+START_S: Final = 60.0
+END_S: Final = 120.0
+SETTLE_S: Final = 12.0
+"""Before the first phase: workers load the model, the device looks about."""
+PROFILE_S: Final = 600.0
+ROUND_TRIP_S: Final = 0.001
+RECORD_BYTES: Final = 200_000
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Everything but the device: the link, the quota, broker, store and worker, and where files go."""
+
+    link: ShapedLink
+    cpu: SlowCpu
+    folder: Path
+    bundle: Path
+    pictures: Path
+
+
+@contextmanager
+def stage(folder: Path, bundle: Path, pictures: Path) -> Iterator[Stage]:
+    """Start broker, store and worker on the far side of a link, and take all away at the end."""
+    with ExitStack() as running:
+        link, cpu = running.enter_context(ShapedLink()), running.enter_context(SlowCpu())
+        broker = ["broker", "run", "--host", WORKER, "--port", str(BROKER_PORT), "--folder", str(folder / "broker")]
+        store = ["store", "run", "--port", str(STORE_PORT), "--folder", str(folder / "store"), "--no-append-only"]
+        at = ["--broker", f"mqtt://{WORKER}:{BROKER_PORT}", "--store", f"redis://127.0.0.1:{STORE_PORT}"]
+        worker = ["worker", *at, "--bundles", str(bundle.parent), "--log-level", "error"]
+        for name, command, said in (
+            ("broker", broker, "listening"), ("store", store, "listening"), ("worker", worker, "ready"),
+        ):  # fmt: skip
+            child = start(name, link.at_worker([sys.executable, "-P", "-m", "headwater", *command]))
+            running.callback(child.stop, 20.0)
+            child.wait_for_line(said, START_S)
+        yield Stage(link, cpu, folder, bundle, pictures)
+
+
+def measure_profile(at: Stage, drill: Drill) -> None:
+    """Have the device measure its profile, which all runs of `auto` then read."""
+    device = _device(at, drill, AUTO)
+    log = at.folder / "spool" / "demo" / "camera.decisions.jsonl"
+    ends_s = time.monotonic() + PROFILE_S
+    while not log.exists() and device.alive and time.monotonic() < ends_s:
+        time.sleep(0.5)
+    _figures(device)
+
+
+def splits_to_try(at: Stage, drill: Drill, count: int) -> list[str]:
+    """Return the splits that a profile predicts to be best in one phase or in the mean of both, at most `count`.
+
+    The device alone and the best way of the picture are among them.
+    """
+    log = at.folder / "spool" / "demo" / "camera.decisions.jsonl"
+    ways = list(read_log(log))[-1][0].ways
+    phases = [Conditions(p.bandwidth_bits_per_s, ROUND_TRIP_S, drill.phases[0].share / p.share) for p in drill.phases]
+    times = {way.name: [journey(way, phase).total_s for phase in phases] for way in ways}
+    pictures = [way.name for way in ways if way.shows_picture]
+    chosen = ["device", min(pictures, key=lambda name: sum(times[name]))]
+    orders = [
+        sorted(times, key=lambda name: times[name][0]),
+        sorted(times, key=lambda name: times[name][1]),
+        sorted(times, key=lambda name: sum(times[name])),
+    ]
+    chosen += [name for place in zip(*orders, strict=True) for name in place]
+    return list(dict.fromkeys(chosen))[:count]
+
+
+def go_through(at: Stage, drill: Drill, split: str, phase_s: float, tick: Callable[[], None]) -> Run:
+    """Return one drill gone through with one split."""
+    shape = at.link.shape
+    device = _device(at, drill, split)
+    time.sleep(SETTLE_S)
+    began_s = time.time()
+    for phase in drill.phases:
+        shape(phase.bandwidth_bits_per_s)
+        at.cpu.hold(device.pid, phase.share)
+        time.sleep(phase_s)
+        tick()
+    figures = _figures(device)
+    frames = tuple(_seen(at, began_s, began_s + phase_s * len(drill.phases)))
+    finished = sum(figures["finished"].values())
+    return Run(drill, split, phase_s, frames, figures["captured"], finished, sum(figures["dropped"].values()))
+
+
+def _device(at: Stage, drill: Drill, split: str) -> Child:
+    first = drill.phases[0]
+    at.link.shape(first.bandwidth_bits_per_s)
+    chosen, _, codec = split.partition(" ")
+    command = [
+        *("edge", "--source", str(at.pictures), "--loop", "--rate", str(drill.rate), "--threads", "1"),
+        *("--bundle", str(at.bundle), "--split", chosen, "--broker", f"mqtt://{WORKER}:{BROKER_PORT}"),
+        *("--spool", str(at.folder / "spool"), "--name", "camera", "--drain", "60", "--json"),
+        *(("--codec", codec) if codec else ()),
+    ]
+    words = [sys.executable, "-P", "-m", "headwater", *command]
+    device = start("device", ["env", f"XDG_CACHE_HOME={at.folder / 'cache'}", *at.link.at_device(words)])
+    at.cpu.hold(device.pid, first.share)
+    device.wait_for_line("ready", START_S)
+    return device
+
+
+def _figures(device: Child) -> dict[str, Any]:
+    device.signal(signal.SIGTERM)
+    found: dict[str, Any] = json.loads(device.wait_for_line("{", END_S))
+    device.wait(END_S)
+    return found
+
+
+def _seen(at: Stage, begin_s: float, end_s: float) -> Iterator[Seen]:
+    """Yield the frames captured in a span of time, from the store; all clocks are this machine's."""
+    import redis
+
+    with at.link.inside_worker():
+        client = redis.Redis(port=STORE_PORT)
+        entries: Any = client.xrange("headwater:demo:results")
+        client.close()
+    for record in _records(entries):
+        captured_s = record.captured_ns / 1e9
+        if begin_s <= captured_s < end_s:
+            way = record.split if record.codec == "none" else f"{record.split} {record.codec}"
+            yield Seen(captured_s - begin_s, (record.stored_ns - record.captured_ns) / 1e9, way)
+
+
+def _records(entries: Sequence[Any]) -> list[Record]:
+    found = [decode_json(Record, fields[b"record"], RECORD_BYTES) for _, fields in entries]
+    return sorted(found, key=lambda record: record.captured_ns)

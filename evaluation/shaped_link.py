@@ -1,0 +1,130 @@
+"""A link of a set bandwidth between two network namespaces of our own. For root, on Linux with `ip` and `tc`."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final, Self
+
+from headwater.errors import MissingPart, SettingsError
+
+DEVICE, WORKER, BITS = "198.18.0.1", "198.18.0.2", 30
+"""Addresses for benchmarks, which no network uses. Source: RFC 2544, appendix C.2.2."""
+BURST_BYTES: Final = 1_540
+"""What an idle token bucket lets pass at once: one packet, the least that works."""
+_QUEUE: Final = "32mb"
+_CLONE_NEWNET: Final = 0x40000000  # Source: sched.h
+_FILL: Final = bytes(BURST_BYTES - 42)  # with the headers of UDP, IPv4 and Ethernet it is one full packet
+_DISCARD_PORT: Final = 9  # Source: RFC 863
+
+
+class ShapedLink:
+    """Two namespaces joined by a pair of interfaces; what the device sends is held to a rate."""
+
+    def __init__(self) -> None:
+        """Raises: MissingPart, SettingsError."""
+        for program in ("ip", "tc"):
+            if shutil.which(program) is None:
+                raise MissingPart(program, "a link of a set bandwidth", "install iproute2")
+        pid = os.getpid()
+        self._device, self._worker = f"headwater-{pid}-device", f"headwater-{pid}-worker"
+        self._ends = f"hd{pid}", f"hw{pid}"
+        self._filler: socket.socket | None = None
+        self._refill_s = 0.0
+        try:
+            self._make()
+        except SettingsError:
+            self.remove()
+            raise
+
+    def _make(self) -> None:
+        here, there = self._ends
+        _call("ip", "netns", "add", self._device)
+        _call("ip", "netns", "add", self._worker)
+        _call("ip", "link", "add", here, "netns", self._device, "type", "veth", "peer", there, "netns", self._worker)
+        for name, end, address in ((self._device, here, DEVICE), (self._worker, there, WORKER)):
+            _call("ip", "-n", name, "addr", "add", f"{address}/{BITS}", "dev", end)
+            _call("ip", "-n", name, "link", "set", "lo", "up")
+            _call("ip", "-n", name, "link", "set", end, "up")
+
+    def shape(self, bits_per_s: float) -> None:
+        """Let the device send so much; headers of packets count, as on a real line."""
+        self._refill_s = BURST_BYTES * 8 / bits_per_s
+        rate = ["rate", f"{round(bits_per_s)}bit", "burst", str(BURST_BYTES), "limit", _QUEUE]
+        _call("tc", "-n", self._device, "qdisc", "replace", "dev", self._ends[0], "root", "tbf", *rate)
+
+    def at_worker(self, command: Sequence[str]) -> list[str]:
+        """Return a command that runs on the worker's side."""
+        return ["ip", "netns", "exec", self._worker, *command]
+
+    def at_device(self, command: Sequence[str]) -> list[str]:
+        """Return a command that runs on the device's side."""
+        return ["ip", "netns", "exec", self._device, *command]
+
+    @contextmanager
+    def inside_worker(self) -> Iterator[None]:
+        """Hold this thread on the worker's side: sockets made meanwhile stay there."""
+        with _inside(self._worker):
+            yield
+
+    def connect(self, port: int) -> socket.socket:
+        """Return a connection from the device's side to a port on the worker's. Raises: OSError."""
+        with _inside(self._device):
+            self._filler = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            stream = socket.create_connection((WORKER, port))
+        stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return stream
+
+    def empty_bucket(self) -> None:
+        """Take an idle link's head start away: a bucket of tokens lets the first packet pass at no time.
+
+        Once it is full again, one packet that nobody reads empties it, and what follows at once takes its full time.
+        """
+        time.sleep(1.2 * self._refill_s)
+        if self._filler is not None:
+            self._filler.sendto(_FILL, (WORKER, _DISCARD_PORT))
+
+    def remove(self) -> None:
+        """Take both namespaces away, and with them the link."""
+        if self._filler is not None:
+            self._filler.close()
+        for name in (self._device, self._worker):
+            with contextlib.suppress(SettingsError):
+                _call("ip", "netns", "del", name)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.remove()
+
+
+@contextmanager
+def _inside(namespace: str) -> Iterator[None]:
+    """Hold this thread in a namespace: sockets made meanwhile stay there. Source: setns(2)."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    with Path("/proc/thread-self/ns/net").open("rb") as home, Path(f"/run/netns/{namespace}").open("rb") as wanted:
+        if libc.setns(wanted.fileno(), _CLONE_NEWNET):
+            raise SettingsError(f"namespace {namespace}: {os.strerror(ctypes.get_errno())}; run as root")
+        try:
+            yield
+        finally:
+            libc.setns(home.fileno(), _CLONE_NEWNET)
+
+
+def _call(*command: str) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        reason = " ".join((done.stderr or done.stdout).split())
+        raise SettingsError(
+            f"a link of a set bandwidth: `{' '.join(command)}` said {reason!r}; run as root on a Linux with network "
+            "namespaces and the tbf queue"
+        )
