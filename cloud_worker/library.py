@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import time
 from collections import OrderedDict
@@ -15,6 +16,7 @@ import numpy as np
 from cloud_worker.refusals import UnknownModel
 from headwater.logs import event
 from models.bundle import Bundle, find_bundles
+from models.engine import Engine
 from models.errors import ModelError
 
 log = logging.getLogger(__name__)
@@ -133,3 +135,17 @@ class Library:
                 log.info(event("bundle found", bundle=found[digest].name, digest=digest))
             self._bundles = found | self._bundles
         self._scanned_s = self._now_s()
+
+
+def open_bundle(bundle: Bundle, threads: int) -> Runner:
+    """Return what runs the parts of a bundle's model, towards its final outputs.
+
+    Raises: UnknownModel when the file is another one than when the bundle was found, ModelError when it is unusable.
+    """
+    try:
+        model = bundle.model_path.read_bytes()
+    except OSError as error:
+        raise UnknownModel(bundle.digest, bundle.name) from error
+    if hashlib.sha256(model).hexdigest() != bundle.digest:
+        raise UnknownModel(bundle.digest, bundle.name)
+    return Engine(model, threads=threads, outputs=bundle.finals)

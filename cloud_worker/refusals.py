@@ -8,10 +8,14 @@ WireError (headwater.errors)
 
 from __future__ import annotations
 
-from cloud_worker.inbox import Delivery
+from typing import TYPE_CHECKING
+
 from headwater.errors import Malformed, WireError
 from headwater.messages import VERSION, Dead, FrameId, Result
 from headwater.topics import Topics
+
+if TYPE_CHECKING:
+    from cloud_worker.inbox import Delivery
 
 SAMPLE_BYTES = 1024
 REASON_CHARACTERS = 1024
