@@ -13,7 +13,7 @@ from typing import Protocol
 
 import numpy as np
 
-from cloud_worker.refusals import UnknownModel
+from cloud_worker.refusals import UnknownBundle, UnknownModel
 from headwater.logs import event
 from models.bundle import Bundle, find_bundles
 from models.engine import Engine
@@ -99,6 +99,11 @@ class Library:
         """The digests of all bundles known now."""
         return tuple(self._bundles)
 
+    @property
+    def loaded(self) -> tuple[str, ...]:
+        """The names of the models that are ready now; the one not used for longest first."""
+        return tuple(model.bundle.name for model in tuple(self._models.values()))
+
     def model(self, digest: str, called: str) -> Model:
         """Return the model of that digest; looks into the folders again when it is not known, at most every 5 s.
 
@@ -121,6 +126,18 @@ class Library:
         while len(self._models) > self._keep:
             self._models.popitem(last=False)
         return model
+
+    def named(self, name: str) -> Model:
+        """Return the model of the first bundle of that name. Raises: UnknownBundle, or what `model` does."""
+        if self._digest_of(name) is None:
+            self._look_again()
+        digest = self._digest_of(name)
+        if digest is None:
+            raise UnknownBundle(name, [bundle.name for bundle in self._bundles.values()])
+        return self.model(digest, name)
+
+    def _digest_of(self, name: str) -> str | None:
+        return next((digest for digest, bundle in self._bundles.items() if bundle.name == name), None)
 
     def _look_again(self) -> None:
         if self._now_s() - self._scanned_s < RESCAN_S:

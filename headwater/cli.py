@@ -25,6 +25,7 @@ EXTRAS: Final = {
     "ai_edge_litert": "edge",
     "cv2": "edge",
     "redis": "worker",
+    "starlette": "http",
     "dash": "visualizer",
     "dash_leaflet": "visualizer",
     "uvicorn": "visualizer",
@@ -46,6 +47,7 @@ COMMANDS: Final[dict[str, dict[str, tuple[str, str]]]] = {
         "doctor": ("headwater.doctor:doctor", "Say what is installed and working here, and what is missing."),
         "edge": ("edge.commands:edge", "Run a device: pictures in, frames out."),
         "worker": ("cloud_worker.commands:worker", "Run a cloud worker: frames in, results out."),
+        "worker-http": ("cloud_worker.commands:worker_http", "Run a cloud worker over HTTP: pictures in, answers out."),
         "visualizer": ("visualizer.commands:visualizer", "Run the site: live map, stage times, devices."),
     },
     "models": {
