@@ -39,6 +39,11 @@ log = logging.getLogger(__name__)
 RETRY_AFTER_S: Final = 1
 STOP_S: Final = 30
 """How long a stop waits for what is in hand, beside the time that an upload may take."""
+HEADERS: Final = {
+    408: {"Connection": "close"},
+    413: {"Connection": "close"},
+    503: {"Retry-After": str(RETRY_AFTER_S)},
+}
 UNKNOWN: Final = "unknown"
 """The route, in the figures, of addresses that there are not."""
 
@@ -169,9 +174,8 @@ class Held:
 
 
 def response(answer: Answer) -> Response:
-    """Return an answer as it leaves."""
-    headers = {"Retry-After": str(RETRY_AFTER_S)} if answer.status == 503 else None
-    return Response(answer.body, answer.status, headers, JSON)
+    """Return an answer as it leaves; where the body may not have been read to its end, the connection ends with it."""
+    return Response(answer.body, answer.status, HEADERS.get(answer.status), JSON)
 
 
 def create_app(service: Service, figures: Figures, settings: HttpSettings) -> Starlette:
