@@ -99,6 +99,18 @@ class Answering:
         self._library, self._worker, self._bundle = library, worker, bundle
         self._now_ns, self._bounds = now_ns, bounds
 
+    def prepare(self) -> None:
+        """Load the model of requests that name none, and what cuts its pictures, so that the first is not slow.
+
+        Raises: WireError, ModelError; not for a crop that cannot be had here, without which tensors are still finished.
+        """
+        model = self._library.named(self._bundle)
+        model.runner.whole()
+        try:
+            self._crop_of(model)
+        except CropError as error:
+            log.warning(event("pictures cannot be answered", bundle=self._bundle, reason=error))
+
     def predict(self, request: Request) -> Answer:
         """Return what a model says of a picture of any size, seen as a device would see it."""
         return self._attempt(request, self._predicted)
@@ -123,7 +135,7 @@ class Answering:
         kind = _checked_picture(request)
         model = self._library.named(request.query.get("bundle", self._bundle))
         wanted = model.bundle.input
-        crop = _crop(wanted.crop, max(1, min(MAX_FACES, MAX_BOXES, most_boxes(model))))
+        crop = self._crop_of(model)
         pixels = self._bounds.pixels if kind == "image/jpeg" else min(self._bounds.pixels, MAX_WHOLE_PIXELS)
         size = crop.size_to_decode(wanted.width, wanted.height)
         picture = decode_picture(request.body, max_pixels=pixels, at_least=size)
@@ -134,6 +146,10 @@ class Answering:
             return self._answered(model, "image", [], request, watch)
         boxes = tuple(Box(*cut.box) for cut in cuts if cut.box is not None)
         return self._run(ready_pixels(model, [cut.pixels for cut in cuts], boxes), "image", request, watch)
+
+    @staticmethod
+    def _crop_of(model: Model) -> Crop:
+        return _crop(model.bundle.input.crop, max(1, min(MAX_FACES, MAX_BOXES, most_boxes(model))))
 
     def _offloaded(self, request: Request, watch: Stopwatch) -> Answered:
         _check_query(request.query, set())

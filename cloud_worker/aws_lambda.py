@@ -43,10 +43,10 @@ class Function:
         self._bundle, threads = variables.get("HEADWATER_BUNDLE", "litter"), _threads(variables)
         folders = [Path(name) for name in variables.get("HEADWATER_BUNDLES", "").split(os.pathsep) if name]
         self._library = Library(folders, lambda bundle: open_bundle(bundle, threads))
-        self._library.named(self._bundle).runner.whole()
         self._clock = StageClock()
         bounds = Bounds(body_bytes=MAX_BODY_BYTES)
         self._answering = Answering(self._library, _name(variables), self._bundle, self._clock.now_ns, bounds)
+        self._answering.prepare()
         self._load_s = time.perf_counter() - begin_s
 
     def handle(self, event: Mapping[str, Any]) -> dict[str, Any]:

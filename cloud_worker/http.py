@@ -259,9 +259,9 @@ def run(settings: HttpSettings, announce: Callable[[str, str], None]) -> None:
     name, clock, figures = settings.name or default_name(), StageClock(), Figures()
     log.info(settings_line(settings))
     library = Library(settings.bundles, lambda bundle: open_bundle(bundle, settings.threads))
-    library.named(settings.bundle).runner.whole()
     bounds = Bounds(settings.max_body_bytes, settings.max_pixels)
     answering = Answering(library, name, settings.bundle, clock.now_ns, bounds)
+    answering.prepare()
     service = Service(answering, library, settings, figures, clock.now_ns)
     with bind(settings.host, settings.port) as sock:
         protocol = type("Patient", (PatientProtocol,), {"head_s": settings.upload_timeout})

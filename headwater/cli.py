@@ -79,6 +79,10 @@ COMMANDS: Final[dict[str, dict[str, tuple[str, str]]]] = {
     "models fetch": {"face": ("models.faces.commands:face", "Fetch the two networks that find and outline faces.")},
     "evaluate": {
         "costs": ("evaluation.costs_commands:costs", "Work out the documents' tables of costs (papers/000, 002)."),
+        "deployments": (
+            "evaluation.deployments_commands:deployments",
+            "Compare edge, cloud over HTTP, Lambda, split and exits (papers/000).",
+        ),
         "exits": ("evaluation.exits_commands:exits", "Measure what early exits do to accuracy and latency."),
         "exit-training": ("evaluation.exit_training_commands:exit_training", "Compare three ways to train exits."),
         "one-or-many": ("evaluation.one_or_many_commands:one_or_many", "Compare one exit with many (papers/003)."),
