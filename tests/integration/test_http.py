@@ -8,6 +8,7 @@ import re
 import signal
 import socket
 import struct
+import subprocess
 import sys
 import threading
 import zlib
@@ -256,6 +257,30 @@ def _listens(port: int) -> bool:
     except ConnectionRefusedError:
         return False
     return True
+
+
+def test_the_example_runs(worker: Running, camera: Camera, tmp_path: Path) -> None:
+    """examples/offload.py gets the whole model's answer for a picture, and says in one line what is wrong."""
+    picture = tmp_path / "picture.png"
+    picture.write_bytes(png(camera, 3))
+    example, bundle = Path(__file__).parents[2] / "examples" / "offload.py", str(camera.bundle.folder)
+    url = f"http://127.0.0.1:{worker.port}"
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, str(example), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+
+    done = run(bundle, camera.cuts[0], str(picture), url)
+    assert decode_json(Answered, done.stdout).predictions == camera.expected(3), done.stderr
+    assert done.stderr.endswith(" B sent\n")
+    for arguments, hint in (
+        ((bundle, "none", str(picture), url), "none"),
+        ((bundle, camera.cuts[0], str(picture), "http://127.0.0.1:9"), "refused"),
+        (("litter", "block_9_add", str(picture)), "give a bundle"),
+    ):
+        wrong = run(*arguments)
+        assert (wrong.returncode, hint in wrong.stderr.splitlines()[-1]) == (1, True), wrong.stderr
+        assert "Traceback" not in wrong.stderr
 
 
 def test_health_tells_the_truth(worker: Running, camera: Camera) -> None:
