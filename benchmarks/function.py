@@ -7,9 +7,9 @@ import os
 import statistics
 import subprocess
 import sys
-from base64 import b64encode
 
 from benchmarks.measure import Row
+from evaluation.lambda_front import event
 from headwater.demo import built_in_photographs
 
 STARTS = 7
@@ -34,8 +34,8 @@ print(json.dumps([imported - begin, answered - asked, statistics.median(warm)]))
 def run() -> list[Row]:
     """Return the parts of a cold start and a warm call, medians over fresh processes; a photograph of a pip package."""
     photograph = next(path for path in built_in_photographs() if path.suffix == ".jpg")
-    event = json.dumps(function_event(photograph.read_bytes()))
-    times = [_fresh(event) for _ in range(STARTS)]
+    request = json.dumps(event("/v1/predict", {"content-type": "image/jpeg"}, photograph.read_bytes()))
+    times = [_fresh(request) for _ in range(STARTS)]
     imported, first, warm = (statistics.median(column) for column in zip(*times, strict=True))
     cold_s = statistics.median(one[0] + one[1] for one in times)
     return [
@@ -46,22 +46,9 @@ def run() -> list[Row]:
     ]
 
 
-def function_event(body: bytes) -> dict[str, object]:
-    """Return what a function URL makes of a POST of a JPEG to /v1/predict."""
-    return {
-        "version": "2.0",
-        "rawPath": "/v1/predict",
-        "rawQueryString": "",
-        "headers": {"content-type": "image/jpeg"},
-        "requestContext": {"http": {"method": "POST", "path": "/v1/predict"}},
-        "body": b64encode(body).decode(),
-        "isBase64Encoded": True,
-    }
-
-
-def _fresh(event: str) -> list[float]:
+def _fresh(request: str) -> list[float]:
     clean = {name: value for name, value in os.environ.items() if not name.startswith("HEADWATER_")}
     command = [sys.executable, "-c", _FRESH]
-    done = subprocess.run(command, input=event, capture_output=True, text=True, check=True, env=clean)
+    done = subprocess.run(command, input=request, capture_output=True, text=True, check=True, env=clean)
     found: list[float] = json.loads(done.stdout.splitlines()[-1])
     return found

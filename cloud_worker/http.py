@@ -13,13 +13,13 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 import msgspec
-import uvicorn
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
 from starlette.routing import Route
+from uvicorn import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from cloud_worker.answering import JSON, OFFLOAD, PREDICT, Answer, Answering, Bounds, Request, refused
@@ -265,7 +265,7 @@ def run(settings: HttpSettings, announce: Callable[[str, str], None]) -> None:
     service = Service(answering, library, settings, figures, clock.now_ns)
     with bind(settings.host, settings.port) as sock:
         protocol = type("Patient", (PatientProtocol,), {"head_s": settings.upload_timeout})
-        config = uvicorn.Config(
+        config = Config(
             create_app(service, figures, settings),
             http=protocol,
             ws="none",

@@ -212,6 +212,32 @@ def test_slow_clients_hold_up_nobody(tmp_path: Path, camera: Camera) -> None:
     worker.child.stop()
 
 
+def test_connections_are_bounded(tmp_path: Path, camera: Camera) -> None:
+    """One more than there may be is answered 503 at once; when others are gone it is answered."""
+    worker = Running(tmp_path / "bundles", "--connections", "3", "--upload-timeout", "1")
+    idle = [worker.raw() for _ in range(3)]
+    assert worker.ask("/health")[0] == 503
+    for link in idle:
+        assert link.recv(1) == b""  # nothing came of them in their time
+        link.close()
+    assert worker.ask(PREDICT, png(camera, 1), "image/png")[0] == 200
+    worker.child.stop()
+
+
+def test_a_head_without_end_is_cut_off(worker: Running, camera: Camera) -> None:
+    """No more of it is held than the parser's bound."""
+    with worker.raw(b"POST /v1/predict HTTP/1.1\r\nHost: w\r\nX: ") as link:
+        sent = 0
+        try:
+            while sent < 10**9:
+                link.sendall(b"x" * 65_536)
+                sent += 65_536
+        except OSError:
+            pass
+    assert sent < 50_000_000
+    assert worker.ask(PREDICT, png(camera, 1), "image/png")[0] == 200
+
+
 def test_a_kept_connection_that_dribbles_is_let_go(tmp_path: Path, camera: Camera) -> None:
     """The time for a head counts for every request of a connection."""
     worker = Running(tmp_path / "bundles", "--upload-timeout", "1")
