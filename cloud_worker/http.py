@@ -114,7 +114,7 @@ class Service:
             body = await held.body(request)
         found = Request(request.headers.get("content-type", ""), body, request.query_params, self._now_ns())
         if self._figures.waiting >= self._settings.waiting:
-            raise Busy(f"{self._figures.waiting} requests wait")
+            raise Busy(f"{self._figures.waiting} in hand or waiting")
         self._figures.waiting += 1
         try:
             return await asyncio.get_running_loop().run_in_executor(self._models, self._in_hand, step, found)

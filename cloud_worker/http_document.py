@@ -32,7 +32,7 @@ REASONS: Final = {
 
 def document(settings: HttpSettings) -> dict[str, Any]:
     """Return the OpenAPI document of a worker with these settings."""
-    picture = {kind: {"schema": {"type": "string", "contentMediaType": kind}} for kind in PICTURES}
+    picture: dict[str, Any] = {kind: {} for kind in PICTURES}
     tensor = {TENSOR: {"schema": _reference("Offload")}}
     limits = (
         f"At most {settings.max_body_bytes:,} B a body, {settings.max_pixels:,} pixels a picture "
@@ -67,7 +67,8 @@ _INFO: Final = (
 def _operation(name: str, summary: str, content: dict[str, Any], parameters: list[Any]) -> dict[str, Any]:
     answered = {"description": "The predictions.", "content": {JSON: {"schema": _reference("Answered")}}}
     why = {JSON: {"schema": _reference("Refused")}}
-    refusals = {str(status): {"description": text, "content": why} for status, text in REASONS.items()}
+    possible = {status: text for status, text in REASONS.items() if status != 501 or name == "predict"}
+    refusals = {str(status): {"description": text, "content": why} for status, text in possible.items()}
     return {
         "operationId": name,
         "summary": summary,
@@ -155,7 +156,7 @@ _STYLE: Final = (
 def _operation_html(method: str, path: str, operation: dict[str, Any]) -> str:
     bodies = operation.get("requestBody", {}).get("content", {})
     sent = "".join(
-        f"<tr><td>body<td><code>{escape(kind)}</code> {_kind_html(c['schema'])}" for kind, c in bodies.items()
+        f"<tr><td>body<td><code>{escape(kind)}</code> {_content_html(found)}" for kind, found in bodies.items()
     )
     asked = "".join(
         f"<tr><td>?<code>{escape(one['name'])}</code><td>{escape(one['description'])} "
@@ -163,7 +164,7 @@ def _operation_html(method: str, path: str, operation: dict[str, Any]) -> str:
         for one in operation.get("parameters", ())
     )
     answers = "".join(
-        f"<tr><td>{escape(status)}<td>{escape(found['description'])}"
+        f"<tr><td>{escape(status)}<td>{escape(found['description'])} {_content_html(found['content'].get(JSON, {}))}"
         for status, found in operation["responses"].items()
     )
     head = f"<h2><code>{method.upper()} {escape(path)}</code></h2><p>{escape(operation['summary'])}</p>"
@@ -179,6 +180,10 @@ def _schema_html(name: str, schema: dict[str, Any]) -> str:
     return f'<h3 id="{escape(name)}">{escape(name)}</h3><p>{text}</p><table>{rows}</table>'
 
 
+def _content_html(content: dict[str, Any]) -> str:
+    return _kind_html(content["schema"]) if "schema" in content else ""
+
+
 def _kind_html(schema: dict[str, Any]) -> str:
     """Return what a value is, in a word or a link."""
     if "$ref" in schema:
@@ -190,4 +195,4 @@ def _kind_html(schema: dict[str, Any]) -> str:
         return f"list of {_kind_html(schema['items'])}" if "items" in schema else "list"
     if "enum" in schema:
         return ", ".join(f"<code>{escape(str(value))}</code>" for value in schema["enum"])
-    return escape(str(schema.get("type", schema.get("contentMediaType", "value"))))
+    return escape(str(schema.get("type", "value")))

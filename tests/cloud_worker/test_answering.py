@@ -14,15 +14,20 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from cloud_worker.answering import STATUSES, TENSOR, Answering, Bounds
+from edge.crop import crop_of
+from edge.head import prepare_head
+from headwater.clock import Stopwatch
 from headwater.codec import Codec, encode_tensor
 from headwater.errors import Malformed
-from headwater.messages import Activation, Box, Offload, decode, encode
+from headwater.messages import Activation, Box, Finished, Offload, decode, encode
 from models import crop
 from models.bundle import Bundle
 from models.crop import CropError, Cut
+from models.engine import Engine
 from models.pictures import decode_to_fit, encode_jpeg, encode_png
 from tests.cloud_worker.fleet import SIDE, Bench, Camera, make_bundle
 from tests.cloud_worker.requests import answered, answering, finish, offload, refusal, request
+from tests.face_models import need_face_models
 from tests.models import tflite_files
 
 
@@ -285,3 +290,19 @@ def test_the_real_litter_bundle_answers(tmp_path: Path) -> None:
     assert picture.predictions == camera.expected(3)
     assert answered(finish(found, camera, 3, "block_9_add")).predictions == camera.expected(3)
     assert bundle.input.width != SIDE
+
+
+def test_a_real_face_is_answered_as_its_device_would(tmp_path: Path) -> None:
+    """Found, cut and answered by the shipped model with its box, bit for bit; a picture without one has no answer."""
+    need_face_models()
+    picture = np.asarray(pytest.importorskip("skimage.data").astronaut())
+    bundle = Bundle.load("faces")
+    engine = Engine(bundle.model_path, outputs=bundle.finals)
+    device = prepare_head(bundle, engine, "device", "auto", {}, crop_of(bundle, None, None))
+    body = device.run(picture, Stopwatch())
+    assert isinstance(body, Finished)
+    found = answering(tmp_path, "faces", Bounds())
+    said = answered(found.predict(request(encode_png(picture), "image/png"))).predictions
+    assert said == body.predictions
+    assert {p.task for p in said} == {"gender", "age", "age-group"}
+    assert answered(found.predict(request(jpeg(), "image/jpeg"))).predictions == []

@@ -188,7 +188,9 @@ def test_a_busy_worker_says_so(tmp_path: Path, camera: Camera) -> None:
     statuses = {status for status, _, _ in found}
     assert statuses == {200, 503}
     busy = [(headers, decode_json(Refused, body).error) for status, headers, body in found if status == 503]
-    assert all(headers["retry-after"] == "1" and line.startswith("busy: 1 requests wait") for headers, line in busy)
+    assert all(
+        headers["retry-after"] == "1" and line.startswith("busy: 1 in hand or waiting") for headers, line in busy
+    )
     assert worker.ask(PREDICT, png(camera, 1), "image/png")[0] == 200
     worker.child.stop()
 
