@@ -6,9 +6,11 @@ from typing import Annotated, Final
 
 from cyclopts import Parameter
 
+from cloud_worker.http_settings import HttpSettings
 from cloud_worker.settings import WorkerSettings
 
 DEFAULTS: Final = WorkerSettings()
+HTTP_DEFAULTS: Final = HttpSettings()
 
 
 def worker(settings: Annotated[WorkerSettings, Parameter(name="*")] = DEFAULTS) -> None:
@@ -24,3 +26,18 @@ def worker(settings: Annotated[WorkerSettings, Parameter(name="*")] = DEFAULTS) 
 
     configure_logging(settings.log_level)
     run(settings, announce=lambda name: print(f"ready worker {name}", flush=True))
+
+
+def worker_http(settings: Annotated[HttpSettings, Parameter(name="*")] = HTTP_DEFAULTS) -> None:
+    """Run a cloud worker over HTTP: a picture or a tensor in, predictions out; nothing is stored.
+
+    Prints `ready http NAME http://127.0.0.1:8080` once the model of --bundle is loaded; /docs there says the rest.
+    Ctrl-C or SIGTERM finishes what is in hand and ends.
+
+    Example: headwater worker-http --port 8080 --bundle litter --bundles my-models
+    """
+    from cloud_worker.http import run
+    from headwater.logs import configure_logging
+
+    configure_logging(settings.log_level)
+    run(settings, announce=lambda name, url: print(f"ready http {name} {url}", flush=True))

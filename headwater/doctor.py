@@ -82,7 +82,7 @@ def examine(broker: Address | None = None, store: str | None = None, spool: Path
     return [
         checks.check_python(sys.version_info[:3]),
         *extras.values(),
-        checks.check_engine(*find_engine(), needed=bool(there & {"edge", "worker", "demo"})),
+        checks.check_engine(*find_engine(), needed=bool(there & {"edge", "worker", "http", "demo"})),
         checks.check_bundles(*read_bundles()),
         checks.check_local_broker(
             mosquitto and (host.first_line(mosquitto, "-h") or mosquitto), versions["iotcore"], "demo" in there

@@ -2,7 +2,8 @@
 
 MessagePack for what the stream carries (`Frame`, `Result`, `Journeys`), JSON for what people and other programs read
 (`Status`, `Decision`, `SettingsChange`, `SettingsApplied`, `Dead`, `Record`). `docs/asyncapi.yaml` describes the same
-for a device in another language; a test holds the two together.
+for a device in another language; a test holds the two together. What travels over HTTP (headwater/requests.py)
+describes itself at `/openapi.json`.
 """
 
 from __future__ import annotations
@@ -63,6 +64,7 @@ from headwater.reports import (
     Status,
     StoredJourney,
 )
+from headwater.requests import Answered, Offload, Refused
 
 VERSION: Final = 1
 
@@ -74,6 +76,7 @@ __all__ = [
     "MOST_WAYS",
     "VERSION",
     "Activation",
+    "Answered",
     "Boot",
     "Box",
     "Boxes",
@@ -97,12 +100,14 @@ __all__ = [
     "M",
     "Name",
     "Nanoseconds",
+    "Offload",
     "Picture",
     "Position",
     "Prediction",
     "Predictions",
     "Reason",
     "Record",
+    "Refused",
     "Result",
     "Sequence",
     "SettingsApplied",
@@ -128,20 +133,34 @@ M = TypeVar("M", bound=Struct)
 _pack = msgspec.msgpack.Encoder()
 _json = msgspec.json.Encoder()
 _unpack: dict[type[Struct], msgspec.msgpack.Decoder[Any]] = {
-    kind: msgspec.msgpack.Decoder(kind) for kind in (Frame, Result, Journeys, _Versioned)
+    kind: msgspec.msgpack.Decoder(kind) for kind in (Frame, Result, Journeys, Offload, _Versioned)
 }
 _unjson: dict[type[Struct], msgspec.json.Decoder[Any]] = {
     kind: msgspec.json.Decoder(kind)
-    for kind in (Status, Decision, SettingsChange, SettingsApplied, Dead, Record, StoredJourney, _Versioned)
+    for kind in (
+        Status,
+        Decision,
+        SettingsChange,
+        SettingsApplied,
+        Dead,
+        Record,
+        StoredJourney,
+        Answered,
+        Refused,
+        _Versioned,
+    )  # fmt: skip
 }
 
 
-def encode(message: Frame | Result | Journeys) -> bytes:
+def encode(message: Frame | Result | Journeys | Offload) -> bytes:
     """Return a stream message as MessagePack."""
     return _pack.encode(message)
 
 
-def encode_json(message: Status | Decision | SettingsChange | SettingsApplied | Dead | Record | StoredJourney) -> bytes:
+Json = Status | Decision | SettingsChange | SettingsApplied | Dead | Record | StoredJourney | Answered | Refused
+
+
+def encode_json(message: Json) -> bytes:
     """Return a message for people and other programs as JSON."""
     return _json.encode(message)
 

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import signal
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import uvicorn
 
 from headwater.errors import SettingsError
-from headwater.servers import HIGHEST_PORT
 from headwater.session import Address
 from headwater.topics import checked_name
+from headwater.web import AnnouncingServer, bind
 from visualizer.app import create_app
 from visualizer.devices import Devices, NoBroker, StatusReader
 from visualizer.live import LARGEST_WORD
@@ -70,55 +67,6 @@ def _devices(settings: SiteSettings) -> Devices:
     return StatusReader(address, settings.fleet)
 
 
-def bind(host: str, port: int) -> socket.socket:
-    """Return a socket bound to the address; port 0 takes a free one. Raises: SettingsError."""
-    if not 0 <= port <= HIGHEST_PORT:
-        raise SettingsError(f"port: got {port}, expected 1 to {HIGHEST_PORT}, or 0 for a free one; give another --port")
-    try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        family, kind, protocol, _, address = found[0]
-        sock = socket.socket(family, kind, protocol)
-    except (OSError, OverflowError, UnicodeError) as error:
-        raise SettingsError(f"host {host!r}, port {port}: {error}") from None
-    try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.bind(address)
-    except (OSError, OverflowError) as error:
-        sock.close()
-        reason = getattr(error, "strerror", None) or error
-        raise SettingsError(f"cannot listen on {host}:{port}: {reason}; choose another --port or --host") from None
-    return sock
-
-
-def address_of(sock: socket.socket) -> str:
-    """Return the http address at which people reach the socket from this machine."""
-    host, port = sock.getsockname()[:2]
-    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
-
-
-class _Announcing(uvicorn.Server):
-    """A server that says on stdout when it answers, and returns when it is told to stop.
-
-    Uvicorn raises the signal again after its shutdown, which would end the process before the site has said goodbye.
-    """
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Let SIGTERM and SIGINT end the serving, and nothing else."""
-        before = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGTERM, signal.SIGINT)}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start, then print the one line that others wait for."""
-        await super().startup(sockets)
-        if self.started and sockets:
-            print(f"listening {address_of(sockets[0])}", flush=True)  # noqa: T201  the result of the command
-
-
 def serve(asgi: Any, sock: socket.socket) -> None:
     """Serve on the socket until SIGTERM or SIGINT, then close every connection within two seconds."""
     config = uvicorn.Config(
@@ -131,4 +79,4 @@ def serve(asgi: Any, sock: socket.socket) -> None:
         server_header=False,
         lifespan="off",
     )
-    _Announcing(config).run(sockets=[sock])
+    AnnouncingServer(config, lambda url: print(f"listening {url}", flush=True)).run(sockets=[sock])  # noqa: T201

@@ -10,8 +10,7 @@ import numpy as np
 
 from cloud_worker.inbox import Delivery, Inbox
 from cloud_worker.keeper import Keeper
-from cloud_worker.library import Library
-from cloud_worker.process import open_bundle
+from cloud_worker.library import Library, open_bundle
 from cloud_worker.store import RedisStore
 from cloud_worker.tail import Finisher
 from cloud_worker.worker import Bounds, Identity, Worker

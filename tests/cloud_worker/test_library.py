@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cloud_worker.library import Library
-from cloud_worker.process import open_bundle
+from cloud_worker.library import Library, open_bundle
 from cloud_worker.refusals import UnknownModel
 from models.bundle import Bundle
 from models.errors import ModelError

@@ -20,9 +20,9 @@ import redis
 import websockets
 
 from headwater.errors import SettingsError
+from headwater.web import bind
 from tests.servers import StoreUnderTest
 from tests.visualizer.fake_fleet import FakeDevice, add
-from visualizer.server import bind
 
 
 def run(*flags: str) -> subprocess.Popen[str]:

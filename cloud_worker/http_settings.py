@@ -1,0 +1,67 @@
+"""What a worker over HTTP can be told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from headwater.errors import SettingsError
+from headwater.logs import Level
+from headwater.topics import checked_name
+
+_LIMITS: Final = {
+    "threads": (1, 64),
+    "waiting": (1, 65_535),
+    "max_body_bytes": (1024, 256_000_000),
+    "bodies_bytes": (1024, 2**40),
+    "max_pixels": (1024, 1_000_000_000),
+    "upload_timeout": (0.1, 3600),
+    "connections": (1, 65_535),
+}
+
+
+@dataclass(frozen=True)
+class HttpSettings:
+    """Where a worker answers, with what, and its bounds."""
+
+    host: str = "127.0.0.1"
+    """Address to listen on; nobody is asked for a password, so the default is this machine only."""
+    port: int = 8080
+    """Port to listen on; 0 takes a free one."""
+    name: str = ""
+    """Name of this worker in answers; by default host and process id."""
+    bundle: str = "litter"
+    """Bundle of requests that name none; its model is loaded before the worker is ready."""
+    bundles: tuple[Path, ...] = ()
+    """Folders with more model bundles; those that ship with Headwater are always there."""
+    threads: int = 1
+    """LiteRT threads; more workers use more cores better than more threads do."""
+    waiting: int = 32
+    """Requests that may be in hand or wait; others are answered 503 with Retry-After."""
+    max_body_bytes: int = 10_000_000
+    """Longer bodies are refused with 413, and never held."""
+    bodies_bytes: int = 64_000_000
+    """Bytes of all bodies together that may be held; while they are, others are answered 503."""
+    max_pixels: int = 50_000_000
+    """Larger pictures are refused; a PNG, which is decoded whole, over 16,000,000 in any case."""
+    upload_timeout: float = 30.0
+    """Seconds in which a request's head, and then its body, must have come."""
+    connections: int = 256
+    """Connections at once; with more, requests are answered 503."""
+    log_level: Level = "info"
+    """Lowest level of log lines on stderr: debug, info, warning or error."""
+
+    def __post_init__(self) -> None:
+        for field, (low, high) in _LIMITS.items():
+            value = getattr(self, field)
+            if not low <= value <= high:
+                flag = "--" + field.replace("_", "-")
+                raise SettingsError(f"{flag}: got {value}, expected {low} to {high}; correct it")
+        if self.bodies_bytes < self.max_body_bytes:
+            raise SettingsError(
+                f"--bodies-bytes: got {self.bodies_bytes}, expected at least --max-body-bytes, {self.max_body_bytes};"
+                " raise it or lower that"
+            )
+        if self.name:
+            checked_name("--name", self.name)
