@@ -42,6 +42,10 @@ COMMANDS: Final[dict[str, dict[str, tuple[str, str]]]] = {
         "demo": ("headwater.demo:demo", "Run the whole system on this machine and show the live map."),
         "plan": ("edge.plan_commands:plan", "Say where a frame should be computed, and why not elsewhere."),
         "bill": ("planning.bill_commands:bill", "Work out what a fleet costs in a month."),
+        "simulate": (
+            "evaluation.simulate_commands:simulate",
+            "Work out what a large fleet needs and what it costs.",
+        ),
         "prices": ("planning.price_commands:prices", "Show price books: servers, functions, devices, messages, power."),
         "doctor": ("headwater.doctor:doctor", "Say what is installed and working here, and what is missing."),
         "edge": ("edge.commands:edge", "Run a device: pictures in, frames out."),
