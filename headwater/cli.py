@@ -83,6 +83,7 @@ COMMANDS: Final[dict[str, dict[str, tuple[str, str]]]] = {
         "costs": ("evaluation.costs_commands:costs", "Work out the documents' tables of costs (papers/000, 002)."),
         "exits": ("evaluation.exits_commands:exits", "Measure what early exits do to accuracy and latency."),
         "exit-training": ("evaluation.exit_training_commands:exit_training", "Compare three ways to train exits."),
+        "fleet": ("evaluation.fleet_commands:fleet", "Hold the simulation against a real fleet on this machine."),
         "one-or-many": ("evaluation.one_or_many_commands:one_or_many", "Compare one exit with many (papers/003)."),
     },
     "broker": {"run": ("broker.commands:run", "Run a broker here, until stopped.")},
