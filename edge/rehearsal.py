@@ -13,6 +13,7 @@ from typing import Final, NamedTuple, TypeVar
 import numpy as np
 
 from edge.crop import as_rows
+from edge.evidence import leaks_of, with_evidence
 from edge.head import Body, Faceless, Head, Hopeless, Pixels, measured_codec, prepare_head
 from edge.splits import DEVICE, IMAGE, codec_fits, resolve_codec
 from headwater.clock import STAGES, Stage, Stopwatch
@@ -74,7 +75,8 @@ def rehearse(
             found = [way.head_s for way in ways if way.place == place]
             stages[-1] = _Stages((), (), statistics.median(found) if found else 0.0)
     progress(len(splits), len(splits))
-    return [_with_evidence(way, bundle, engine, asked) for way in _smoothed(ways, stages)]
+    leaks = leaks_of(bundle, splits)
+    return [with_evidence(way, bundle, engine, asked, leaks) for way in _smoothed(ways, stages)]
 
 
 def _smoothed(ways: Sequence[Way], stages: Sequence[_Stages]) -> list[Way]:
@@ -97,38 +99,6 @@ def _smoothed(ways: Sequence[Way], stages: Sequence[_Stages]) -> list[Way]:
         )
         for way in ways
     ]
-
-
-def _with_evidence(way: Way, bundle: Bundle, engine: Engine, rules: Mapping[str, ExitRule]) -> Way:
-    """Return a way with what the bundle says of its accuracy and of what it leaks."""
-    leaks = {leak.cut: leak.ssim for leak in bundle.leaks} | {IMAGE: 1.0}
-    asked = any(found.name in rules for found in exits_before(engine, bundle, way.split))
-    metric = "accuracy with exits" if asked else "accuracy"
-    return replace(
-        way,
-        accuracy=_accuracy(way, bundle, metric),
-        leak_ssim=leaks.get(way.split),
-        shows_picture=way.split == IMAGE,
-    )
-
-
-def _accuracy(way: Way, bundle: Bundle, metric: str) -> float | None:
-    """Return the accuracy of the worst task, each by the row with most pictures; None where nobody measured it.
-
-    It is as measured where nothing is lost on the way, and less what a codec may lose where the bundle measured that.
-    """
-    rows = sorted((found for found in bundle.accuracy if found.metric == metric), key=lambda found: found.pictures)
-    by_task = {found.task: found.value for found in rows}
-    if not by_task:
-        return None
-    if way.finishes or way.codec in _LOSSLESS:
-        return min(by_task.values())
-    if bundle.wire is not None and bundle.codecs.get(way.split) == way.codec:
-        return min(by_task.values()) - bundle.wire.max_loss / 100
-    return None
-
-
-_LOSSLESS: Final = frozenset({"png", "native", "native+zstd", "float32", "float32+zstd"})
 
 
 def drawn_pictures(count: int, seed: int = 0) -> list[Pixels]:

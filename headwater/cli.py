@@ -43,6 +43,10 @@ COMMANDS: Final[dict[str, dict[str, tuple[str, str]]]] = {
     "": {
         "demo": ("headwater.demo:demo", "Run the whole system on this machine and show the live map."),
         "bill": ("planning.bill_commands:bill", "Work out what a fleet costs in a month."),
+        "simulate": (
+            "evaluation.simulate_commands:simulate",
+            "Work out what a large fleet needs and what it costs.",
+        ),
         "prices": ("planning.price_commands:prices", "Show price books: servers, functions, devices, messages, power."),
         "doctor": ("headwater.doctor:doctor", "Say what is installed and working here, and what is missing."),
         "edge": ("edge.commands:edge", "Run a device: pictures in, frames out."),
@@ -91,6 +95,7 @@ COMMANDS: Final[dict[str, dict[str, tuple[str, str]]]] = {
         "exits": ("evaluation.exits_commands:exits", "Measure what early exits do to accuracy and latency."),
         "exit-training": ("evaluation.exit_training_commands:exit_training", "Compare three ways to train exits."),
         "regret": ("evaluation.regret_commands:regret", "Measure how good the choice of the split is (papers/001)."),
+        "fleet": ("evaluation.fleet_commands:fleet", "Hold the simulation against a real fleet on this machine."),
         "one-or-many": ("evaluation.one_or_many_commands:one_or_many", "Compare one exit with many (papers/003)."),
     },
     "broker": {"run": ("broker.commands:run", "Run a broker here, until stopped.")},

@@ -148,7 +148,7 @@ _unjson: dict[type[Struct], msgspec.json.Decoder[Any]] = {
         Answered,
         Refused,
         _Versioned,
-    )  # fmt: skip
+    )
 }
 
 

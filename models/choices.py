@@ -16,3 +16,5 @@ SamplePart = Literal["train", "validation", "test"]
 """Which pictures are kept apart."""
 Part = Literal[SamplePart, "all"]
 """Which of them are asked for."""
+Pattern = Literal["regular", "random"]
+"""When a fleet takes pictures: at a fixed pace, or as chance has it (Poisson)."""

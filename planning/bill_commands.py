@@ -65,8 +65,15 @@ def bill(*, settings: Annotated[BillSettings, Parameter(name="*")], json: bool =
     from planning.prices import load_book
 
     asked = settings
-    sizes = {"payload_bytes": asked.bytes, "result_bytes": asked.result_bytes}
-    fleet = Fleet(asked.devices, asked.rate, asked.worker_ms / 1e3, **sizes, cores=asked.cores, load_limit=asked.load)
+    fleet = Fleet(
+        asked.devices,
+        asked.rate,
+        asked.worker_ms / 1e3,
+        asked.bytes,
+        asked.result_bytes,
+        cores=asked.cores,
+        load_limit=asked.load,
+    )
     names = Names(asked.device, asked.server, asked.function, asked.messages, asked.transfer)
     found = fleet_bill(load_book(asked.prices), fleet, names)
     if json:

@@ -23,6 +23,8 @@ class Fleet:
     cores: int = 1
     """Of one server."""
     load_limit: float = 0.95
+    servers: int | None = None
+    """How many there are; as many as the load asks for when left out."""
 
     def frames_per_month(self, hours: float) -> float:
         """Return how many frames all devices send in a month of so many hours."""
@@ -50,7 +52,7 @@ class FleetBill:
     lines: tuple[tuple[str, int, float], ...]
     """What, how many, and what they cost together."""
     users: int | None
-    """Devices that one server bears; None for a function."""
+    """Devices that one server bears; None for a function, and where the servers were given."""
 
     @property
     def total(self) -> float:
@@ -70,8 +72,10 @@ def fleet_bill(book: PriceBook, fleet: Fleet, names: Names) -> FleetBill:
     if names.device is not None:
         lines.append((names.device, fleet.devices, fleet.devices * book.device_month(names.device)))
     if names.server is not None:
-        users = users_per_server(fleet.frames_per_s * fleet.worker_s / fleet.cores, fleet.load_limit)
-        count = servers_for(fleet.devices, users)
+        count = fleet.servers
+        if count is None:
+            users = users_per_server(fleet.frames_per_s * fleet.worker_s / fleet.cores, fleet.load_limit)
+            count = servers_for(fleet.devices, users)
         lines.append((names.server, count, count * book.server_bill(names.server).fixed))
     if names.function is not None:
         lines.append((names.function, 1, book.function_bill(names.function, fleet.worker_s).month(frames)))

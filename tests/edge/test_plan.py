@@ -4,11 +4,13 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from edge.evidence import leaks_of
 from edge.plan_commands import PlanSettings, _conditions
 from edge.plan_settings import bits_per_s, hertz, joules, seconds, share, size_bytes
 from edge.rehearsal import drawn_pictures, rehearse
@@ -16,6 +18,7 @@ from headwater.errors import SettingsError
 from headwater.host import clock_hz
 from models.bundle import Bundle, find_bundles
 from models.engine import Engine
+from models.evidence import Leak
 from planning.ways import Way
 
 
@@ -67,6 +70,14 @@ def test_evidence_of_the_bundle_comes_along(ways: list[Way]) -> None:
     assert ways[-1].accuracy == min(whole)
     assert ways[0].leak_ssim == 1.0
     assert ways[5].leak_ssim is None
+
+
+def test_what_was_not_tried_leaks_at_most_what_lies_before_it() -> None:
+    """A later activation is made of an earlier one: it cannot tell more, whatever a weaker attack found."""
+    leaks = (Leak("b", 0.8, 20.0, 0.9, 10), Leak("d", 0.5, 15.0, 0.7, 10), Leak("f", 0.6, 15.0, 0.7, 10))
+    bundle = replace(Bundle.load("litter"), leaks=leaks)
+    found = leaks_of(bundle, ["image", "a", "b", "c", "d", "e", "f", "device"])
+    assert found == {"image": 1.0, "b": 0.8, "c": 0.8, "d": 0.5, "e": 0.5, "f": 0.5, "device": 0.5}
 
 
 def test_an_exit_that_is_open_weighs_in() -> None:

