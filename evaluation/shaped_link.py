@@ -38,7 +38,7 @@ class ShapedLink:
         self._device, self._worker = f"headwater-{pid}-device", f"headwater-{pid}-worker"
         self._ends = f"hd{pid}", f"hw{pid}"
         self._filler: socket.socket | None = None
-        self._refill_s = 0.0
+        self._bits_per_s = 1e9
         try:
             self._make()
         except SettingsError:
@@ -57,7 +57,7 @@ class ShapedLink:
 
     def shape(self, bits_per_s: float) -> None:
         """Let the device send so much; headers of packets count, as on a real line."""
-        self._refill_s = BURST_BYTES * 8 / bits_per_s
+        self._bits_per_s = bits_per_s
         rate = ["rate", f"{round(bits_per_s)}bit", "burst", str(BURST_BYTES), "limit", _QUEUE]
         _call("tc", "-n", self._device, "qdisc", "replace", "dev", self._ends[0], "root", "tbf", *rate)
 
@@ -84,13 +84,9 @@ class ShapedLink:
         return stream
 
     def empty_bucket(self) -> None:
-        """Take an idle link's head start away: a bucket of tokens lets the first packet pass at no time.
-
-        Once it is full again, one packet that nobody reads empties it, and what follows at once takes its full time.
-        """
-        time.sleep(1.2 * self._refill_s)
+        """Take an idle link's head start away."""
         if self._filler is not None:
-            self._filler.sendto(_FILL, (WORKER, _DISCARD_PORT))
+            drain(self._filler, self._bits_per_s)
 
     def remove(self) -> None:
         """Take both namespaces away, and with them the link."""
@@ -105,6 +101,16 @@ class ShapedLink:
 
     def __exit__(self, *_: object) -> None:
         self.remove()
+
+
+def drain(filler: socket.socket, bits_per_s: float) -> None:
+    """Take an idle link's head start away: a bucket of tokens lets the first packet pass at no time.
+
+    Once it is full again, one packet that nobody reads, from a UDP socket on the device's side, empties it, and what
+    follows at once takes its full time.
+    """
+    time.sleep(1.2 * BURST_BYTES * 8 / bits_per_s)
+    filler.sendto(_FILL, (WORKER, _DISCARD_PORT))
 
 
 @contextmanager

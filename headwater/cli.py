@@ -95,6 +95,7 @@ COMMANDS: Final[dict[str, dict[str, tuple[str, str]]]] = {
         "exits": ("evaluation.exits_commands:exits", "Measure what early exits do to accuracy and latency."),
         "exit-training": ("evaluation.exit_training_commands:exit_training", "Compare three ways to train exits."),
         "regret": ("evaluation.regret_commands:regret", "Measure how good the choice of the split is (papers/001)."),
+        "links": ("evaluation.links_commands:links", "Run every split over several links and devices (papers/002)."),
         "fleet": ("evaluation.fleet_commands:fleet", "Hold the simulation against a real fleet on this machine."),
         "one-or-many": ("evaluation.one_or_many_commands:one_or_many", "Compare one exit with many (papers/003)."),
     },
