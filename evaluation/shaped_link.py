@@ -18,11 +18,13 @@ from headwater.errors import MissingPart, SettingsError
 
 DEVICE, WORKER, BITS = "198.18.0.1", "198.18.0.2", 30
 """Addresses for benchmarks, which no network uses. Source: RFC 2544, appendix C.2.2."""
-BURST_BYTES: Final = 1_540
-"""What an idle token bucket lets pass at once: one packet, the least that works."""
+PACKET_BYTES: Final = 1_540
+"""What an idle token bucket lets pass at once: one packet, the least that works, …"""
+BURST_S: Final = 2e-4
+"""… and on a fast link as many as this holds: the kernel's timers are not finer, and the rate would not be reached."""
 _QUEUE: Final = "32mb"
 _CLONE_NEWNET: Final = 0x40000000  # Source: sched.h
-_FILL: Final = bytes(BURST_BYTES - 42)  # with the headers of UDP, IPv4 and Ethernet it is one full packet
+_FILL: Final = bytes(PACKET_BYTES - 42)  # with the headers of UDP, IPv4 and Ethernet it is one full packet
 _DISCARD_PORT: Final = 9  # Source: RFC 863
 
 
@@ -58,7 +60,8 @@ class ShapedLink:
     def shape(self, bits_per_s: float) -> None:
         """Let the device send so much; headers of packets count, as on a real line."""
         self._bits_per_s = bits_per_s
-        rate = ["rate", f"{round(bits_per_s)}bit", "burst", str(BURST_BYTES), "limit", _QUEUE]
+        burst = str(burst_packets(bits_per_s) * PACKET_BYTES)
+        rate = ["rate", f"{round(bits_per_s)}bit", "burst", burst, "limit", _QUEUE]
         _call("tc", "-n", self._device, "qdisc", "replace", "dev", self._ends[0], "root", "tbf", *rate)
 
     def at_worker(self, command: Sequence[str]) -> list[str]:
@@ -103,14 +106,21 @@ class ShapedLink:
         self.remove()
 
 
-def drain(filler: socket.socket, bits_per_s: float) -> None:
-    """Take an idle link's head start away: a bucket of tokens lets the first packet pass at no time.
+def burst_packets(bits_per_s: float) -> int:
+    """Return how many packets an idle link lets pass at once."""
+    return max(1, round(bits_per_s * BURST_S / 8 / PACKET_BYTES))
 
-    Once it is full again, one packet that nobody reads, from a UDP socket on the device's side, empties it, and what
-    follows at once takes its full time.
+
+def drain(filler: socket.socket, bits_per_s: float) -> None:
+    """Take an idle link's head start away: a bucket of tokens lets the first packets pass at no time.
+
+    Once it is full again, as many packets that nobody reads, from a UDP socket on the device's side, empty it, and
+    what follows at once takes its full time.
     """
-    time.sleep(1.2 * BURST_BYTES * 8 / bits_per_s)
-    filler.sendto(_FILL, (WORKER, _DISCARD_PORT))
+    packets = burst_packets(bits_per_s)
+    time.sleep(1.2 * packets * PACKET_BYTES * 8 / bits_per_s)
+    for _ in range(packets):
+        filler.sendto(_FILL, (WORKER, _DISCARD_PORT))
 
 
 @contextmanager
