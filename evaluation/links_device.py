@@ -21,11 +21,12 @@ from evaluation.regret_worker import HEADER, Ready, Took
 from evaluation.shaped_link import WORKER, drain
 from headwater.clock import Stopwatch
 from headwater.codec import LOSSLESS
-from headwater.errors import ChildError
+from headwater.errors import ChildError, HeadwaterError
 from headwater.messages import Activation, Finished, Picture
 from models.bundle import Bundle
 from models.crop import Whole
 from models.engine import Engine
+from models.errors import ModelError
 
 RUN_S: Final = 0.5
 """A run of the head is repeated for so long and its mean counts: a quota holds in the mean of many periods only.
@@ -149,4 +150,7 @@ def _body(body: Body | Dropped) -> Body:
 
 
 if __name__ == "__main__":
-    run(msgspec.json.decode(sys.argv[1], type=Task))
+    try:
+        run(msgspec.json.decode(sys.argv[1], type=Task))
+    except (HeadwaterError, ModelError, OSError) as error:
+        sys.exit(str(error))

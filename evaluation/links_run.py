@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
@@ -20,7 +21,7 @@ from evaluation.shaped_link import WORKER, ShapedLink
 from evaluation.slow_cpu import SlowCpu
 from evaluation.small_memory import SmallMemory
 from headwater.children import Child, start
-from headwater.errors import ChildError
+from headwater.errors import ChildError, HeadwaterError
 from models.bundle import Bundle
 from models.engine import Engine
 from models.profile import Progress
@@ -38,13 +39,20 @@ _PATIENCE: Final = 10
 Bar = Callable[[str], AbstractContextManager[Progress]]
 
 
+class Killed(HeadwaterError):
+    """A device took more memory than it may have."""
+
+    def __init__(self, device: Device, way: Way) -> None:
+        super().__init__(f"{device.name} was killed with {way.name} at its limit of {device.memory_bytes} B")
+
+
 def measure(
     records: Records, bundles: Mapping[str, Bundle], grid: Sequence[tuple[Link, Device]], bar: Bar,
     tell: Callable[[str], None],
 ) -> None:  # fmt: skip
     """Measure what is not among the records yet. Raises: SettingsError, MissingPart, ChildError.
 
-    A device that its limit of memory kills is told of, and its other ways are left out.
+    Of a device that its limit of memory kills it is told, and its other ways are left out.
     """
     for net, bundle in bundles.items():
         records.check(net, bundle.digest)
@@ -65,10 +73,8 @@ def measure(
                         records.add(row)
                         done += 1
                         progress(done, total)
-                except ChildError as error:
-                    if device.memory_bytes is None or error.name != "device":
-                        raise
-                    tell(f"{net} on {device}, over {link.name}: {error}")
+                except Killed as error:
+                    tell(f"{net} over {link.name}: {error}; its other ways are left out")
 
 
 def try_out(net: str, bundle: Bundle, bar: Bar) -> Tried:
@@ -114,13 +120,18 @@ def _measured(
         if device.memory_bytes is None:  # one group at a time, where the kernel has one tree of them
             cpu.hold(child.pid, device.share)
         for way in ways:
-            row = _row(child, START_S / device.share + _PATIENCE * row_s(way, link, device, runs))
+            row = _row(child, device, way, START_S / device.share + _PATIENCE * row_s(way, link, device, runs))
             charged_bytes = memory.peak_bytes if memory else 0
             yield Ran(net, link.name, device.name, charged_bytes=charged_bytes, **msgspec.structs.asdict(row))
 
 
-def _row(child: Child, deadline_s: float) -> Measured:
-    line = child.wait_for_line(ROW, deadline_s)
+def _row(child: Child, device: Device, way: Way, deadline_s: float) -> Measured:
+    try:
+        line = child.wait_for_line(ROW, deadline_s)
+    except ChildError as error:
+        if device.memory_bytes is not None and not child.alive and child.wait(1.0) == -signal.SIGKILL:
+            raise Killed(device, way) from error
+        raise
     return msgspec.json.decode(line.removeprefix(ROW), type=Measured)
 
 
