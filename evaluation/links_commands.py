@@ -28,7 +28,7 @@ def links(
 ) -> None:
     """Really run every way of a frame over several links from several devices, against what the planner predicted.
 
-    Example: headwater evaluate links --bundles litter,bundles/litter-224 --links lan,4g -o results
+    Example: headwater evaluate links --bundles litter,bundles-224/litter --links lan,4g -o results
 
     The grid of papers/002's figures 5 to 9, with the links of papers/000 and 001. Links are shaped and delayed between
     two network namespaces, devices are held to a CPU quota or a limit of memory: for root, on Linux. What is measured
