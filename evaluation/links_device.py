@@ -29,7 +29,7 @@ from models.engine import Engine
 from models.errors import ModelError
 
 RUN_S: Final = 0.5
-"""A run of the head is repeated for so long and its mean counts: a quota holds in the mean of many periods only.
+"""A run of the head is repeated for so long, some periods of a quota, and its mean counts.
 Short frames travel again until they have taken as much in all; their median counts."""
 LONG_S: Final = 5.0
 """What travels longer travels once: on this link it takes the same time each time."""
@@ -44,6 +44,8 @@ class Task(msgspec.Struct):
     ways: list[tuple[str, str]]
     """Split and codec of each."""
     runs: int
+    share: float
+    """Of a processor core, that it is held to."""
     port: int
     bandwidth_bits_per_s: float
 
@@ -114,7 +116,7 @@ def run(task: Task) -> None:
         message = as_message(bundle, head, _body(head.run(picture, Stopwatch())))
         uplink.trip(b"P", msgspec.json.encode(Ready(bundle.digest, bundle.name, head.split)))
         uplink.trip(b"F", message)  # the first is slower on both sides
-        means = [_mean_stages_s(head, picture) for _ in range(task.runs)]
+        means = [_mean_stages_s(head, picture, task.share) for _ in range(task.runs)]
         crop_s, head_s, encode_s = (statistics.median(stages) for stages in zip(*means, strict=True))
         trips = _trips(uplink, message, task.runs)
         trip_s, decode_s, tail_s = map(statistics.median, zip(*trips, strict=True))
@@ -126,13 +128,19 @@ def run(task: Task) -> None:
         print(ROW + msgspec.json.encode(row).decode(), flush=True)  # noqa: T201  the parent reads it
 
 
-def _mean_stages_s(head: Head, picture: Pixels) -> tuple[float, float, float]:
-    """Return crop, head and encode, each the mean over RUN_S or longer."""
-    watch, count, began_s = Stopwatch(), 0, time.monotonic()
+def _mean_stages_s(head: Head, picture: Pixels, share: float) -> tuple[float, float, float]:
+    """Return crop, head and encode, each the mean over RUN_S or longer.
+
+    A run ends in the midst of a period of the quota. So its length is taken to be the processor's time over the share,
+    to which the quota holds it but for the last period.
+    """
+    watch, count, began_s, computed_s = Stopwatch(), 0, time.monotonic(), time.process_time()
     while count == 0 or time.monotonic() - began_s < RUN_S:
         head.run(picture, watch)
         count += 1
-    crop_s, head_s, encode_s = (watch.stages_ns.get(name, 0) / 1e9 / count for name in ("crop", "head", "encode"))
+    lasted_s = (time.process_time() - computed_s) / share
+    scale = lasted_s / count / sum(watch.stages_ns.values())
+    crop_s, head_s, encode_s = (watch.stages_ns.get(name, 0) * scale for name in ("crop", "head", "encode"))
     return crop_s, head_s, encode_s
 
 

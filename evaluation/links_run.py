@@ -110,7 +110,8 @@ def _measured(
         port = _listening(
             stack, between, "relay", "evaluation.delaying_relay", WORKER, str(port), str(link.round_trip_s / 2)
         )
-        task = Task(str(bundle.folder), [(way.split, way.codec) for way in ways], runs, port, link.bandwidth_bits_per_s)
+        cuts = [(way.split, way.codec) for way in ways]
+        task = Task(str(bundle.folder), cuts, runs, device.share, port, link.bandwidth_bits_per_s)
         words = [sys.executable, "-m", "evaluation.links_device", msgspec.json.encode(task).decode()]
         command, memory = between.at_device(words), None
         if device.memory_bytes is not None:
