@@ -116,8 +116,8 @@ def run(task: Task) -> None:
         message = as_message(bundle, head, _body(head.run(picture, Stopwatch())))
         uplink.trip(b"P", msgspec.json.encode(Ready(bundle.digest, bundle.name, head.split)))
         uplink.trip(b"F", message)  # the first is slower on both sides
-        means = [_mean_stages_s(head, picture, task.share) for _ in range(task.runs)]
-        crop_s, head_s, encode_s = (statistics.median(stages) for stages in zip(*means, strict=True))
+        runs = [_stages_s(head, picture, task.share) for _ in range(task.runs)]
+        crop_s, head_s, encode_s = (statistics.median(stages) for stages in zip(*runs, strict=True))
         trips = _trips(uplink, message, task.runs)
         trip_s, decode_s, tail_s = map(statistics.median, zip(*trips, strict=True))
         resident_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
@@ -128,20 +128,23 @@ def run(task: Task) -> None:
         print(ROW + msgspec.json.encode(row).decode(), flush=True)  # noqa: T201  the parent reads it
 
 
-def _mean_stages_s(head: Head, picture: Pixels, share: float) -> tuple[float, float, float]:
-    """Return crop, head and encode, each the mean over RUN_S or longer.
+def _stages_s(head: Head, picture: Pixels, share: float) -> tuple[float, float, float]:
+    """Return crop, head and encode of the mean frame over RUN_S or longer.
 
     A run ends in the midst of a period of the quota. So its length is taken to be the processor's time over the share,
-    to which the quota holds it but for the last period.
+    to which the quota holds it but for the last period. The pauses of a quota fall on any stage: the stages share that
+    length as they do in the median.
     """
-    watch, count, began_s, computed_s = Stopwatch(), 0, time.monotonic(), time.process_time()
-    while count == 0 or time.monotonic() - began_s < RUN_S:
-        head.run(picture, watch)
-        count += 1
-    lasted_s = (time.process_time() - computed_s) / share
-    scale = lasted_s / count / sum(watch.stages_ns.values())
-    crop_s, head_s, encode_s = (watch.stages_ns.get(name, 0) * scale for name in ("crop", "head", "encode"))
-    return crop_s, head_s, encode_s
+    laps, began_s, computed_s = list[Stopwatch](), time.monotonic(), time.process_time()
+    while not laps or time.monotonic() - began_s < RUN_S:
+        laps.append(Stopwatch())
+        head.run(picture, laps[-1])
+    frame_s = (time.process_time() - computed_s) / share / len(laps)
+    crop, inner, encode = (
+        statistics.median(one.stages_ns.get(name, 0) for one in laps) for name in ("crop", "head", "encode")
+    )
+    scale_s = frame_s / (crop + inner + encode)
+    return crop * scale_s, inner * scale_s, encode * scale_s
 
 
 def _trips(uplink: Uplink, message: bytes, runs: int) -> list[tuple[float, float, float]]:
