@@ -96,11 +96,13 @@ def _report(output: Path, cells: Sequence[Cell], bundles: Mapping[str, Bundle]) 
 def _bundles(names: str) -> dict[str, Bundle]:
     """Return bundles by name and size of their pictures. Raises: ModelError, SettingsError."""
     from headwater.errors import SettingsError
-    from models.bundle import Bundle
+    from models.bundle import MANIFEST_FILE, Bundle
 
     found: dict[str, Bundle] = {}
     for name in _listed(names):
         bundle = Bundle.load(name)
+        if not (bundle.folder / MANIFEST_FILE).is_file():
+            raise SettingsError(f"--bundles: {name} is no bundle; make one of it: headwater models import {name}")
         if found.setdefault(f"{bundle.name}-{bundle.input.width}", bundle) is not bundle:
             raise SettingsError(f"--bundles: {name} has the name and size of another one; give only one of them")
     if not found:

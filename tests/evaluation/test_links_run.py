@@ -63,7 +63,7 @@ def test_the_command_runs_every_way(tmp_path: Path) -> None:
         rows = list(csv.DictReader(file))
     assert {"image png", "image jpeg:90", "device"} < {one["way"] for one in rows}
     for one in rows:
-        assert float(one["link ms"]) > 24.16 + int(one["bytes"]) * 8 / 34.5e6 * 1e3
+        assert float(one["link ms"]) > 24.16 + 0.95 * int(one["bytes"]) * 8 / 34.5e6 * 1e3
         assert float(one["predicted: total ms"]) > 24.16
     assert sum(int(one["fastest"]) for one in rows) == sum(int(one["chosen"]) for one in rows) == 1
     with (tmp_path / "links-links.csv").open() as file:
