@@ -204,7 +204,7 @@ class Sender:
                 pass
 
     def _acknowledged(self, mid: int, at_s: float) -> None:
-        sent = self._wire.acknowledged(mid, at_s)
+        sent = self._wire.acknowledged(mid, at_s, more_waits=self._outbox.delivery.waiting > 0)
         if sent is not None and sent.key is not None:
             self._outbox.delivery.acknowledged(sent.key, at_s)
 
