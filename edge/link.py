@@ -19,6 +19,8 @@ GATHERED_MESSAGES: Final = 20
 """… or so many messages have told that it is not busy but far."""
 SPREAD: Final = 1.2
 """A link is the bottleneck where acknowledgements come so much further apart than their messages were sent."""
+LEAST_SHARE: Final = 0.05
+"""Of its time a message is taken to be transferred for this share at least: bandwidths have an end."""
 QUEUED: Final = 2.0
 """A message that takes so many round trips has waited behind others: the link is busy."""
 
@@ -97,7 +99,7 @@ class LinkEstimate:
 
     def _alone(self, message_bytes: int, took_s: float, at_s: float) -> None:
         self._gathered = _Gathered()
-        if self.round_trip_s is None or message_bytes <= SMALL_BYTES or took_s <= self.round_trip_s.mean:
+        if self.round_trip_s is None or message_bytes <= SMALL_BYTES:
             self.round_trip_s = smoothed(self.round_trip_s, took_s, at_s)
         else:
             self._passing(message_bytes, took_s, at_s)
@@ -109,13 +111,15 @@ class LinkEstimate:
             self.round_trip_s = smoothed(self.round_trip_s, took_s - ahead_s, at_s)
 
     def _passing(self, message_bytes: int, took_s: float, at_s: float) -> None:
-        """Take a message that did not wait for others: what it takes beyond the round trip is its transfer."""
+        """Take a message that did not wait for others: what it takes beyond the round trip is its transfer.
+
+        One that takes less than the round trip says that this is shorter, and that the transfer is too short to tell.
+        """
         round_trip_s = self.round_trip_s.mean if self.round_trip_s else 0.0
         if took_s <= round_trip_s:
             self.round_trip_s = smoothed(self.round_trip_s, took_s, at_s)
-        least_bytes = SMALL_BYTES + 1 if took_s > round_trip_s + PLAIN_S else TELLING_BYTES
-        if took_s > round_trip_s and message_bytes >= least_bytes:
-            self._paced((took_s - round_trip_s) / (8 * message_bytes), at_s)
+        if message_bytes >= TELLING_BYTES or took_s > round_trip_s + PLAIN_S:
+            self._paced(max(took_s - round_trip_s, LEAST_SHARE * took_s) / (8 * message_bytes), at_s)
 
     def _look_at_gathered(self, took_s: float, at_s: float) -> None:
         """Take what was gathered for the link's pace or, where acknowledgements only follow, for a long round trip."""

@@ -127,7 +127,7 @@ def test_a_round_trip_that_grows_over_the_pictures_is_no_slow_link(size_bytes: i
             link = wire.link()
             assert link is not None
             if size_bytes < 1_000 or round_trip_s < 0.1:
-                assert link.round_trip_ms == pytest.approx(round_trip_s * 1e3, rel=0.15)
+                assert link.round_trip_ms == pytest.approx(round_trip_s * 1e3, rel=0.2)
                 assert link.bandwidth_bits_per_s is None or link.bandwidth_bits_per_s > 3e6
             else:
                 assert 75 < link.round_trip_ms < 150
