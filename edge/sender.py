@@ -154,12 +154,8 @@ class Sender:
         self._send(link)
         self._say(link)
         self._report(link, last=False)
-        self._wire.listen(
-            connected=link.is_connected,
-            unanswered=self._outbox.delivery.unconfirmed,
-            message_bytes=link.limits.packet_bytes - PACKET_OVERHEAD_BYTES,
-            now_s=self._now_s(),
-        )
+        waits, most = self._outbox.delivery.unconfirmed, link.limits.packet_bytes - PACKET_OVERHEAD_BYTES
+        self._wire.listen(connected=link.is_connected, unanswered=waits, message_bytes=most, now_s=self._now_s())
 
     def _is_done(self) -> bool:
         if not self._finishing.is_set():
