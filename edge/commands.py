@@ -142,7 +142,7 @@ def build_device(settings: EdgeSettings) -> Device:
     from edge.crop import crop_of
     from edge.device import Device
     from edge.location import open_location
-    from edge.plan import Limits, Plan
+    from edge.plan import Bounds, Plan
     from edge.sources import open_source
     from edge.spool import Spool
     from headwater.topics import Topics, checked_name
@@ -155,7 +155,7 @@ def build_device(settings: EdgeSettings) -> Device:
     crop = crop_of(bundle, settings.crop, settings.region, settings.max_faces)
     size = crop.size_to_decode(bundle.input.width, bundle.input.height)
     source = open_source(settings.source, rate=settings.rate, loop=settings.loop, at_least=size)
-    limits = Limits(
+    limits = Bounds(
         settings.frames,
         settings.window,
         settings.timeout,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Final
 
 from edge.ledger import Ledger
@@ -20,14 +20,14 @@ log = logging.getLogger(__name__)
 RESULT_LIMIT_BYTES: Final = 1_000_000
 KNOWN_WORKERS: Final = 64
 JOURNEYS_IN_A_MESSAGE: Final = 256
-OnAnswer = Callable[[str, str, str, Mapping[Stage, int]], None]
+OnAnswer = Callable[[str, str, Result], None]
 
 
 class Confirmations:
     """Takes results in, lets their frames go, and gathers the journeys to report."""
 
     def __init__(self, device: str, outbox: Outbox, ledger: Ledger, on_answer: OnAnswer) -> None:
-        """Tell `on_answer` of each frame that a worker finished: who, its split, its codec, and the worker's stages."""
+        """Tell `on_answer` what a worker says of each frame that was not finished here, by its split and codec."""
         self._device, self._outbox, self._ledger, self._on_answer = device, outbox, ledger, on_answer
         self._offsets: OrderedDict[str, ClockOffset] = OrderedDict()
         self._journeys: list[Journey] = []
@@ -49,11 +49,13 @@ class Confirmations:
         if result.refused is not None:
             log.warning(event("frame refused", sequence=key.sequence, worker=result.worker, reason=result.refused))
             self._ledger.dropped("refused")
+            if sent is not None and not finished_here:
+                self._on_answer(sent.split, sent.codec, result)
             return
         self._ledger.finished("device" if finished_here else "worker", result.exit if finished_here else None)
         if sent is not None:
             if not finished_here:
-                self._on_answer(result.worker, sent.split, sent.codec, result.stages_ns)
+                self._on_answer(sent.split, sent.codec, result)
             self._tell(key, sent, result, at_ns)
 
     def _was_finished_here(self, key: Key) -> bool:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
+from edge.evidence import check_may_leave
 from edge.head import Head, prepare_head
 from edge.plan import Plan, changed_plan
 from edge.rehearsal import check_codecs
@@ -22,6 +23,7 @@ from models.engine import Engine
 from models.errors import ModelError
 from models.exits import ExitRule
 from models.stages import rules_of
+from planning.decide import Limits
 
 log = logging.getLogger(__name__)
 
@@ -39,9 +41,15 @@ class Running:
 class Control:
     """The plan in force and its head; heads are made ready by whoever changes them, the capture goes on meanwhile."""
 
-    def __init__(self, name: str, bundle: Bundle, engine: Engine, plan: Plan, crop: Crop | None) -> None:
-        """Make the first head ready: of `--split auto` one that finishes here. Raises: SettingsError."""
+    def __init__(
+        self, name: str, bundle: Bundle, engine: Engine, plan: Plan, crop: Crop | None, limits: Limits
+    ) -> None:
+        """Make the first head ready: of `--split auto` one that finishes here. Raises: SettingsError.
+
+        What `limits` say of what may leave the device holds for every split, whoever sets it.
+        """
         self._name, self._bundle, self._engine, self._crop = name, bundle, engine, crop
+        self._limits, self._first_codec = limits, plan.codec
         plan = replace(plan, rules=rules_of(bundle))
         self._lock = threading.Lock()
         self._probe: Head | None = None
@@ -101,15 +109,27 @@ class Control:
     def _change(self, change: SettingsChange) -> None:
         before = self._now
         plan = changed_plan(before.plan, change, self._engine.graph)
+        if plan.split == AUTO:
+            plan = replace(plan, codec=self._codec_of_auto(change))
         same = replace(plan, report=before.plan.report) == before.plan
         head = before.head if same else self._prepared(plan)
         with self._lock:
-            self._now = Running(plan, self._now.head if same else head)
+            self._now, self._probe = Running(plan, self._now.head if same else head), None
         log.info(event("settings applied", split=plan.split, codec=plan.codec))
         self.on_plan(plan)
 
+    def _codec_of_auto(self, change: SettingsChange) -> str:
+        """Return the codec of the start, which the profile was measured with. Raises: SettingsError for another."""
+        if change.codec not in (None, self._first_codec):
+            raise SettingsError(
+                f"codec: got {change.codec!r}, and with split auto the device's own, {self._first_codec!r}, holds; "
+                "set a split, too, or start the device with another --codec"
+            )
+        return self._first_codec
+
     def _prepared(self, plan: Plan) -> Head:
         split, codec = plan.split, plan.codec
+        check_may_leave(self._bundle, self._engine, split, self._limits)
         if split == AUTO:
             check_codecs(self._engine, (codec,), self._bundle.cut_points)
             split, codec = DEVICE, LOSSLESS

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -46,6 +46,8 @@ class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="decisi
     why: live.Why
     conditions: Conditions
     judged: dict[str, tuple[float, float]]
+    message_bytes: float
+    """The longest message that broker and workers took then."""
 
 
 Line = Head | Entry
@@ -65,18 +67,21 @@ class DecisionLog:
     def begin(self, head: Head) -> None:
         """Write what the decisions to come are made with."""
         self._head = head
+        if _is_torn(self._path):
+            self._write(None)
         self._write(head)
 
-    def add(self, found: live.Decision, at_ns: int) -> None:
+    def add(self, found: live.Decision, at_ns: int, message_bytes: float) -> None:
         """Write a decision, where it says something new."""
         said = (found.way.name, found.why)
         if said == self._last and found.at_s - self._last_s < STEADY_S:
             return
         self._last, self._last_s = said, found.at_s
         judged = {one.way.name: (round(one.journey.total_s * 1e3, 3), one.cost) for one in found.judged}
-        self._write(Entry(at_ns, found.way.name, found.why, found.conditions, judged))
+        self._write(Entry(at_ns, found.way.name, found.why, found.conditions, judged, message_bytes))
 
-    def _write(self, line: Line) -> None:
+    def _write(self, line: Line | None) -> None:
+        """Write a line, or with None the end of one that a power cut left."""
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             if self._path.exists() and self._path.stat().st_size > self._limit_bytes:
@@ -90,31 +95,48 @@ class DecisionLog:
                 log.warning(event("decision log", error=error))
             self._failed = True
 
-    def _append(self, line: Line) -> None:
+    def _append(self, line: Line | None) -> None:
         with self._path.open("ab") as file:
-            file.write(msgspec.json.encode(line) + b"\n")
+            file.write((b"" if line is None else msgspec.json.encode(line)) + b"\n")
+
+
+def _is_torn(path: Path) -> bool:
+    """Tell whether a file ends within a line."""
+    try:
+        with path.open("rb") as file:
+            file.seek(-1, 2)
+            return file.read(1) != b"\n"
+    except OSError:
+        return False
 
 
 def read_log(path: Path) -> Iterator[tuple[Head, Entry]]:
-    """Yield every decision of a log with what it was made with. Raises: HeadwaterError."""
+    """Yield every decision of a log with what it was made with; lines that a fault has torn are left out.
+
+    Raises: HeadwaterError for a file that is not there, or holds no line of a decision log.
+    """
     head: Head | None = None
+    unread: HeadwaterError | None = None
     try:
         with path.open("rb") as file:
             for number, text in enumerate(file, start=1):
-                line = _read_line(path, number, text)
+                try:
+                    line = _lines.decode(text)
+                except (msgspec.DecodeError, UnicodeDecodeError) as error:
+                    unread = unread or _unreadable(path, number, error)
+                    continue
                 if isinstance(line, Head):
                     head = line
                 elif head is not None:
                     yield head, line
     except OSError as error:
         raise HeadwaterError(f"{path}: {error.strerror}, expected a device's decision log") from None
+    if head is None and unread is not None:
+        raise unread
 
 
-def _read_line(path: Path, number: int, text: bytes) -> Line:
-    try:
-        return _lines.decode(text)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise HeadwaterError(f"{path}, line {number}: {error}; expected a line of a device's decision log") from None
+def _unreadable(path: Path, number: int, error: Exception) -> HeadwaterError:
+    return HeadwaterError(f"{path}, line {number}: {error}; expected a line of a device's decision log")
 
 
 @dataclass(frozen=True)
@@ -134,8 +156,16 @@ def as_message(found: live.Decision, at_ns: int, here: Here) -> messages.Decisio
         VERSION, here.device, at_ns, found.way.split, found.way.codec, found.why, round(link),
         round(at.round_trip_s * 1e3, 3), round(at.device_slowdown, 4), round(at.worker_slowdown, 4),
         round(at.worker_wait_s * 1e3, 3), round(at.frames_per_s, 2), here.currency, here.clock_hz, here.temperature_c,
-        [_considered(one) for one in found.judged[: messages.MOST_WAYS]],
+        [_considered(one) for one in _told(found.judged)],
     )  # fmt: skip
+
+
+def _told(judged: Sequence[Judged]) -> list[Judged]:
+    """Return the ways that a message names: all, or the fastest and the one that was chosen."""
+    if len(judged) <= messages.MOST_WAYS:
+        return list(judged)
+    ranked = sorted(judged, key=lambda one: (one.reason is not None, one.journey.total_s))
+    return ranked[: messages.MOST_WAYS]
 
 
 def _considered(one: Judged) -> Considered:

@@ -7,7 +7,7 @@ import os
 import random
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, Final
 
 from edge.control import Control
@@ -16,7 +16,7 @@ from edge.head import Body, Faceless, Head, Hopeless, exit_of, is_positive
 from edge.ledger import Ledger
 from edge.location import Location, place
 from edge.outbox import Outbox
-from edge.plan import Limits, Plan
+from edge.plan import Bounds, Plan
 from edge.scheduler import Auto, AutoSplit
 from edge.sender import Sender
 from edge.sources import Capture, CaptureQueue, Source, WhenFull, feed
@@ -31,6 +31,7 @@ from headwater.messages import (
     FrameId,
     Link,
     Position,
+    Result,
     SettingsApplied,
     Status,
     encode_json,
@@ -40,10 +41,10 @@ from headwater.topics import Topics
 from models.bundle import Bundle
 from models.crop import Crop
 from models.engine import Engine
+from planning.decide import Limits
 
 log = logging.getLogger(__name__)
 
-SETTINGS_LIMIT_BYTES: Final = 10_000
 LONGEST_TIMEOUT_S: Final = 120.0
 TAKE_S: Final = 0.2
 SOURCE_CLOSE_S: Final = 2.0
@@ -62,7 +63,7 @@ class Device:
         source: Source,
         location: Location,
         spool: Spool,
-        limits: Limits,
+        limits: Bounds,
         crop: Crop | None = None,
         auto: Auto | None = None,
     ) -> None:
@@ -70,7 +71,7 @@ class Device:
         self._name, self._topics, self._bundle = name, topics, bundle
         self._source, self._location, self._limits = source, location, limits
         self._spool, self._boot = spool, os.urandom(4).hex()
-        self._control = Control(name, bundle, engine, plan, crop)
+        self._control = Control(name, bundle, engine, plan, crop, auto.policy.limits if auto else Limits())
         self._clock = StageClock()
         self._since_ns = self._clock.now_ns()
         self.ledger = Ledger(recovered=len(spool))
@@ -105,6 +106,7 @@ class Device:
             tell=lambda said: self._sender.say("decision", b"" if said is None else encode_json(said)),
             link=self._sender.link_seen,
             frames_per_s=self._offered_per_s,
+            now_ns=self._clock.now_ns,
         )
         self._control.on_plan = found.follow
         found.follow(self._control.plan)
@@ -276,7 +278,12 @@ class Device:
         """Take an operator's settings; None for an empty message."""
         return self._control.apply(payload)
 
-    def answered(self, worker: str, split: str, codec: str, stages_ns: Mapping[Stage, int]) -> None:
-        """Take a worker's stage times of a frame."""
+    def answered(self, split: str, codec: str, result: Result) -> None:
+        """Take what a worker says of a frame that was not finished here."""
         if self._auto is not None:
-            self._auto.answered(worker, split, codec, stages_ns)
+            self._auto.answered(split, codec, result)
+
+    def sized(self, split: str, codec: str, message_bytes: int) -> None:
+        """Take how long the message of such a frame is, sent or too long."""
+        if self._auto is not None:
+            self._auto.sized(split, codec, message_bytes)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
-from edge.splits import IMAGE
+from edge.splits import AUTO, DEVICE, IMAGE, checked_split
+from headwater.errors import SettingsError
 from models.bundle import Bundle
 from models.engine import Engine
 from models.exits import ExitRule
 from models.stages import exits_before
+from planning.decide import Limits
 from planning.ways import Way
 
 
@@ -28,6 +31,19 @@ def leaks_of(bundle: Bundle, splits: Sequence[str]) -> dict[str, float]:
         elif least < 1.0:
             found[split] = least
     return found
+
+
+def check_may_leave(bundle: Bundle, engine: Engine, split: str, limits: Limits) -> None:
+    """Pass where what travels from a split may leave the device. Raises: SettingsError."""
+    if split in (AUTO, DEVICE):
+        return
+    split = checked_split(engine.graph, split)
+    if limits.keeps_pictures and split == IMAGE:
+        raise SettingsError("split: got 'image', and with --keep-pictures no picture leaves the device; choose another")
+    most, leaks = limits.leak_ssim_at_most, leaks_of(bundle, [IMAGE, *bundle.cut_points])
+    if most is not None and not leaks.get(split, math.inf) <= most:
+        known = f"leaks an SSIM of {leaks[split]:.3f}" if split in leaks else "was not tried for what it leaks"
+        raise SettingsError(f"split: got {split!r}, which {known}, and --leak allows {most:.3f}; choose a deeper one")
 
 
 def with_evidence(

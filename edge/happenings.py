@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
 from paho.mqtt.properties import Properties
 
-from headwater.clock import Stage
-from headwater.messages import Frame, Link, SettingsApplied, Status
+from headwater.messages import Frame, Link, Result, SettingsApplied, Status
 from headwater.session import Limits, Received
 
 
@@ -76,4 +74,5 @@ class Reporter(Protocol):
 
     def status(self, link: Link | None) -> Status: ...
     def apply(self, payload: bytes) -> SettingsApplied | None: ...
-    def answered(self, worker: str, split: str, codec: str, stages_ns: Mapping[Stage, int]) -> None: ...
+    def answered(self, split: str, codec: str, result: Result) -> None: ...
+    def sized(self, split: str, codec: str, message_bytes: int) -> None: ...

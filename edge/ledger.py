@@ -104,7 +104,7 @@ class Ledger:
         with self._lock:
             captures = [at_s for at_s in self._captures if at_s > now_s - RECENT_S]
             sizes = [size for at_s, size in self._recent if at_s > now_s - RECENT_S]
-        frames_per_s = len(captures) / max(now_s - captures[0], 1e-6) if len(captures) > 1 else 0.0
+        frames_per_s = (len(captures) - 1) / max(now_s - captures[0], 1e-6) if len(captures) > 1 else 0.0
         return frames_per_s, sum(sizes) / len(sizes) if sizes else 0.0
 
     def summary(self) -> dict[str, Any]:

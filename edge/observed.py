@@ -5,16 +5,20 @@ from __future__ import annotations
 import math
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 from edge.link import LinkSeen
 from headwater.clock import Stage
+from headwater.messages import Result
 from planning.live import Seen, Smoothed, smoothed
 from planning.ways import Way
 
 TELLING_S: Final = 2e-4
 """What is expected to take less says more of the clock's ticks than of the machine."""
 MOST: Final = 1e4
+LOADS: Final = 3.0
+"""A worker's first answer of a split that took so many times longer than usual tells of loading the model."""
 KNOWN_WORKERS: Final = 256
 """So many pairs of worker and split are remembered."""
 DEVICE_STAGES: Final[tuple[Stage, ...]] = ("crop", "head", "encode")
@@ -29,7 +33,10 @@ class Observed:
     def __init__(self, ways: Sequence[Way], clock_hz: float | None) -> None:
         """Take the ways as they were measured, and at which clock."""
         self._ways = {(way.split, way.codec): way for way in ways}
-        self._measured_hz, self._clock_hz = clock_hz, clock_hz
+        self._measured_hz = clock_hz
+        self._clock_hz: Smoothed | None = None
+        self._refused_s: float | None = None
+        self._sizes: dict[tuple[str, str], tuple[Smoothed | None, int]] = {}
         self._load: Smoothed | None = None
         self._worker_slowdown: Smoothed | None = None
         self._worker_wait_s: Smoothed | None = None
@@ -37,30 +44,55 @@ class Observed:
 
     @property
     def clock_hz(self) -> float | None:
-        """Return the device's clock when it last computed."""
-        return self._clock_hz
+        """Return the device's clock of late, when it had computed."""
+        return None if self._clock_hz is None else self._clock_hz.mean
 
     def computed(
         self, split: str, codec: str, at_exit: str | None, stages_ns: Stages, clock_hz: float | None, now_s: float
     ) -> None:
         """Take the device's own times of a frame, and its clock just then."""
         way = self._ways.get((split, codec))
-        if way is None:
-            return
-        self._clock_hz = clock_hz
-        ratio = _ratio(_seconds(stages_ns, DEVICE_STAGES), device_s(way, at_exit))
+        expected_s = None if way is None else device_s(way, at_exit)
+        if clock_hz is not None:
+            self._clock_hz = smoothed(self._clock_hz, clock_hz, now_s)
+        ratio = None if expected_s is None else _ratio(_seconds(stages_ns, DEVICE_STAGES), expected_s)
         if ratio is not None:
             self._load = smoothed(self._load, ratio / self._clock_slowdown(), now_s)
 
-    def answered(self, worker: str, split: str, codec: str, stages_ns: Stages, now_s: float) -> None:
-        """Take a worker's times of a frame that it has finished; its first of a split includes loading the model."""
-        way = self._ways.get((split, codec))
-        if way is None or way.finishes or self._is_first(worker, split):
+    def answered(self, split: str, codec: str, result: Result, now_s: float) -> None:
+        """Take what a worker says of a frame that was not finished here: its times, or that it refuses it."""
+        if result.refused is not None:
+            self._refused_s = now_s if self._refused_s is None else self._refused_s
             return
-        self._worker_wait_s = smoothed(self._worker_wait_s, _seconds(stages_ns, WAITING_STAGES), now_s)
-        ratio = _ratio(_seconds(stages_ns, WORKER_STAGES), way.decode_s + way.tail_s)
+        self._refused_s = None
+        way = self._ways.get((split, codec))
+        if way is None or way.finishes:
+            return
+        ratio = _ratio(_seconds(result.stages_ns, WORKER_STAGES), way.decode_s + way.tail_s)
+        if self._is_first(result.worker, split) and ratio is not None and ratio > LOADS * self._usual():
+            return  # the model was loaded meanwhile
+        self._worker_wait_s = smoothed(self._worker_wait_s, _seconds(result.stages_ns, WAITING_STAGES), now_s)
         if ratio is not None:
             self._worker_slowdown = smoothed(self._worker_slowdown, ratio, now_s)
+
+    def sized(self, split: str, codec: str, message_bytes: int, now_s: float) -> None:
+        """Take how long the message of a frame that is not finished here is."""
+        if (split, codec) in self._ways:
+            mean, largest = self._sizes.get((split, codec), (None, 0))
+            self._sizes[split, codec] = smoothed(mean, message_bytes, now_s), max(largest, message_bytes)
+
+    def ways(self, measured: Sequence[Way]) -> tuple[Way, ...]:
+        """Return the ways as they were measured, with messages as long as they were of late."""
+        return tuple(self._resized(way, *self._sizes.get((way.split, way.codec), (None, 0))) for way in measured)
+
+    @staticmethod
+    def _resized(way: Way, mean: Smoothed | None, largest: int) -> Way:
+        if mean is None:
+            return way
+        return replace(way, payload_bytes=mean.mean, largest_bytes=max(way.largest_bytes, largest))
+
+    def _usual(self) -> float:
+        return 1.0 if self._worker_slowdown is None else max(1.0, self._worker_slowdown.mean)
 
     def _is_first(self, worker: str, split: str) -> bool:
         known = (worker, split) in self._warm
@@ -81,19 +113,24 @@ class Observed:
             worker_slowdown=self._worker_slowdown,
             worker_wait_s=self._worker_wait_s,
             frames_per_s=frames_per_s,
+            refused_s=self._refused_s,
             link_lost_s=link.silent_s,
         )
 
     def _clock_slowdown(self) -> float:
         if not self._measured_hz or not self._clock_hz:
             return 1.0
-        return self._measured_hz / self._clock_hz
+        return self._measured_hz / self._clock_hz.mean
 
 
-def device_s(way: Way, at_exit: str | None) -> float:
-    """Return how long the device was measured to compute for a frame that leaves at an exit, or at none."""
-    left = next((found.after_s for found in way.exits if found.name == at_exit), None)
-    return way.crop_s + (way.head_s if left is None else left) + way.encode_s
+def device_s(way: Way, at_exit: str | None) -> float | None:
+    """Return how long the device was measured to compute for a frame that leaves at an exit, or at none.
+
+    None for an exit that was not measured: nobody knew how many leave there.
+    """
+    if at_exit is None:
+        return way.crop_s + way.head_s + way.encode_s
+    return next((way.crop_s + found.after_s for found in way.exits if found.name == at_exit), None)
 
 
 def _seconds(stages_ns: Stages, names: Sequence[Stage]) -> float:

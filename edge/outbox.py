@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -32,6 +33,11 @@ class SentFrame:
     finished_here: bool
     split: str
     codec: str
+
+
+def age_s(frame: Frame) -> float:
+    """Return how long ago a frame was captured, by the wall clock; 0 for one from the future."""
+    return max(0.0, (time.time_ns() - frame.captured_ns) / 1e9)
 
 
 class Outbox:

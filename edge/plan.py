@@ -29,7 +29,7 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Limits:
+class Bounds:
     """The bounds of one device."""
 
     frames: int | None

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from edge.decisions import Entry, Head
-from planning.decide import Judged, Rates, chosen, decide
+from planning.decide import Judged, Rates, check_limits, chosen, decide
 from planning.errors import PlanError
 from planning.live import Policy
 from planning.ways import Conditions, Way, journey
@@ -34,7 +34,7 @@ class Tally:
 
 @dataclass
 class Replay:
-    """What was decided, and what would have been, both judged under the new conditions."""
+    """What was decided, and what would be, both judged under the new conditions, where these allow a way at all."""
 
     currency: str = ""
     decisions: int = 0
@@ -47,23 +47,28 @@ class Replay:
 
 
 def replayed(log: Iterable[tuple[Head, Entry]], case: Case) -> Replay:
-    """Return every decision of a log judged again; probes are no decisions, and neither is being without a link."""
+    """Return every decision of a log judged again; those that were none are left out: probes, no link, refusals.
+
+    Raises: PlanError for prices that say too little for a limit.
+    """
     out = Replay()
     for head, entry in log:
-        if entry.why in ("probe", "no link"):
+        if entry.why in ("probe", "no link", "refused"):
             continue
         rates, at = case.rates or head.rates, case.change(entry.conditions)
         out.currency = rates.currency if rates.names else ""
         policy = case.policy(head.policy)
+        check_limits(policy.limits, rates)
         was = next((way for way in head.ways if way.name == entry.way), None)
         if was is None:
             continue
         out.decisions += 1
-        _count(out.then, was, journey(was, at).total_s, rates.frame(was, journey(was, at)))
-        best = _best(head, at, rates, policy)
+        limits = replace(policy.limits, message_bytes=entry.message_bytes)
+        best = _best(head, at, rates, replace(policy, limits=limits))
         if best is None:
             out.not_allowed += 1
             continue
+        _count(out.then, was, journey(was, at).total_s, rates.frame(was, journey(was, at)))
         _count(out.now, best.way, best.journey.total_s, best.cost)
         if best.way.name != was.name:
             out.changed[was.name, best.way.name] += 1
@@ -125,7 +130,7 @@ def verdict(found: Replay) -> str:
     judged = found.decisions - found.not_allowed
     text = f"{found.decisions} decisions, {sum(found.changed.values())} of them otherwise"
     if judged:
-        text += f"; as decided {then / found.decisions * 1e3:.1f} ms in the mean, so {now / judged * 1e3:.1f} ms"
+        text += f"; as decided {then / judged * 1e3:.1f} ms in the mean, so {now / judged * 1e3:.1f} ms"
     return text + (f"; for {found.not_allowed} the limits allow no way" if found.not_allowed else "")
 
 

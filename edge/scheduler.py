@@ -30,10 +30,11 @@ from headwater.codec import LOSSLESS
 from headwater.errors import HeadwaterError
 from headwater.host import clock_hz, temperature_c
 from headwater.logs import event
-from headwater.messages import VERSION
+from headwater.messages import VERSION, Result
 from models.bundle import Bundle
 from models.crop import Crop
 from models.engine import Engine
+from models.errors import ModelError
 from models.exits import ExitRule
 from planning.decide import Rates
 from planning.live import Decision, Policy, Scheduler
@@ -62,8 +63,10 @@ class Auto:
 
 
 class AutoSplit:
-    """The thread that decides. Heads go to `use` (from now on) or to `probe` (for one frame), decisions to `tell`:
-    None when it is no longer its own."""
+    """The thread that decides. Heads go to `use` (from now on) or to `probe` (for one frame), decisions to `tell`.
+
+    `tell` gets None when the split is no longer its own to decide.
+    """
 
     def __init__(
         self,
@@ -78,10 +81,11 @@ class AutoSplit:
         tell: Callable[[messages.Decision | None], None],
         link: Callable[[], LinkSeen],
         frames_per_s: Callable[[], float],
+        now_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         self._device, self._bundle, self._engine, self._crop, self._auto = device, bundle, engine, crop, auto
         self._use, self._probe, self._tell, self._link, self._frames_per_s = use, probe, tell, link, frames_per_s
-        self._log = DecisionLog(auto.decisions)
+        self._now_ns, self._log = now_ns, DecisionLog(auto.decisions)
         self._path = profile_path(auto.profiles, bundle, auto.order)
         self._measuring: Measuring | None = None
         self._pictures: list[np.ndarray] = []
@@ -93,6 +97,7 @@ class AutoSplit:
         self._enabled = threading.Event()
         self._told, self._told_s = ("", ""), float("-inf")
         self._in_use: tuple[str, str] | None = None
+        self._measured: tuple[Way, ...] = ()
         self._clock_s = float("-inf")
         self._clock_hz: float | None = None
 
@@ -121,10 +126,15 @@ class AutoSplit:
             self._clock_s, self._clock_hz = now_s, clock_hz()
         self._observed.computed(head.split, head.codec, at_exit, stages_ns, self._clock_hz, now_s)
 
-    def answered(self, worker: str, split: str, codec: str, stages_ns: Stages) -> None:
-        """Take a worker's stage times of a frame; on the sender's thread."""
+    def answered(self, split: str, codec: str, result: Result) -> None:
+        """Take what a worker says of a frame that was not finished here; on the sender's thread."""
         if self._observed is not None:
-            self._observed.answered(worker, split, codec, stages_ns, time.monotonic())
+            self._observed.answered(split, codec, result, time.monotonic())
+
+    def sized(self, split: str, codec: str, message_bytes: int) -> None:
+        """Take how long such a frame's message is; on the sender's thread."""
+        if self._observed is not None:
+            self._observed.sized(split, codec, message_bytes, time.monotonic())
 
     # -- the thread ----------------------------------------------------------------------------------------------------
 
@@ -138,7 +148,7 @@ class AutoSplit:
             while not stop.wait(DECIDE_EVERY_S):
                 if self._enabled.is_set():
                     self.turn(self._scheduler, time.monotonic())
-        except HeadwaterError as error:
+        except (HeadwaterError, ModelError) as error:
             log.warning(event("split auto stays on the device", reason=error))
         finally:
             if self._measuring is not None:
@@ -159,6 +169,7 @@ class AutoSplit:
         """Decide by this profile from now on."""
         auto, self._pictures = self._auto, []
         self._observed = Observed(profile.ways, profile.clock_hz)
+        self._measured = profile.ways
         self._scheduler = Scheduler(profile.ways, auto.rates, auto.policy, ASSUMED)
         bundle = self._bundle
         self._log.begin(
@@ -172,17 +183,35 @@ class AutoSplit:
         link = self._link()
         limits = replace(self._auto.policy.limits, message_bytes=link.message_bytes)
         scheduler.policy = replace(self._auto.policy, limits=limits)
+        scheduler.ways = self._observed.ways(self._measured)
         found = scheduler.decide(self._observed.seen(link, self._frames_per_s()), now_s)
-        head = self._head(found.way)
+        if not self._put_in_place(found):
+            return found
+        at_ns = self._now_ns()
+        self._log.add(found, at_ns, link.message_bytes)
+        if self._enabled.is_set():
+            self._publish(found, at_ns, now_s)
+        return found
+
+    def _put_in_place(self, found: Decision) -> bool:
+        """Make the way's head ready and hand it on; a way whose head cannot be made is not taken again."""
+        key, before = (found.way.split, found.way.codec), self._in_use
+        if found.why != "probe":
+            self._in_use = key  # first: whoever changes the plan meanwhile takes it back
+        try:
+            head = self._head(found.way)
+        except (HeadwaterError, ModelError) as error:
+            self._in_use = before
+            self._measured = tuple(way for way in self._measured if (way.split, way.codec) != key)
+            if not any(way.finishes for way in self._measured):
+                raise
+            log.warning(event("a way is left out", way=found.way.name, reason=error))
+            return False
         if found.why == "probe":
             self._probe(head)
-        elif self._in_use != (found.way.split, found.way.codec):
+        elif before != key:
             self._use(head)
-            self._in_use = (found.way.split, found.way.codec)
-        at_ns = time.time_ns()
-        self._log.add(found, at_ns)
-        self._publish(found, at_ns, now_s)
-        return found
+        return True
 
     def _head(self, way: Way) -> Head:
         key, rules = (way.split, way.codec), self._rules
@@ -201,7 +230,9 @@ class AutoSplit:
         said = (found.way.name, found.why)
         if found.why == "probe" or (said == self._told and now_s - self._told_s < TELL_EVERY_S):
             return
-        if said[0] != self._told[0]:
+        if found.note and self._told[1] != found.why:
+            log.warning(event("no way keeps every limit", way=found.way.name, reason=found.note))
+        elif said[0] != self._told[0]:
             log.info(event("decided", way=found.way.name, why=found.why))
         self._told, self._told_s = said, now_s
         at_clock = self._observed.clock_hz if self._observed else None

@@ -15,7 +15,7 @@ from edge.confirmation import Confirmations
 from edge.happenings import Connected, Happening, Incoming, Offer, Published, Publisher, Reporter, Say, Wake
 from edge.ledger import Ledger
 from edge.link import LinkSeen
-from edge.outbox import Outbox, SentFrame
+from edge.outbox import Outbox, SentFrame, age_s
 from edge.spool import Key
 from edge.wire import Wire
 from headwater.clock import StageClock
@@ -36,11 +36,6 @@ JOURNEYS_EVERY_S: Final = 1.0
 IDLE_S: Final = 0.5
 LOOK_S: Final = 0.2
 """How often a waiting head looks whether it waits in vain."""
-
-
-def age_s(frame: Frame) -> float:
-    """Return how long ago a frame was captured, by the wall clock; 0 for one from the future."""
-    return max(0.0, (time.time_ns() - frame.captured_ns) / 1e9)
 
 
 class Sender:
@@ -70,6 +65,7 @@ class Sender:
         self._room = threading.Condition()
         self._offered_bytes = 0
         self._wire = Wire(max_frame_bytes, now_s())
+        self._unsaid: dict[str, bytes] = {}
         self._finishing, self._over, self._ended_well = threading.Event(), threading.Event(), False
         self._deadline_s = float("inf")
         self._status_due_s = self._journeys_due_s = 0.0
@@ -116,7 +112,7 @@ class Sender:
         return self._wire.seen()
 
     def say(self, kind: str, payload: bytes) -> None:
-        """Publish something that the broker keeps, after what was said before; lost where there is no link."""
+        """Publish what the broker keeps; without a link only the last of its kind, when there is one again."""
         self._events.put(Say(kind, payload))
 
     def finish(self, patience_s: float) -> None:
@@ -156,13 +152,10 @@ class Sender:
         for incoming in results:
             link.ack(incoming.message)
         self._send(link)
+        self._say(link)
         self._report(link, last=False)
-        self._wire.listen(
-            connected=link.is_connected,
-            unanswered=self._outbox.delivery.unconfirmed,
-            message_bytes=link.limits.packet_bytes - PACKET_OVERHEAD_BYTES,
-            now_s=self._now_s(),
-        )
+        waits, most = self._outbox.delivery.unconfirmed, link.limits.packet_bytes - PACKET_OVERHEAD_BYTES
+        self._wire.listen(connected=link.is_connected, unanswered=waits, message_bytes=most, now_s=self._now_s())
 
     def _is_done(self) -> bool:
         if not self._finishing.is_set():
@@ -193,7 +186,7 @@ class Sender:
                 self._wire.answered()
                 self._confirmations.answered(message.payload, at_ns)
             case Say(kind, payload):
-                self._tell(link, kind, payload, retain=True)
+                self._unsaid[kind] = payload
             case Published(mid, at_s):
                 self._acknowledged(mid, at_s)
             case Connected():
@@ -204,7 +197,7 @@ class Sender:
                 pass
 
     def _acknowledged(self, mid: int, at_s: float) -> None:
-        sent = self._wire.acknowledged(mid, at_s)
+        sent = self._wire.acknowledged(mid, at_s, more_waits=self._outbox.delivery.waiting > 0)
         if sent is not None and sent.key is not None:
             self._outbox.delivery.acknowledged(sent.key, at_s)
 
@@ -246,6 +239,9 @@ class Sender:
         spooled_ns, sent_ns = frame.sent_ns, self._clock.now_ns()
         stages_ns = {**frame.stages_ns, "spool": max(0, sent_ns - spooled_ns)}
         message = encode(replace(frame, sent_ns=sent_ns, stages_ns=stages_ns))
+        finished_here = isinstance(frame.body, Finished)
+        if not finished_here:
+            self._reporter.sized(frame.split, frame.codec, len(message))
         if len(message) > self._max_frame_bytes:
             limit = {"got_bytes": len(message), "max_frame_bytes": self._max_frame_bytes}
             log.warning(event("over what workers take; split later, or raise it there and here", **limit))
@@ -265,10 +261,15 @@ class Sender:
             return
         now_s = self._now_s()
         self._wire.put(mid, key, len(message), now_s)
-        finished_here = isinstance(frame.body, Finished)
         sent = SentFrame(spooled_ns, frame.stages_ns, finished_here, frame.split, frame.codec)
         if self._outbox.remember(key, sent):
             self._ledger.sent(len(message), now_s)
+
+    def _say(self, link: Publisher) -> None:
+        """Publish what there is to say, the newest of each kind, where there is a link."""
+        while self._unsaid and link.is_connected:
+            kind, payload = self._unsaid.popitem()
+            self._tell(link, kind, payload, retain=True)
 
     def _report(self, link: Publisher, *, last: bool) -> None:
         """Publish what is due: the journeys that results have told, and the device's status."""

@@ -15,8 +15,8 @@ class OnTheWire(NamedTuple):
     key: Key | None
     size_bytes: int
     since_s: float
-    alone: bool
-    """Whether nothing else was on the wire: then its own time tells of the link."""
+    ahead_bytes: int | None
+    """What was on the wire before it; None where nobody knows."""
 
 
 class Wire:
@@ -36,19 +36,26 @@ class Wire:
 
     def put(self, mid: int, key: Key | None, size_bytes: int, now_s: float) -> None:
         """Note a message that was published just now; `key` is its frame's."""
-        self._sent[mid] = OnTheWire(key, size_bytes, now_s, alone=not self._sent)
+        known = all(sent.ahead_bytes is not None for sent in self._sent.values())
+        ahead_bytes = sum(sent.size_bytes for sent in self._sent.values()) if known else None
+        self._sent[mid] = OnTheWire(key, size_bytes, now_s, ahead_bytes)
 
-    def acknowledged(self, mid: int, at_s: float) -> OnTheWire | None:
-        """Take an acknowledgement in and return its message; None where it is not known."""
+    def acknowledged(self, mid: int, at_s: float, *, more_waits: bool = False) -> OnTheWire | None:
+        """Take an acknowledgement in and return its message; None where it is not known.
+
+        `more_waits` says that frames wait for room on the wire.
+        """
         sent = self._sent.pop(mid, None)
         if sent is not None:
             self._heard_s = at_s
-            self._estimate.acknowledged(sent.size_bytes, sent.since_s, at_s, alone=sent.alone)
+            self._estimate.acknowledged(
+                sent.size_bytes, sent.since_s, at_s, ahead_bytes=sent.ahead_bytes, more_waits=more_waits
+            )
         return sent
 
     def reconnected(self, now_s: float) -> None:
         """Note a new connection. What was on the wire paho sends again; its time says nothing about the link."""
-        self._sent = {mid: sent._replace(alone=False, since_s=now_s) for mid, sent in self._sent.items()}
+        self._sent = {mid: sent._replace(ahead_bytes=None, since_s=now_s) for mid, sent in self._sent.items()}
         self._estimate.interrupted()
 
     def answered(self) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 AUTO: Final = "auto"
+STAYS: Final = 5
+"""A split has moved when most of so many frames go another way: a probe is one frame."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,8 @@ class Run:
         """Return the mean latency of a phase, or of the whole drill, in which each phase counts the same."""
         if number is None:
             return statistics.fmean(self.mean_s(place) for place in range(len(self.drill.phases)))
-        return statistics.fmean(one.latency_s for one in self.phase(number))
+        frames = self.phase(number)
+        return statistics.fmean(one.latency_s for one in frames) if frames else math.inf
 
     @property
     def lost(self) -> int:
@@ -86,8 +90,11 @@ def move(run: Run) -> Move | None:
         return None
     usual = statistics.mode(one.way for one in before[-max(1, len(before) // 4) :])
     second = run.phase(1)
-    place = next((place for place, one in enumerate(second) if one.way != usual), None)
-    return None if place is None else Move(second[place].captured_s - run.phase_s, place, second[place].way)
+    for place, one in enumerate(second):
+        following = second[place : place + STAYS]
+        if one.way != usual and sum(other.way != usual for other in following) > len(following) / 2:
+            return Move(one.captured_s - run.phase_s, place, one.way)
+    return None
 
 
 def hindsight_s(fixed: Sequence[Run]) -> float:

@@ -28,7 +28,7 @@ def rows(runs: Sequence[Run]) -> list[dict[str, Any]]:
 
 def _row(run: Run, number: int) -> dict[str, Any]:
     phase, frames = run.drill.phases[number], run.phase(number)
-    p50, p95 = np.percentile([one.latency_s * 1e3 for one in frames], [50, 95])
+    p50, p95 = np.percentile([one.latency_s * 1e3 for one in frames] or [np.inf], [50, 95])
     ways = Counter(one.way for one in frames).most_common(4)
     return {
         "drill": run.drill.name,

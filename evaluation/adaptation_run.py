@@ -61,12 +61,11 @@ def stage(folder: Path, bundle: Path, pictures: Path) -> Iterator[Stage]:
 
 def measure_profile(at: Stage, drill: Drill) -> None:
     """Have the device measure its profile, which all runs of `auto` then read."""
-    device = _device(at, drill, AUTO)
-    log = at.folder / "spool" / "demo" / "camera.decisions.jsonl"
-    ends_s = time.monotonic() + PROFILE_S
-    while not log.exists() and device.alive and time.monotonic() < ends_s:
-        time.sleep(0.5)
-    _figures(device)
+    log, ends_s = at.folder / "spool" / "demo" / "camera.decisions.jsonl", time.monotonic() + PROFILE_S
+    with _device(at, drill, AUTO) as device:
+        while not log.exists() and device.alive and time.monotonic() < ends_s:
+            time.sleep(0.5)
+        _figures(device)
 
 
 def splits_to_try(at: Stage, drill: Drill, count: int) -> list[str]:
@@ -91,22 +90,23 @@ def splits_to_try(at: Stage, drill: Drill, count: int) -> list[str]:
 
 def go_through(at: Stage, drill: Drill, split: str, phase_s: float, tick: Callable[[], None]) -> Run:
     """Return one drill gone through with one split."""
-    shape = at.link.shape
-    device = _device(at, drill, split)
-    time.sleep(SETTLE_S)
-    began_s = time.time()
-    for phase in drill.phases:
-        shape(phase.bandwidth_bits_per_s)
-        at.cpu.hold(device.pid, phase.share)
-        time.sleep(phase_s)
-        tick()
-    figures = _figures(device)
+    with _device(at, drill, split) as device:
+        time.sleep(SETTLE_S)
+        began_s = time.time()
+        for phase in drill.phases:
+            at.link.shape(phase.bandwidth_bits_per_s)
+            at.cpu.hold(device.pid, phase.share)
+            time.sleep(phase_s)
+            tick()
+        figures = _figures(device)
     frames = tuple(_seen(at, began_s, began_s + phase_s * len(drill.phases)))
     finished = sum(figures["finished"].values())
     return Run(drill, split, phase_s, frames, figures["captured"], finished, sum(figures["dropped"].values()))
 
 
-def _device(at: Stage, drill: Drill, split: str) -> Child:
+@contextmanager
+def _device(at: Stage, drill: Drill, split: str) -> Iterator[Child]:
+    """Hand out a device that has begun, and see that it is gone afterwards."""
     first = drill.phases[0]
     at.link.shape(first.bandwidth_bits_per_s)
     chosen, _, codec = split.partition(" ")
@@ -118,9 +118,12 @@ def _device(at: Stage, drill: Drill, split: str) -> Child:
     ]
     words = [sys.executable, "-P", "-m", "headwater", *command]
     device = start("device", ["env", f"XDG_CACHE_HOME={at.folder / 'cache'}", *at.link.at_device(words)])
-    at.cpu.hold(device.pid, first.share)
-    device.wait_for_line("ready", START_S)
-    return device
+    try:
+        at.cpu.hold(device.pid, first.share)
+        device.wait_for_line("ready", START_S)
+        yield device
+    finally:
+        device.stop()
 
 
 def _figures(device: Child) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import msgspec
 
 from evaluation.regret import Ran, Setting, Tried
 from planning.errors import PlanError
+from planning.operator_times import OperatorTimes
 from planning.ways import Conditions
 
 MEASURED, BENCH = "regret-measured.csv", "regret-bench.json"
@@ -39,6 +40,8 @@ class Known:
     """Of each setting, the link as measured."""
     tried: dict[str, Tried] = field(default_factory=dict)
     digests: dict[str, str] = field(default_factory=dict)
+    rates: dict[str, OperatorTimes] = field(default_factory=dict)
+    """By operator, for each network and those that they were fitted on; kept so that a report can be made again."""
 
 
 class Records:

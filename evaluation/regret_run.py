@@ -9,12 +9,12 @@ from pathlib import Path
 
 from edge.plan_predictors import profiled_rows, works_by_place
 from evaluation.regret import CLOCK_GHZ, Guess, Setting, Tried, fit_law, guess, predictors
-from evaluation.regret_bench import LONG_S, RUN_S, Bench, Net
+from evaluation.regret_bench import LONG_S, RUN_S, TRIP_S, Bench, Net
 from evaluation.regret_records import Records
 from models.bundle import Bundle
 from models.profile import Progress
 from planning.decide import Rates
-from planning.operator_times import fit_operator_times
+from planning.operator_times import OperatorTimes, fit_operator_times
 
 Bar = Callable[[str], AbstractContextManager[Progress]]
 
@@ -65,7 +65,7 @@ def expected_s(tried: Tried, missing: Sequence[Sequence[Setting]], runs: int, sh
             head_s = (way.crop_s + way.head_s + way.encode_s) * CLOCK_GHZ / setting.clock_ghz / share
             travel_s = size * 8 / setting.bandwidth_bits_per_s
             whole_s += runs * max(RUN_S, head_s)
-            whole_s += travel_s if travel_s > LONG_S else 1.5 * max(RUN_S, runs * travel_s)  # some waits between them
+            whole_s += travel_s if travel_s > LONG_S else 1.5 * max(TRIP_S, runs * travel_s)  # some waits between them
     return whole_s
 
 
@@ -79,13 +79,10 @@ def ask(
     tried = [records.known.tried[name] for name in bundles]
     law = fit_law(tried)
     everyone = {one.name: one for one in (*others, *bundles.values())}
-    with bar("profiling by operators") as progress:
-        rows = {name: profiled_rows(one, 1, progress) for name, one in everyone.items()}
     guesses: list[Guess] = []
     for one in tried:
         bundle = bundles[one.net]
-        strangers = [found for name, found in rows.items() if name.split("-")[0] != one.net]
-        times = fit_operator_times([row for found in strangers for row in found])
+        times = _rates(records, one.net, everyone, bar)
         known = predictors(one, law, records.known.order.share, times, *works_by_place(bundle))
         guesses += [
             guess(one, name, predictor, setting.number, at, records.of(one.net, setting.number), rates)
@@ -93,3 +90,15 @@ def ask(
             for name, predictor in known.items()
         ]
     return guesses
+
+
+def _rates(records: Records, net: str, everyone: Mapping[str, Bundle], bar: Bar) -> OperatorTimes:
+    """Return the rates by operator for a network from all others, which are profiled where they are not known."""
+    strangers = {name: one for name, one in everyone.items() if name.split("-")[0] != net}
+    key = f"{net} from {', '.join(strangers)}"
+    if key not in records.known.rates:
+        with bar("profiling by operators") as progress:
+            rows = [row for one in strangers.values() for row in profiled_rows(one, 1, progress)]
+        records.known.rates[key] = fit_operator_times(rows)
+        records.keep()
+    return records.known.rates[key]

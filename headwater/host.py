@@ -13,7 +13,8 @@ from pathlib import Path
 # Source: adjtimex(2): modes 0 only reads; 5 is TIME_ERROR, a clock that nothing synchronises.
 _TIMEX_BYTES, _TIME_ERROR = 512, 5
 SYSTEMD_SYNCHRONISED = Path("/run/systemd/timesync/synchronized")
-CLOCK_KHZ = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_cur_freq")
+CORES = Path("/sys/devices/system/cpu")
+CLOCK_KHZ = "cpu[0-9]*/cpufreq/scaling_cur_freq"
 CPUINFO = Path("/proc/cpuinfo")
 THERMAL = Path("/sys/class/thermal")
 MORE_FOLDERS = ("/usr/sbin", "/usr/local/sbin")
@@ -42,16 +43,23 @@ def first_line(*command: str, timeout_s: float = 5.0) -> str | None:
 
 
 def clock_hz() -> float | None:
-    """Return the present clock of the first processor core, as the kernel knows it."""
-    try:
-        return _over_0(CLOCK_KHZ.read_text(), 1e3)
-    except OSError:
-        pass
+    """Return the present clock of the fastest processor core, as the kernel knows it: others may rest."""
+    found = [hertz for path in CORES.glob(CLOCK_KHZ) if (hertz := _read_hertz(path)) is not None]
+    if found:
+        return max(found)
     try:
         lines = CPUINFO.read_text().splitlines()
     except OSError:
         return None
-    return next((_over_0(line.partition(":")[2], 1e6) for line in lines if line.startswith("cpu MHz")), None)
+    shown = [_over_0(line.partition(":")[2], 1e6) for line in lines if line.startswith("cpu MHz")]
+    return max((hertz for hertz in shown if hertz is not None), default=None)
+
+
+def _read_hertz(path: Path) -> float | None:
+    try:
+        return _over_0(path.read_text(), 1e3)
+    except OSError:
+        return None
 
 
 def temperature_c() -> float | None:

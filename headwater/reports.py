@@ -9,7 +9,7 @@ from msgspec import Meta, Struct
 from headwater.fields import Boot, Count, Digest, Duration, Label, Name, Nanoseconds, Reason, Report, Sequence, Stages
 from headwater.frames import Position, Predictions
 
-MOST_WAYS: Final = 512
+MOST_WAYS: Final = 256
 """More ways of a frame no decision names."""
 
 
@@ -123,7 +123,7 @@ class Decision(Struct, frozen=True, forbid_unknown_fields=True):
     split: Label
     codec: Label
     why: Label
-    """first, stays, better, limit, probe, no link, nothing allowed, or measuring: no profile is there yet."""
+    """first, stays, better, limit, no link, refused, or nothing allowed."""
     bandwidth_bits_per_s: float
     round_trip_ms: float
     device_slowdown: float

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -203,6 +204,7 @@ class Engine:
         self.graph = Graph.read(model, signature=signature, outputs=outputs)
         self.threads, self.xnnpack, self._max_cached_parts = threads, xnnpack, max(1, max_cached_parts)
         self._parts: OrderedDict[tuple[tuple[int, ...], tuple[int, ...]], Part] = OrderedDict()
+        self._lock = threading.Lock()
 
     def whole(self) -> Part:
         """Return the whole model as one part."""
@@ -223,6 +225,10 @@ class Engine:
     def part(self, from_: Sequence[TensorName] | None, to: Sequence[TensorName] | None) -> Part:
         """Return the part between some tensors, warmed up; None stands for the model's own inputs or outputs."""
         key = self.graph.ends(from_, to)
+        with self._lock:
+            return self._kept(key)
+
+    def _kept(self, key: tuple[tuple[int, ...], tuple[int, ...]]) -> Part:
         part = self._parts.get(key)
         if part is None:
             part = self._parts[key] = self._new_part(*key)

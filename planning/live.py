@@ -17,11 +17,13 @@ FIRST_PAUSE_S: Final = 2.0
 """The second probe follows the first so soon, or twice that: a worker's first answer tells of loading the model."""
 TELLING_BYTES: Final = 8_000
 """A message of at least this size tells the bandwidth, whatever the noise of the machines at its ends."""
+REFUSED_PAUSE_S: Final = 60.0
+"""A frame that workers may refuse is lost: so seldom is one sent to find out."""
 HOPE: Final = 2.0
 """A probe goes the way that would be best if link and workers were so many times faster than they seem."""
 FORGETS_S: Final = 10.0
 """After so long without a value what was known before counts for 1/e."""
-Why = Literal["first", "stays", "better", "limit", "probe", "no link", "nothing allowed"]
+Why = Literal["first", "stays", "better", "limit", "probe", "no link", "refused", "nothing allowed"]
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,8 @@ class Seen:
     worker_wait_s: Smoothed | None = None
     frames_per_s: float = 0.0
     """How many frames a second must find a way; 0 where a source waits for its turn."""
+    refused_s: float | None = None
+    """Since when workers refuse what is not finished; None: they take it."""
     link_lost_s: float | None = None
     """Since when nothing has been acknowledged that should have been; None: the link works."""
 
@@ -112,6 +116,8 @@ class Decision:
     why: Why
     conditions: Conditions
     judged: tuple[Judged, ...]
+    note: str = ""
+    """Where nothing is allowed: what the fastest ways break."""
 
 
 @dataclass
@@ -134,25 +140,41 @@ class Scheduler:
         """Return the way of the next frame. A probe is for one frame; the way in use stays what it was."""
         at = seen.conditions(self.assumed)
         if seen.link_lost_s is not None and now_s - seen.link_lost_s >= self.policy.lost_after_s:
-            return self._without_link(at, now_s)
-        judged = self._judged(at)
-        if judged is None:
-            return self._nothing_allowed(at, now_s)
-        why = self._choose(judged, self._judged(seen.conditions(self.assumed, cautious=True)) or judged)
-        way = self._way_in_use()
-        probe = self._probe(at, seen, now_s) if why == "stays" else None
-        if probe is not None:
-            self._probed_s, self._pause_s = now_s, min(self.policy.probe_after_s, 2 * self._pause_s)
-            return Decision(now_s, probe, "probe", at, judged)
-        return Decision(now_s, way, why, at, judged)
+            return Decision(now_s, self._own_way(), "no link", at, ())
+        if seen.refused_s is not None:
+            found = Decision(now_s, self._own_way(), "refused", at, ())
+        else:
+            found = self._by_limits(at, seen.conditions(self.assumed, cautious=True), now_s)
+        return self._probe(found, seen) or found
 
-    def _judged(self, at: Conditions) -> tuple[Judged, ...] | None:
-        """Return every way judged; None where the limits allow none."""
-        policy = self.policy
+    def _by_limits(self, at: Conditions, cautious: Conditions, now_s: float) -> Decision:
+        """Return the best way within the limits; where none is, within those that are never given up."""
+        limits = self.policy.limits
         try:
-            return tuple(decide(self.ways, at, self.rates, policy.weight, policy.limits, policy.method))
+            judged = self._judged(at, limits)
+            why = self._choose(judged, self._or(judged, cautious, limits))
+            return Decision(now_s, self._way_in_use(), why, at, judged)
+        except PlanError as error:
+            note = str(error)
+        at, cautious = replace(at, frames_per_s=0.0), replace(cautious, frames_per_s=0.0)
+        try:
+            judged = self._judged(at, _without_soft(limits))
         except PlanError:
-            return None
+            return Decision(now_s, self._own_way(), "nothing allowed", at, (), note)
+        self._choose(judged, self._or(judged, cautious, _without_soft(limits)))
+        return Decision(now_s, self._way_in_use(), "nothing allowed", at, judged, note)
+
+    def _or(self, judged: tuple[Judged, ...], at: Conditions, limits: Limits) -> tuple[Judged, ...]:
+        """Return the ways judged in other conditions, or as they are where the limits then allow none."""
+        try:
+            return self._judged(at, limits)
+        except PlanError:
+            return judged
+
+    def _judged(self, at: Conditions, limits: Limits) -> tuple[Judged, ...]:
+        """Return every way judged. Raises: PlanError where the limits allow none."""
+        policy = self.policy
+        return tuple(decide(self.ways, at, self.rates, policy.weight, limits, policy.method))
 
     def _choose(self, judged: tuple[Judged, ...], cautious: tuple[Judged, ...]) -> Why:
         """Change the way in use where another is better on a link a deviation worse than this one has its own."""
@@ -173,48 +195,61 @@ class Scheduler:
         self.current, self._better = best.way, ("", 0)
         return "better"
 
-    def _probe(self, at: Conditions, seen: Seen, now_s: float) -> Way | None:
-        """Return a way that tells of link and worker, where either was not measured lately and would matter."""
-        now = self._way_in_use()
-        known_s = _at(seen.s_per_bit) if not now.finishes else min(_at(seen.s_per_bit), _at(seen.worker_wait_s))
-        if now_s < max(known_s + self.policy.probe_after_s, self._probed_s + self._pause_s):
+    def _probe(self, found: Decision, seen: Seen) -> Decision | None:
+        """Return a frame's way that tells of link and worker, where either was not measured lately and would matter.
+
+        It need not keep up, be in time or be small in the mean: it is one frame.
+        """
+        now, at = found.way, found.conditions
+        if found.why not in ("stays", "nothing allowed", "refused") or found.at_s < self._probe_due_s(now, seen):
             return None
         better = replace(
             at,
             bandwidth_bits_per_s=HOPE * at.bandwidth_bits_per_s,
             worker_slowdown=at.worker_slowdown / HOPE,
             worker_wait_s=0.0,
+            frames_per_s=0.0,
         )
-        allowed = [one for one in self._judged(better) or () if one.is_allowed and one.way.name != now.name]
+        try:
+            judged = self._judged(better, _without_soft(self.policy.limits))
+        except PlanError:
+            return None
+        allowed = [one for one in judged if one.is_allowed and one.way.name != now.name]
         tells = [one for one in allowed if one.way.sends and one.way.payload_bytes >= TELLING_BYTES]
         if not tells and now.finishes:
             tells = [one for one in allowed if one.way.sends]
-        return min(tells, key=lambda one: one.journey.total_s).way if tells else None
+        if not tells:
+            return None
+        self._probed_s, self._pause_s = found.at_s, min(self.policy.probe_after_s, 2 * self._pause_s)
+        return replace(found, way=min(tells, key=lambda one: one.journey.total_s).way, why="probe")
 
-    def _without_link(self, at: Conditions, now_s: float) -> Decision:
+    def _probe_due_s(self, now: Way, seen: Seen) -> float:
+        """Return when the next probe may go: sparsely, and more so where it may be lost."""
+        if seen.refused_s is not None:
+            return max(self._probed_s, seen.refused_s) + REFUSED_PAUSE_S
+        known_s = _at(seen.s_per_bit) if not now.finishes else min(_at(seen.s_per_bit), _at(seen.worker_wait_s))
+        return max(self._probed_s + self._pause_s, known_s + self.policy.probe_after_s)
+
+    def _own_way(self) -> Way:
         """Return the deepest way that answers on the device; without one, the way in use."""
         local = [way for way in self.ways if way.finishes]
-        return Decision(now_s, local[-1] if local else self._way_in_use(), "no link", at, ())
-
-    def _nothing_allowed(self, at: Conditions, now_s: float) -> Decision:
-        """Return the fastest of all ways that keep what must never be broken, or the device's own where none does."""
-        kept = Limits(keeps_pictures=self.policy.limits.keeps_pictures, message_bytes=self.policy.limits.message_bytes)
-        try:
-            judged = tuple(decide(self.ways, replace(at, frames_per_s=0.0), self.rates, 0.0, kept))
-        except PlanError:
-            return replace(self._without_link(at, now_s), why="nothing allowed")
-        self.current, self._better = chosen(judged).way, ("", 0)
-        return Decision(now_s, self.current, "nothing allowed", at, judged)
+        return local[-1] if local else self._way_in_use()
 
     def _way_in_use(self) -> Way:
         return self.current if self.current is not None else self.ways[-1]
 
 
+def _without_soft(limits: Limits) -> Limits:
+    """Return the limits that hold even where nothing keeps all: those of what may leave, how large, and how right."""
+    return replace(limits, deadline_s=None, frame_bytes=None, energy_j_at_most=None)
+
+
 def _gain(now: Judged, best: Judged, weight: float) -> float:
     """Return by what share another way is better than the one in use, in latency and cost as they are weighed."""
-    slower = 1 - best.journey.total_s / now.journey.total_s if now.journey.total_s > 0 else 0.0
-    dearer = 1 - best.cost / now.cost if now.cost > 0 else 0.0
-    return (1 - weight) * slower + weight * dearer
+    weight = weight if now.cost > 0 and best.cost > 0 else 0.0
+    slower = best.journey.total_s / now.journey.total_s if now.journey.total_s > 0 else 1.0
+    dearer = best.cost / now.cost if weight else 1.0
+    return 1 - math.pow(slower, 1 - weight) * math.pow(dearer, weight)
 
 
 def _at(measured: Smoothed | None) -> float:

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Sequence
 
 
 def rising(values: Sequence[float]) -> list[float]:
-    """Return the non-decreasing values nearest to these in least squares (pool adjacent violators).
+    """Return non-decreasing values nearest to these in absolute distance (pool adjacent violators, by medians).
 
-    Source: Barlow et al. 1972, Statistical Inference under Order Restrictions, section 1.2.
+    Not in least squares: noise only ever lengthens a run, and the mean of a pool with one such run in it would lift
+    all that are computed after it. Source: Robertson and Waltman 1968, "On estimating monotone parameters".
     """
-    pools: list[tuple[float, int]] = []
+    pools: list[list[float]] = []
     for value in values:
-        mean, count = value, 1
-        while pools and pools[-1][0] > mean:
-            before, others = pools.pop()
-            mean, count = (mean * count + before * others) / (count + others), count + others
-        pools.append((mean, count))
-    return [mean for mean, count in pools for _ in range(count)]
+        pool = [value]
+        while pools and statistics.median(pools[-1]) > statistics.median(pool):
+            pool = pools.pop() + pool
+        pools.append(pool)
+    return [statistics.median(pool) for pool in pools for _ in pool]
 
 
 def falling(values: Sequence[float]) -> list[float]:
-    """Return the non-increasing values nearest to these in least squares."""
+    """Return the same for values that must not rise."""
     return rising(values[::-1])[::-1]

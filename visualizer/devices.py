@@ -159,6 +159,7 @@ class StatusReader:
     def _connected(self, there: bool) -> None:
         with self._lock:
             self._fresh.clear()
+            self._decisions.clear()  # the broker tells those that hold again
             self.connection = Connection(there, self._wall_ns())
         self.on_change()
 

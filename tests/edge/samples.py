@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -215,7 +215,8 @@ class FakeReporter:
 
     def __init__(self) -> None:
         self.settings: list[bytes] = []
-        self.answers: list[tuple[str, str, str, dict[Stage, int]]] = []
+        self.answers: list[tuple[str, str, Result]] = []
+        self.sizes: list[tuple[str, str, int]] = []
 
     def status(self, link: Link | None) -> Status:
         """Return a status."""
@@ -226,9 +227,13 @@ class FakeReporter:
         self.settings.append(payload)
         return SettingsApplied(VERSION, DEVICE, "image", "png", "all") if payload else None
 
-    def answered(self, worker: str, split: str, codec: str, stages_ns: Mapping[Stage, int]) -> None:
-        """Remember what a worker took."""
-        self.answers.append((worker, split, codec, dict(stages_ns)))
+    def answered(self, split: str, codec: str, result: Result) -> None:
+        """Remember what a worker says."""
+        self.answers.append((split, codec, result))
+
+    def sized(self, split: str, codec: str, message_bytes: int) -> None:
+        """Remember how long messages are."""
+        self.sizes.append((split, codec, message_bytes))
 
 
 def received(kind: str, payload: bytes, mid: int = 1) -> Received:

@@ -13,7 +13,7 @@ from edge.ledger import Ledger
 from edge.outbox import Outbox, SentFrame
 from edge.spool import Spool
 from headwater.clock import STAGES, Stage
-from headwater.messages import encode
+from headwater.messages import Result, encode
 from tests.edge.samples import DEVICE, EARLIER_BOOT, NOW_NS, frame, key, offered, result
 
 MS = 1_000_000
@@ -28,10 +28,8 @@ class Desk:
         self.spool = Spool(path, 10**8)
         self.ledger = Ledger(recovered=len(self.spool))
         self.outbox = Outbox(self.spool, Delivery(10, 60, lambda: 0), self.ledger)
-        self.told: list[tuple[str, str, str, dict[Stage, int]]] = []
-        self.confirmations = Confirmations(
-            DEVICE, self.outbox, self.ledger, lambda *said: self.told.append((*said[:3], dict(said[3])))
-        )
+        self.told: list[tuple[str, str, Result]] = []
+        self.confirmations = Confirmations(DEVICE, self.outbox, self.ledger, lambda *said: self.told.append(said))
 
     def send(self, number: int = 1, *, finished: bool = False, spooled_ns: int = NOW_NS) -> None:
         """Capture and send frames."""
@@ -84,7 +82,16 @@ def test_what_a_worker_took_is_told_of_what_it_finished(desk: Desk, finished: bo
     desk.send(finished=finished)
     for _ in range(2):
         desk.answer(result(0, stages_ns=AT_WORKER))
-    assert desk.told == ([] if finished else [("worker-1", "conv_a", "native", AT_WORKER)])
+    told = [(split, codec, said.worker, said.stages_ns) for split, codec, said in desk.told]
+    assert told == ([] if finished else [("conv_a", "native", "worker-1", AT_WORKER)])
+
+
+@pytest.mark.parametrize("finished", [True, False])
+def test_a_refusal_of_what_travelled_unfinished_is_told(desk: Desk, finished: bool) -> None:
+    """Whoever decides where to compute must know that workers do not take it."""
+    desk.send(finished=finished)
+    desk.answer(result(0, refused="unknown digest"))
+    assert [said.refused for *_, said in desk.told] == ([] if finished else ["unknown digest"])
 
 
 def test_a_refusal_is_a_counted_drop(desk: Desk) -> None:

@@ -13,13 +13,17 @@ from headwater.errors import SettingsError
 from headwater.messages import SettingsApplied
 from models.bundle import Bundle
 from models.engine import Engine
+from planning.decide import Limits
 from tests.edge.samples import exit_bundle, tiny_bundle
 
 
-def control(folder: Path, split: str = "auto", codec: str = "auto", bundle: Bundle | None = None) -> Control:
+def control(
+    folder: Path, split: str = "auto", codec: str = "auto", bundle: Bundle | None = None, limits: Limits | None = None
+) -> Control:
     """Return what a device of the tiny bundle runs."""
     bundle = bundle or tiny_bundle(folder / "tiny")
-    return Control("cam1", bundle, Engine(bundle.model_path, outputs=bundle.finals), Plan(split, codec, "all"), None)
+    engine = Engine(bundle.model_path, outputs=bundle.finals)
+    return Control("cam1", bundle, engine, Plan(split, codec, "all"), None, limits or Limits())
 
 
 def applied(one: Control, payload: bytes) -> SettingsApplied:
@@ -85,3 +89,34 @@ def test_a_codec_that_fits_nowhere_is_refused_at_the_start(tmp_path: Path, codec
     """Not minutes later, when the profile is measured."""
     with pytest.raises(SettingsError, match="codec: got"):
         control(tmp_path, codec=codec)
+
+
+def test_no_probe_outlives_a_change_of_plan(tmp_path: Path) -> None:
+    """One that was made for the plan before is forgotten."""
+    one = control(tmp_path)
+    one.probe(prepare_head(one._bundle, one._engine, "image", "png"))
+    applied(one, b'{"version":1,"split":"add"}')
+    applied(one, b'{"version":1,"split":"auto"}')
+    assert one.next().head.split != "image"
+
+
+def test_what_must_not_leave_does_not_whoever_asks(tmp_path: Path) -> None:
+    """A device that keeps its pictures refuses to send them, from its start or from an operator."""
+    kept = Limits(keeps_pictures=True)
+    with pytest.raises(SettingsError, match="no picture leaves the device"):
+        control(tmp_path, "image", limits=kept)
+    answer = applied(control(tmp_path / "b", limits=kept), b'{"version":1,"split":"image"}')
+    assert answer.refused is not None
+    assert answer.split == "auto"
+    with pytest.raises(SettingsError, match="was not tried for what it leaks, and --leak allows"):
+        control(tmp_path / "c", "add", limits=Limits(leak_ssim_at_most=0.5))
+
+
+def test_a_codec_that_auto_has_not_measured_is_refused(tmp_path: Path) -> None:
+    """It would be said to hold, and would not."""
+    one = control(tmp_path)
+    answer = applied(one, b'{"version":1,"codec":"float16"}')
+    assert answer.refused is not None
+    assert "with split auto the device's own, 'auto', holds" in answer.refused
+    assert applied(one, b'{"version":1,"split":"add","codec":"float16"}').codec == "float16"
+    assert applied(one, b'{"version":1,"split":"auto"}').codec == "auto"

@@ -31,10 +31,10 @@ def test_a_log_reads_as_it_was_written(tmp_path: Path) -> None:
     """Head and decisions come back as values: conditions, and what every way was predicted to take."""
     log = DecisionLog(tmp_path / "folder" / "cam1.jsonl")
     log.begin(HEAD)
-    log.add(decided(0.0, why="first"), 17)
+    log.add(decided(0.0, why="first"), 17, 4e6)
     ((head, entry),) = read_log(tmp_path / "folder" / "cam1.jsonl")
     assert head == HEAD
-    assert entry == Entry(17, "image png", "first", AT, {"image png": (62.0, 0.0), "device": (90.4, 0.0)})
+    assert entry == Entry(17, "image png", "first", AT, {"image png": (62.0, 0.0), "device": (90.4, 0.0)}, 4e6)
 
 
 def test_what_says_nothing_new_is_written_now_and_then(tmp_path: Path) -> None:
@@ -43,10 +43,10 @@ def test_what_says_nothing_new_is_written_now_and_then(tmp_path: Path) -> None:
     log = DecisionLog(path)
     log.begin(HEAD)
     for quarter in range(240):
-        log.add(decided(quarter / 4), quarter)
+        log.add(decided(quarter / 4), quarter, 4e6)
     assert len(list(read_log(path))) == 6
-    log.add(decided(60.0, way=1, why="better"), 240)
-    log.add(decided(60.25, way=1), 241)
+    log.add(decided(60.0, way=1, why="better"), 240, 4e6)
+    log.add(decided(60.25, way=1), 241, 4e6)
     assert [entry.why for _, entry in read_log(path)][-2:] == ["better", "stays"]
 
 
@@ -56,7 +56,7 @@ def test_a_log_is_bounded_and_each_file_reads_alone(tmp_path: Path) -> None:
     log = DecisionLog(path, limit_bytes=3_000)
     log.begin(HEAD)
     for number in range(200):
-        log.add(decided(number * 60.0), number)
+        log.add(decided(number * 60.0), number, 4e6)
     files = sorted(tmp_path.iterdir())
     assert [file.name for file in files] == ["cam1.jsonl", "cam1.jsonl.1"]
     assert all(file.stat().st_size < 4_000 for file in files)
@@ -71,8 +71,21 @@ def test_a_full_disk_stops_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixt
     log = DecisionLog(tmp_path / "file" / "cam1.jsonl")
     log.begin(HEAD)
     for number in range(10):
-        log.add(decided(number * 60.0), number)
+        log.add(decided(number * 60.0), number, 4e6)
     assert len(caplog.records) == 1
+
+
+def test_a_torn_line_costs_one_line(tmp_path: Path) -> None:
+    """After a power cut the log goes on behind what is left of the last line."""
+    path = tmp_path / "cam1.jsonl"
+    log = DecisionLog(path)
+    log.begin(HEAD)
+    log.add(decided(0.0, why="first"), 1, 4e6)
+    path.write_bytes(path.read_bytes()[:-20])
+    log = DecisionLog(path)
+    log.begin(HEAD)
+    log.add(decided(0.0, why="first"), 2, 4e6)
+    assert [entry.at_ns for _, entry in read_log(path)] == [2]
 
 
 @pytest.mark.parametrize("text", [b"{", b"\xff\n", b'{"type":"profile"}\n', b'{"type":"other"}\n', b"[]\n"])
@@ -96,3 +109,12 @@ def test_a_decision_travels_with_its_losers() -> None:
     assert again == message
     assert [one.lost for one in again.considered] == [None, "28.40 ms slower"]
     assert (again.round_trip_ms, again.temperature_c, again.currency) == (20.0, 61.5, "EUR")
+
+
+def test_a_message_of_very_many_ways_names_the_chosen_one(tmp_path: Path) -> None:
+    """And the fastest of the others, within what the site takes."""
+    many = tuple(Way(f"a-cut-point-of-the-network-{n}", "native+zstd", n, n / 1e3, 500, 9e3) for n in range(400))
+    found = Decided(0.0, many[0], "stays", AT, tuple(decide(many, AT, Rates(), 0.0)))
+    said = encode_json(as_message(found, 17, Here("cam1", "", None, None)))
+    assert len(said) < 65_536
+    assert [one.lost for one in decode_json(Decision, said).considered].count(None) == 1

@@ -15,7 +15,7 @@ from edge.control import Running
 from edge.device import Device
 from edge.head import Head, Hopeless, exit_of
 from edge.location import open_location
-from edge.plan import Limits, Plan
+from edge.plan import Bounds, Plan
 from edge.sources import Capture, Source, WhenFull
 from edge.spool import Spool
 from headwater.clock import Stopwatch
@@ -28,7 +28,7 @@ from tests.edge.samples import DEVICE, TOPICS, exit_bundle, tiny_bundle
 from tests.servers import eventually
 
 NOWHERE = Address.parse("mqtt://127.0.0.1:9")
-LIMITS = Limits(frames=None, window=8, timeout_s=10, expire_s=None, frame_bytes=10**8, drain_s=0)
+LIMITS = Bounds(frames=None, window=8, timeout_s=10, expire_s=None, frame_bytes=10**8, drain_s=0)
 
 
 class Pictures:
@@ -53,7 +53,7 @@ class Pictures:
 
 
 def device(
-    folder: Path, source: Source, *, plan: Plan | None = None, limits: Limits = LIMITS, spool_bytes: int = 10**7
+    folder: Path, source: Source, *, plan: Plan | None = None, limits: Bounds = LIMITS, spool_bytes: int = 10**7
 ) -> Device:
     """Return a device with the tiny bundle."""
     bundle = tiny_bundle(folder / "tiny")
@@ -284,7 +284,7 @@ def test_a_picture_that_no_worker_would_take_is_dropped_and_counted(tmp_path: Pa
 
 def test_as_many_frames_as_asked_for_and_no_more(tmp_path: Path) -> None:
     """`--frames` counts the pictures that were worked on; what a camera dropped meanwhile is captured and stale."""
-    limits = Limits(frames=3, window=8, timeout_s=10, expire_s=None, frame_bytes=10**8, drain_s=0)
+    limits = Bounds(frames=3, window=8, timeout_s=10, expire_s=None, frame_bytes=10**8, drain_s=0)
     source = Pictures(10**6, when_full=WhenFull.DROP_OLDEST)
     one = device(tmp_path, source, limits=limits)
     stop = threading.Event()
@@ -300,7 +300,7 @@ def test_as_many_frames_as_asked_for_and_no_more(tmp_path: Path) -> None:
 
 def test_a_camera_goes_on_without_a_broker(tmp_path: Path) -> None:
     """Capture never stops: a full spool drops its oldest frames and counts them, and the bound holds."""
-    limits = Limits(frames=200, window=8, timeout_s=10, expire_s=None, frame_bytes=10**8, drain_s=0)
+    limits = Bounds(frames=200, window=8, timeout_s=10, expire_s=None, frame_bytes=10**8, drain_s=0)
     source = Pictures(10**6, when_full=WhenFull.DROP_OLDEST)
     one = device(tmp_path, source, limits=limits, spool_bytes=20_000)
     stop = threading.Event()

@@ -117,9 +117,10 @@ def test_a_clock_scales_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_kernel_tells_the_clock(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """In kHz where it scales, in MHz of /proc/cpuinfo else; nonsense and 0 are no clock."""
-    khz, info = tmp_path / "khz", tmp_path / "cpuinfo"
-    monkeypatch.setattr("headwater.host.CLOCK_KHZ", khz)
+    """In kHz where it scales, in MHz of /proc/cpuinfo else, of the fastest core; nonsense and 0 are no clock."""
+    khz, info = tmp_path / "cpu0/cpufreq/scaling_cur_freq", tmp_path / "cpuinfo"
+    khz.parent.mkdir(parents=True)
+    monkeypatch.setattr("headwater.host.CORES", tmp_path)
     monkeypatch.setattr("headwater.host.CPUINFO", info)
     assert clock_hz() is None
     info.write_text("processor : 0\ncpu MHz\t\t: 2299.998\n")
@@ -128,6 +129,11 @@ def test_the_kernel_tells_the_clock(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     assert clock_hz() is None
     khz.write_text("1500000\n")
     assert clock_hz() == 1.5e9
+    other = tmp_path / "cpu11/cpufreq/scaling_cur_freq"
+    other.parent.mkdir(parents=True)
+    other.write_text("600000\n")
+    assert clock_hz() == 1.5e9
+    other.unlink()
     khz.write_text("unknown\n")
     assert clock_hz() is None
 

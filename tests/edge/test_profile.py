@@ -51,6 +51,14 @@ def test_a_process_that_fails_says_why(tmp_path: Path) -> None:
         result_of(Measuring(order(tmp_path / "none"), PICTURES, tmp_path / "profile.json"))
 
 
+def test_a_profile_that_cannot_be_kept_is_used_all_the_same(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A file where the cache should be: one warning, and the profile."""
+    (tmp_path / "cache").write_text("")
+    measuring = Measuring(order(bundle_folder(tmp_path / "tiny")), PICTURES, tmp_path / "cache" / "profile.json")
+    assert result_of(measuring).ways
+    assert "the next start measures again" in caplog.text
+
+
 def test_a_process_that_is_stopped_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither a process nor pictures."""
     (tmp_path / "tmp").mkdir()

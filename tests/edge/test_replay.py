@@ -23,14 +23,14 @@ WAYS = (
 FAST, SLOW = Conditions(50e6, 0.02), Conditions(1e6, 0.02)
 
 
-def log(folder: Path, *taken: tuple[Conditions, int, Why]) -> Path:
+def log(folder: Path, *taken: tuple[Conditions, int, Why], message_bytes: float = 4e6) -> Path:
     """Return the log of a device that went these ways."""
     path = folder / "cam1.jsonl"
     written = DecisionLog(path)
     written.begin(Head(1, "cam1", "litter", "ab" * 32, Policy(), Rates(), WAYS))
     for number, (at, way, why) in enumerate(taken):
         judged = tuple(decide(WAYS, at, Rates(), 0.0))
-        written.add(Decision(number * 60.0, WAYS[way], why, at, judged), number)
+        written.add(Decision(number * 60.0, WAYS[way], why, at, judged), number, message_bytes)
     return path
 
 
@@ -73,6 +73,12 @@ def test_limits_that_allow_nothing_are_counted(tmp_path: Path) -> None:
     found = replayed(read_log(path), Case(conditions_changed(frames_per_s=50.0, bandwidth_bits_per_s=1e6)))
     assert (found.decisions, found.not_allowed) == (2, 2)
     assert verdict(found).endswith("for 2 the limits allow no way")
+
+
+def test_what_the_broker_took_then_holds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A decision that the longest packet forced is forced again."""
+    found = asked(capsys, log(tmp_path, (FAST, 1, "first"), message_bytes=10_000))
+    assert list(found["now"]) == ["device"]  # type: ignore[call-overload]
 
 
 def test_the_table_shows_shares(tmp_path: Path) -> None:

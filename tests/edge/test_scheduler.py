@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import edge.scheduler
 from edge.decisions import read_log
 from edge.head import Head
 from edge.link import LinkSeen
@@ -19,6 +20,7 @@ from edge.scheduler import Auto, AutoSplit
 from headwater.messages import Decision
 from models.bundle import Bundle
 from models.engine import Engine
+from models.errors import RunError
 from models.stages import rules_of
 from planning.decide import Limits, Rates
 from planning.live import Policy, Smoothed
@@ -192,9 +194,46 @@ def test_the_thread_measures_a_profile_by_itself_and_ends(tmp_path: Path) -> Non
     assert time.monotonic() - began_s < 5
 
 
-def test_a_limit_that_nothing_keeps_is_said(tmp_path: Path) -> None:
-    """The device goes on by the fastest way."""
+def test_a_head_that_cannot_be_made_is_left_out(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The thread goes on with the other ways."""
+    made = edge.scheduler.prepare_head
+
+    def refuse(bundle: Bundle, engine: Engine, split: str, *more: object) -> Head:
+        if split == "image":
+            raise RunError("the part", "no memory", "pick another split")
+        return made(bundle, engine, split, *more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("edge.scheduler.prepare_head", refuse)
+    bench.turn(0.0, 50e6)
+    assert bench.used == []
+    bench.turn(0.25, 50e6)
+    assert [head.split for head in bench.used] == ["conv_a"]
+
+
+def test_settings_that_come_while_a_head_is_made_are_not_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next decision makes the head with the new thresholds."""
+    bench = Bench(exit_bundle(tmp_path / "exits", 0.0), tmp_path)
+    bench.begin()
+    made, changed = edge.scheduler.prepare_head, []
+
+    def change_meanwhile(*given: object) -> Head:
+        if not changed:
+            changed.append(True)
+            bench.follow("auto")
+        return made(*given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("edge.scheduler.prepare_head", change_meanwhile)
+    bench.turn(0.0, 50e6)
+    bench.turn(0.25, 50e6)
+    assert [head.split for head in bench.used] == ["image", "image"]
+    assert bench.used[0] is not bench.used[1]
+
+
+def test_a_limit_that_nothing_keeps_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The device goes on by the fastest way, and one warning says what the limits leave."""
     bench = Bench(tiny_bundle(tmp_path / "tiny"), tmp_path, Policy(limits=Limits(deadline_s=0.001)))
     bench.begin()
-    assert bench.turn(0.0, 50e6) == "nothing allowed"
+    assert {bench.turn(quarter / 4, 50e6) for quarter in range(8)} == {"nothing allowed"}
     assert bench.used[0].split == "image"
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "the limits allow none of the 3 ways" in caplog.text

@@ -34,6 +34,12 @@ def test_the_move_is_counted_from_the_change() -> None:
     assert move(PICTURE) is None
 
 
+def test_a_probe_is_no_move() -> None:
+    """One frame that goes another way and comes back has moved nothing."""
+    probed = run("auto", 50, [("image", 200), ("device", 100), *[("image", 200)] * 8])
+    assert move(probed) is None
+
+
 def test_hindsight_takes_the_best_of_each_phase() -> None:
     """Pictures first, the device then; auto pays for the frames until it moved."""
     assert hindsight_s([PICTURE, DEVICE]) == pytest.approx(0.075)

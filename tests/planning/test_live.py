@@ -170,12 +170,70 @@ def test_nothing_allowed_still_gives_a_way_that_keeps_pictures() -> None:
     auto = scheduler(Policy(limits=Limits(deadline_s=0.001, keeps_pictures=True)))
     found = auto.decide(link(50e6), 0.0)
     assert (found.way, found.why) == (MIDDLE, "nothing allowed")
+    assert "the limits allow none of the 3 ways" in found.note
+
+
+def test_what_leaks_does_not_leave_because_there_is_haste() -> None:
+    """A deadline that no way meets opens nothing that the limit of leaks closes."""
+    ways = (replace(PICTURE, leak_ssim=1.0), replace(MIDDLE, leak_ssim=0.6), DEVICE)
+    auto = Scheduler(ways, Rates(), Policy(limits=Limits(deadline_s=0.001, leak_ssim_at_most=0.1)), ASSUMED)
+    assert {auto.decide(link(50e6, float(second)), float(second)).way.name for second in range(90)} == {"device"}
+
+
+def test_haste_is_no_reason_to_flap() -> None:
+    """Where nothing is allowed the way changes as slowly as otherwise."""
+    draw, auto = random.Random(2), scheduler(Policy(limits=Limits(deadline_s=0.001)))
+    border = (40_000 - 8_000) * 8 / (MIDDLE.head_s + MIDDLE.tail_s - PICTURE.tail_s)
+    seen = [replace(link(border * draw.uniform(0.95, 1.05), step / 4), worker_wait_s=Smoothed(0.0, 0.0, step / 4))
+            for step in range(400)]  # fmt: skip
+    ways = [auto.decide(one, step / 4).way for step, one in enumerate(seen)]
+    assert sum(one is not other for one, other in itertools.pairwise(ways)) <= 1
+
+
+@pytest.mark.parametrize(
+    ("limits", "rate"), [(Limits(), 30.0), (Limits(deadline_s=0.05), 0.0), (Limits(frame_bytes=600), 10.0)]
+)
+def test_a_link_that_recovers_is_noticed(limits: Limits, rate: float) -> None:
+    """However bad it looked, whatever it broke: probes go on, and what they measure is believed."""
+    auto = scheduler(Policy(limits=limits))
+    bad = replace(link(2e5), frames_per_s=rate)
+    auto.decide(bad, 0.0)
+    probes = [step for step in range(1, 120) if auto.decide(bad, float(step)).why == "probe"]
+    assert len(probes) >= 4
+    assert probes[-1] - probes[-2] == 30
+
+
+def test_workers_that_refuse_are_asked_seldom() -> None:
+    """Frames are finished on the device; one a minute is risked; once it is taken all is as before."""
+    auto = scheduler()
+    auto.decide(link(50e6), 0.0)
+    refusing = [auto.decide(replace(link(50e6), refused_s=10.0), 10.0 + second) for second in range(150)]
+    assert [one.at_s for one in refusing if one.why == "probe"] == [70.0, 130.0]
+    assert {one.way.name for one in refusing if one.why != "probe"} == {"device"}
+    assert auto.decide(link(50e6, 200.0), 200.0).way is PICTURE
+
+
+def test_without_prices_the_weight_says_nothing() -> None:
+    """What a device is told when it is told nothing, weight 0.5 and no costs: latency alone counts, and at once."""
+    auto = scheduler(Policy(weight=0.5))
+    auto.decide(link(50e6), 0.0)
+    assert auto.decide(link(2e6), 0.1).why == "better"
+
+
+def test_money_holds_no_way_that_is_far_too_slow() -> None:
+    """The picture costs a hundredth and takes thirty times as long: with a weight of a tenth it is left."""
+    rates = Rates("USD", device_per_s=1e-4, worker_per_s=1e-6)
+    auto = Scheduler(WAYS, rates, Policy(weight=0.1), ASSUMED)
+    auto.current = PICTURE
+    assert auto.decide(link(1e5), 0.0).why == "better"
+    assert auto.current is not PICTURE
 
 
 def test_nothing_allowed_and_too_many_pictures_still_gives_a_way() -> None:
     """Where nothing keeps up the fastest is taken; where not even a message passes, the device's own."""
     auto = scheduler(Policy(limits=Limits(keeps_pictures=True)))
-    assert auto.decide(replace(link(1e6), frames_per_s=1000.0), 0.0).why == "nothing allowed"
+    many = replace(link(1e6), frames_per_s=1000.0, worker_wait_s=Smoothed(0.0))
+    assert auto.decide(many, 0.0).why == "nothing allowed"
     assert auto.current is not PICTURE
     silent = scheduler(Policy(limits=Limits(message_bytes=10)))
     found = silent.decide(link(50e6), 0.0)

@@ -15,7 +15,8 @@ WHY: Final = {
     "stays": "still the best",
     "better": "better than the way before",
     "limit": "the way before broke a limit",
-    "no link": "no link: frames are answered on the device",
+    "no link": "nothing comes back: frames are answered on the device",
+    "refused": "workers refuse what is not finished: frames are answered on the device",
     "nothing allowed": "the limits allow no way; this is the fastest",
 }
 
