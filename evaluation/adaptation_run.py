@@ -63,9 +63,14 @@ def measure_profile(at: Stage, drill: Drill) -> None:
     """Have the device measure its profile, which all runs of `auto` then read."""
     log, ends_s = at.folder / "spool" / "demo" / "camera.decisions.jsonl", time.monotonic() + PROFILE_S
     with _device(at, drill, AUTO) as device:
-        while not log.exists() and device.alive and time.monotonic() < ends_s:
+        while not _has_decided(log) and device.alive and time.monotonic() < ends_s:
             time.sleep(0.5)
         _figures(device)
+
+
+def _has_decided(log: Path) -> bool:
+    """Tell whether a device has decided by a profile."""
+    return log.exists() and next(read_log(log), None) is not None
 
 
 def splits_to_try(at: Stage, drill: Drill, count: int) -> list[str]:
