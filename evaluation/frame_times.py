@@ -116,7 +116,7 @@ def _frame_times(
 ) -> FrameTimes:
     """Return all of it; what no stage holds of a frame's latency is its travel."""
     record = seen[0].record
-    travel_s = [max(0.0, one.latency_s - one.device_s - one.inbox_s - one.worker_s) for one in seen]
+    travel_s = [max(0.0, one.back_s - one.device_s - one.inbox_s - one.worker_s) for one in seen]
     return FrameTimes(
         FORMAT,
         machine(),

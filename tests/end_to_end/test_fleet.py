@@ -33,7 +33,7 @@ def test_a_real_fleet_does_about_what_is_simulated(tmp_path: Path, capfd: pytest
     finished = rows["frames finished"]
     assert float(finished["predicted"]) == pytest.approx(20, rel=0.02)
     assert float(finished["measured"]) == pytest.approx(20, rel=0.15)
-    for what in ("worker busy", "capture to result, p50", "capture to result, p95"):
+    for what in ("worker busy", "capture to answer, p50", "capture to result, p95"):
         assert 1 / SPREAD < float(rows[what]["ratio"]) < SPREAD, rows[what]
     assert "<svg" in (tmp_path / "out/fleet.svg").read_text()
 
