@@ -9,8 +9,9 @@ import pytest
 
 from evaluation.fleet import Run, busy_share, check_load, compare, sentence
 from evaluation.fleet_report import save, table
+from evaluation.paced import slower
 from evaluation.running import Seen
-from headwater.errors import SettingsError
+from headwater.errors import HeadwaterError, SettingsError
 from headwater.messages import VERSION, Record, StoredJourney
 from planning.times import FORMAT, CloudTimes, FrameTimes
 
@@ -42,6 +43,26 @@ def test_a_frame_that_its_device_finished_is_answered_before_it_travels() -> Non
     one = seen(0, 100)
     left = replace(one, record=msgspec.structs.replace(one.record, finished_by="device"))
     assert (left.latency_s, left.back_s) == (0.01, 0.017)
+
+
+def test_a_device_whose_frames_wait_for_each_other_is_measured_more_slowly() -> None:
+    """100 ms of head at 20 pictures a second: the source waits, which is no time of a frame's own."""
+
+    def frames(head_ms: int, waited_ms: int) -> list[Seen]:
+        stages_ns = {"capture": 2 * MS, "head": head_ms * MS, "tail": 8 * MS}
+        made = [seen(number, 100.0 * number) for number in range(60)]
+        late = [{**stages_ns, "capture": (2 + waited_ms * (number > 3)) * MS} for number in range(60)]
+        return [
+            replace(one, record=msgspec.structs.replace(one.record, stages_ns=stages))
+            for one, stages in zip(made, late, strict=True)
+        ]
+
+    assert slower(frames(10, 0), 20.0) is None
+    assert slower(frames(100, 300), 20.0) == pytest.approx(0.3 / 0.11)
+    assert slower(frames(100, 0), 0.3 / 0.11) is None
+    assert slower(frames(20, 0), 20.0) == 10.0, "at least half as many"
+    with pytest.raises(HeadwaterError, match="no frame came back"):
+        slower([], 20.0)
 
 
 def test_a_worker_is_busy_where_some_frame_is() -> None:
