@@ -321,6 +321,7 @@ def test_the_example_runs(worker: Running, camera: Camera, tmp_path: Path) -> No
     for arguments, hint in (
         ((bundle, "none", str(picture), url), "none"),
         ((bundle, camera.cuts[0], str(picture), "http://127.0.0.1:9"), "refused"),
+        ((bundle, camera.cuts[0], str(picture), "127.0.0.1"), "unknown url type"),
         (("litter", "block_9_add", str(picture)), "give a bundle"),
     ):
         wrong = run(*arguments)
