@@ -20,7 +20,7 @@ _COLUMNS = ("resource", "used", "full with", "wait p50 ms", "p95", "p99")
 def lines(case: Case, found: Outcome) -> Iterator[str]:
     """Return what comes of a case: workers and latency, every resource, a day's sums, the bill, what ends it."""
     load = case.load
-    asked = "" if case.workers else " needed"
+    asked = "" if case.workers else " needed" if found.look else " needed by the load alone"
     yield (
         f"{load.devices:,} devices x {load.frames_per_s:g} pictures/s, split {case.times.split} {case.times.codec}, "
         f"{load.leave:.0%} leave early: {_workers(found.workers)}{asked}"
@@ -120,6 +120,7 @@ def as_dict(case: Case, found: Outcome) -> dict[str, Any]:
         "hours": case.hours,
         "deadline_s": case.deadline_s,
         "workers": found.workers,
+        "too_full": found.too_full.name if found.too_full else None,
         "look": asdict(found.look) if found.look else None,
         "resources": [asdict(use) for use in found.uses],
         "used_up_first": first_used_up(found.uses).name,

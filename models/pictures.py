@@ -110,9 +110,10 @@ def decode_with_exif(
 ) -> tuple[np.ndarray, bytes]:
     """Return what `decode_picture` does and the picture's EXIF block, empty where it has none. Raises: DataError."""
     try:
+        passes = _passes(data)
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             _check_pixels(image.size, max_pixels)
-            whole, passes = image.size, _passes(image, data)
+            whole = image.size
             _draft(image, at_least)
             if max_decoded is not None:
                 _check_pixels(whole if passes > 1 else image.size, max_decoded)
@@ -214,9 +215,9 @@ def _check_pixels(size: tuple[int, int], max_pixels: int) -> None:
         )
 
 
-def _passes(image: Image.Image, data: bytes) -> int:
+def _passes(data: bytes) -> int:
     """Return in how many passes the picture is decoded. Raises: DataError for more than a camera's file ever asks."""
-    passes = scans(data) if image.format in _JPEG else 1
+    passes = scans(data) if data[:3] == b"\xff\xd8\xff" else 1
     if passes > MOST_SCANS:
         raise DataError(f"JPEG: got over {MOST_SCANS} scans, expected at most {MOST_SCANS}; save it again")
     return passes
