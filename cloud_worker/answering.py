@@ -30,7 +30,7 @@ TENSOR: Final = "application/msgpack"
 JSON: Final = "application/json"
 PREDICT, OFFLOAD = "/v1/predict", "/v1/offload"
 MAX_WHOLE_PIXELS: Final = 16_000_000
-"""The largest PNG: such a one is decoded whole, 48 MB as RGB."""
+"""The most pixels that are held at once: of a JPEG after it was reduced as it is decoded, of a PNG all."""
 
 
 class WrongType(WireError):
@@ -132,13 +132,14 @@ class Answering:
 
     def _predicted(self, request: Request, watch: Stopwatch) -> Answered:
         _check_query(request.query, {"bundle"})
-        kind = _checked_picture(request)
+        _check_picture(request)
         model = self._library.named(request.query.get("bundle", self._bundle))
         wanted = model.bundle.input
         crop = self._crop_of(model)
-        pixels = self._bounds.pixels if kind == "image/jpeg" else min(self._bounds.pixels, MAX_WHOLE_PIXELS)
         size = crop.size_to_decode(wanted.width, wanted.height)
-        picture = decode_picture(request.body, max_pixels=pixels, at_least=size)
+        picture = decode_picture(
+            request.body, max_pixels=self._bounds.pixels, at_least=size, max_decoded=MAX_WHOLE_PIXELS
+        )
         watch.lap("decode")
         cuts = crop.cut(picture, wanted.width, wanted.height)
         watch.lap("crop")
@@ -189,8 +190,8 @@ def _media_type(request: Request) -> str:
     return request.content_type.partition(";")[0].strip().lower()
 
 
-def _checked_picture(request: Request) -> str:
-    """Return the picture's type. Raises: WrongType when it is none that is taken, or its bytes are of another."""
+def _check_picture(request: Request) -> None:
+    """Raises: WrongType when the body's type is none that is taken, or its bytes are of another."""
     kind = _media_type(request)
     if kind not in PICTURES:
         expected = " or ".join(PICTURES)
@@ -198,7 +199,6 @@ def _checked_picture(request: Request) -> str:
     if not request.body.startswith(PICTURES[kind]):
         start = request.body[:8].hex() or "no bytes"
         raise WrongType(f"{kind} with a body that begins with {start}", PICTURES[kind].hex(), "name the type it has")
-    return kind
 
 
 def _check_query(query: Mapping[str, str], known: set[str]) -> None:

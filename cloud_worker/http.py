@@ -72,11 +72,11 @@ class Service:
 
     async def predict(self, request: HttpRequest) -> Response:
         """Answer a picture."""
-        return await self._answer(request, self._answering.predict)
+        return await self._answer(request, PREDICT, self._answering.predict)
 
     async def offload(self, request: HttpRequest) -> Response:
         """Answer an activation."""
-        return await self._answer(request, self._answering.offload)
+        return await self._answer(request, OFFLOAD, self._answering.offload)
 
     async def health(self, _: HttpRequest) -> Response:
         """Say how this worker is; 503 when it is stuck."""
@@ -91,7 +91,7 @@ class Service:
         """Wait for what is in hand and end the models' thread."""
         self._models.shutdown()
 
-    async def _answer(self, request: HttpRequest, step: Callable[[Request], Answer]) -> Response:
+    async def _answer(self, request: HttpRequest, route: str, step: Callable[[Request], Answer]) -> Response:
         held = Held(self._figures, self._settings)
         try:
             answer = await self._finished(request, step, held)
@@ -106,7 +106,7 @@ class Service:
             answer = refused(499, "the client went away")  # seen by nobody but the figures
         finally:
             held.release()
-        self._figures.answered(request.url.path, answer.status, answer.stages_ns)
+        self._figures.answered(route, answer.status, answer.stages_ns)
         return response(answer)
 
     async def _finished(self, request: HttpRequest, step: Callable[[Request], Answer], held: Held) -> Answer:
@@ -219,14 +219,16 @@ REMEDIES: Final = {
 
 
 class PatientProtocol(H11Protocol):
-    """HTTP/1.1 that waits for a request's head only so long; uvicorn alone would wait for ever."""
+    """HTTP/1.1 that waits only so long for a request's head, and for its answer to be taken; uvicorn would for ever."""
 
     head_s: float = 30.0
     _deadline: asyncio.TimerHandle | None = None
+    _taking: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for the first head."""
         super().connection_made(transport)
+        transport.set_write_buffer_limits(0)  # writing pauses as soon as a client does not take all at once
         self._wait_for_head()
 
     def data_received(self, data: bytes) -> None:
@@ -237,9 +239,20 @@ class PatientProtocol(H11Protocol):
         if self.cycle is not None and not self.cycle.response_complete:
             self._end_wait()
 
+    def pause_writing(self) -> None:
+        """Begin to wait for an answer to be taken; a close would wait for that too."""
+        super().pause_writing()
+        self._taking = self._taking or self.loop.call_later(self.head_s, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """End that wait: the answer is taken."""
+        self._end_taking()
+        super().resume_writing()
+
     def connection_lost(self, exc: Exception | None) -> None:
-        """End the wait with the connection."""
+        """End both waits with the connection."""
         self._end_wait()
+        self._end_taking()
         super().connection_lost(exc)
 
     def _wait_for_head(self) -> None:
@@ -249,6 +262,11 @@ class PatientProtocol(H11Protocol):
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
+
+    def _end_taking(self) -> None:
+        if self._taking is not None:
+            self._taking.cancel()
+            self._taking = None
 
 
 def run(settings: HttpSettings, announce: Callable[[str, str], None]) -> None:
@@ -274,7 +292,7 @@ def run(settings: HttpSettings, announce: Callable[[str, str], None]) -> None:
             server_header=False,
             proxy_headers=False,
             lifespan="off",
-            limit_concurrency=settings.connections,
+            limit_concurrency=settings.connections + 1,  # uvicorn refuses the one that reaches its limit
             timeout_graceful_shutdown=round(settings.upload_timeout) + STOP_S,
         )
         AnnouncingServer(config, lambda url: announce(name, url)).run(sockets=[sock])

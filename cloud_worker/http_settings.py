@@ -10,12 +10,13 @@ from headwater.errors import SettingsError
 from headwater.logs import Level
 from headwater.topics import checked_name
 
+# The most pixels are those up to which Pillow does not warn of a decompression bomb.
 _LIMITS: Final = {
     "threads": (1, 64),
     "waiting": (1, 65_535),
     "max_body_bytes": (1024, 256_000_000),
     "bodies_bytes": (1024, 2**40),
-    "max_pixels": (1024, 1_000_000_000),
+    "max_pixels": (1024, 89_478_485),
     "upload_timeout": (0.1, 3600),
     "connections": (1, 65_535),
 }
@@ -44,7 +45,7 @@ class HttpSettings:
     bodies_bytes: int = 64_000_000
     """Bytes of all bodies together that may be held; while they are, others are answered 503."""
     max_pixels: int = 50_000_000
-    """Larger pictures are refused; a PNG, which is decoded whole, over 16,000,000 in any case."""
+    """Larger pictures are refused; over 16,000,000 also those that must be held whole: see docs/http.md."""
     upload_timeout: float = 30.0
     """Seconds in which a request's head, and then its body, must have come."""
     connections: int = 256

@@ -148,9 +148,10 @@ class Library:
             except ModelError as error:
                 log.error(event("bundle folder cannot be read", folder=folder, reason=error))
                 continue
-            for digest in found.keys() - self._bundles.keys():
-                log.info(event("bundle found", bundle=found[digest].name, digest=digest))
-            self._bundles = found | self._bundles
+            for digest, bundle in found.items():
+                if digest not in self._bundles:
+                    log.info(event("bundle found", bundle=bundle.name, digest=digest))
+                    self._bundles[digest] = bundle  # behind those known: no name changes what it means
         self._scanned_s = self._now_s()
 
 

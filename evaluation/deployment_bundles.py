@@ -29,7 +29,11 @@ def closed_and_open(bundle: Bundle, folder: Path, pictures: Sequence[Path]) -> t
     """
     if not bundle.exits:
         raise ModelError(f"{bundle.name} has no exits, needed to compare them; give another --bundle")
-    own = {found.name: found.thresholds for found in bundle.exits if rules_of(bundle)[found.name].can_end}
+    rules = rules_of(bundle)
+    can_leave = [
+        found for found in bundle.exits if found.thresholds and rules[found.name].tasks <= set(found.thresholds)
+    ]
+    own = {found.name: found.thresholds for found in can_leave}
     opened: Thresholds = own or medians(bundle, pictures)
     said = "as the bundle has them" if own else f"at the medians of these pictures: {_text(opened)}"
     closed = _written(bundle, folder / "closed", {})

@@ -30,6 +30,8 @@ FLEET: Final = "deployments"
 WARM_UP: Final = 5
 """So many pictures come first in each deployment and count for nothing: the first ones load and prepare."""
 ANSWER_S: Final = 60.0
+KEPT_S: Final = 2.0
+"""So long a connection is surely kept between two requests: servers end one that rests, ours after 5 s."""
 JOURNEYS_S: Final = 10.0
 EDGE, CLOUD, FUNCTION, SPLIT, EXITS = (
     "edge only", "cloud only, HTTP", "cloud only, Lambda", "split, MQTT", "split with exits, MQTT"
@@ -154,13 +156,15 @@ def measure(name: str, task: Task, where: Site, tick: Tick) -> Measured:
 
 
 def _asked(name: str, url: str, task: Task, tick: Tick) -> Measured:
-    """Send every picture's file to an address, one after the other on one connection."""
+    """Send every picture's file to an address, one after the other on one connection that is made before the stamps."""
     measured, clock, offset, files = Measured(name), StageClock(), ClockOffset(), task.files
     connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=ANSWER_S)
     begin_s = time.monotonic()
     for number in range(task.count + WARM_UP):
         time.sleep(max(0.0, begin_s + number / task.rate - time.monotonic()))
         path = files[number % len(files)]
+        if 1 / task.rate > KEPT_S:
+            _connect_again(connection)
         sent_ns = clock.now_ns()
         body = path.read_bytes()
         found = _post(connection, body, TYPES[path.suffix.lower()], path)
@@ -176,6 +180,14 @@ def _asked(name: str, url: str, task: Task, tick: Tick) -> Measured:
             tick()
     connection.close()
     return measured
+
+
+def _connect_again(connection: http.client.HTTPConnection) -> None:
+    connection.close()
+    try:
+        connection.connect()
+    except OSError as error:
+        raise Unanswered(f"http://{connection.host}:{connection.port}: no connection ({error})") from error
 
 
 def _post(connection: http.client.HTTPConnection, body: bytes, kind: str, path: Path) -> Answered:

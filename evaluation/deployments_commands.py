@@ -32,7 +32,7 @@ class DeploymentSettings:
     count: Annotated[int, Parameter(validator=Number(gte=1, lte=10_000))] = 100
     """Pictures that count, in each deployment, after five that do not."""
     rate: Annotated[float, Parameter(validator=Number(gt=0, lte=1000))] = 5.0
-    """Pictures a second; so few that none waits for another."""
+    """Pictures a second; so few that none waits for another, else the command says so."""
     output: Annotated[Path, Parameter(name=["--output", "-o"])] = Path("docs/results")
     """Folder for deployments.csv and deployments.svg."""
 
@@ -50,7 +50,7 @@ def deployments(
     Args:
         json: print a JSON list instead of the table
     """
-    from evaluation.deployments_report import draw, entries, table
+    from evaluation.deployments_report import crowded, draw, entries, table
     from headwater.plots import write_csv
 
     with tempfile.TemporaryDirectory(prefix="headwater-") as name:
@@ -59,6 +59,8 @@ def deployments(
     write_csv(settings.output / "deployments.csv", entries(measured))
     title = f"{task.bundle.name} on one machine, {settings.count} pictures, split at {task.split}"
     draw(settings.output / "deployments.svg", measured, title)
+    for line in crowded(measured, settings.rate):
+        print(line, file=sys.stderr)
     if json:
         print(json_text.dumps(entries(measured), indent=1))
         return
@@ -95,6 +97,7 @@ def _pictures(source: Path | None, folder: Path) -> Path:
     """Return a folder of pictures with names of one form: links to the source's, or drawn ones."""
     from edge.rehearsal import drawn_pictures
     from evaluation.deployments import TYPES
+    from evaluation.lambda_front import LONGEST_BODY_BYTES
     from headwater.errors import SourceError
     from models.pictures import encode_jpeg
 
@@ -106,6 +109,13 @@ def _pictures(source: Path | None, folder: Path) -> Path:
     found = sorted(path for path in source.glob("*") if path.suffix.lower() in TYPES and path.is_file())
     if not found:
         raise SourceError(f"source {source}: got no JPEG or PNG, expected some in this folder; give another --source")
+    for path in found:
+        size = path.stat().st_size
+        if size > LONGEST_BODY_BYTES:
+            raise SourceError(
+                f"source {source}: {path.name} has {size:,} B, expected at most {LONGEST_BODY_BYTES:,} B, "
+                "what Lambda brings; make it smaller or take it out"
+            )
     for number, path in enumerate(found):
         (folder / f"{number:05}{path.suffix.lower()}").symlink_to(path.resolve())
     return folder

@@ -44,7 +44,8 @@ def _entries(one: Measured) -> list[dict[str, Any]]:
     ]
 
 
-COLUMNS = ("total", "p50", "p95", "compute 1", "compute 2", "communication", "on device", "sent, B")
+MOST_BUSY = 0.5
+COLUMNS = ("pictures", "total", "p50", "p95", "compute 1", "compute 2", "communication", "on device", "sent, B")
 
 
 def table(measured: Sequence[Measured]) -> str:
@@ -55,8 +56,26 @@ def table(measured: Sequence[Measured]) -> str:
         times = [found["total"][key] for key in ("mean", "p50", "p95")]
         times += [found[key]["mean"] for key in ("compute 1", "compute 2", "communication")]
         stayed, sent = found["answered on the device"]["mean"], found["sent"]["mean"]
-        rows.append([one.name, *(f"{value:.2f}" for value in times), f"{stayed:.0f} %", f"{sent:,.0f}"])
+        shown = (f"{value:.2f}" for value in times)
+        rows.append([one.name, f"{len(one.stamps):,}", *shown, f"{stayed:.0f} %", f"{sent:,.0f}"])
     return in_columns(["ms", *COLUMNS], rows, COLUMNS)
+
+
+def crowded(measured: Sequence[Measured], rate: float) -> list[str]:
+    """Return a line for each deployment that computed for more than half of the time between two pictures.
+
+    Where pictures come without regard to the answer before, they then wait for each other; where one is asked after the
+    other, they cannot: the two are no longer comparable.
+    """
+    found = []
+    for one in measured:
+        busy = rate * _mean_ms(one, "compute 1") / 1e3 + rate * _mean_ms(one, "compute 2") / 1e3
+        if busy > MOST_BUSY:
+            found.append(
+                f"{one.name}: computing took {busy:.0%} of the time between two pictures, expected at most "
+                f"{MOST_BUSY:.0%}, so they waited for each other and the deployments do not compare; lower --rate"
+            )
+    return found
 
 
 def draw(path: Path, measured: Sequence[Measured], title: str) -> None:

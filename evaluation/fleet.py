@@ -15,7 +15,7 @@ from evaluation.running import Installation, Seen, ended, installation, machine_
 from headwater.errors import HeadwaterError, SettingsError
 from models.bundle import Bundle
 from planning.capacity import PERCENTILES, WINDOWS, figure, frame_s, full, percentiles, uses, windows
-from planning.simulation import Load, Plant
+from planning.simulation import Load, Plant, kinds
 from planning.times import CROWDED, FrameTimes
 
 LOOPBACK: Final = Plant(1e12, 0.0)
@@ -116,15 +116,10 @@ def compare(run: Run, times: FrameTimes, seed: int) -> list[Row]:
     """Return every figure of a real run beside what one device's times predict. Raises: PlanError for an overload."""
     load = Load(run.devices, run.rate, times.left)
     looked = windows(load, LOOPBACK, times, 1, seed, WINDOWS)
-    counted = [len(one.latency_s) / (one.seconds * 0.9) for one in looked]
-    reply_s = frame_reply_s(times)
-    rows = [
-        _row(run, "frames finished", "1/s", figure(counted).value, figure(counted).margin, len(run.seen) / run.seconds),
-        _row(run, "worker busy", "", *_busy(looked, load, reply_s), busy_share(run.seen)),
-    ]
+    rows = [_row(run, "worker busy", "", *_busy(looked, load, times), busy_share(run.seen))]
     for what, place, values in (
         ("wait at the worker", "worker", [one.inbox_s for one in run.seen]),
-        ("capture to result", None, [one.latency_s for one in run.seen]),
+        ("capture to answer", None, [one.latency_s for one in run.seen]),
     ):
         real = np.percentile(values, PERCENTILES) * 1e3
         for at, (name, found) in enumerate(percentiles(looked, place).items()):
@@ -132,14 +127,12 @@ def compare(run: Run, times: FrameTimes, seed: int) -> list[Row]:
     return rows
 
 
-def frame_reply_s(times: FrameTimes) -> float:
-    """Return what answering the mean frame takes: part of a worker's work that no stage holds."""
-    kinds = [(times.going, 1 - times.left), (times.finished, times.left)] if times.going else [(times.finished, 1.0)]
-    return sum(share * one.reply_s for one, share in kinds if one is not None)
+def _busy(looked: Sequence[Any], load: Load, times: FrameTimes) -> tuple[float, float]:
+    """Return the predicted share of the time between taking frames out and the store having them, as stages show it.
 
-
-def _busy(looked: Sequence[Any], load: Load, reply_s: float) -> tuple[float, float]:
-    """Return the predicted share of the time between taking frames out and the store having them, as stages show it."""
+    Answering is part of a worker's work, and no stage holds it.
+    """
+    reply_s = sum(share * one.reply_s for one, share in kinds(times, load.leave))
     found = figure([one.worker_busy - load.total_per_s * reply_s for one in looked])
     return found.value, found.margin
 

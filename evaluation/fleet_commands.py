@@ -34,8 +34,6 @@ class FleetSettings:
     """How frames travel; jpeg:90 for pictures and auto for activations when left out."""
     source: str | None = None
     """Pictures; drawn ones in the network's own size when left out, so that devices leave the worker a core."""
-    times: Path | None = None
-    """Keep the measured times in this file, for `headwater simulate --times`."""
     seed: Annotated[int, Parameter(validator=Number(gte=0, lte=2**31))] = 1
     """Of all that is drawn in the simulation."""
     output: Annotated[Path, Parameter(name=["--output", "-o"])] = Path("docs/results")
@@ -76,11 +74,7 @@ def _times(asked: FleetSettings) -> FrameTimes:
     from evaluation.frame_times import measure_times
     from evaluation.simulate_settings import default_codec
     from models.bars import progress_bar
-    from planning.times import save_times
 
     codec = asked.codec or default_codec(asked.split)
     with progress_bar("measuring one device") as progress:
-        times = measure_times(asked.bundle, asked.split, codec, asked.source, progress, small=True)
-    if asked.times is not None:
-        save_times(asked.times, times)
-    return times
+        return measure_times(asked.bundle, asked.split, codec, asked.source, progress, small=True)

@@ -47,7 +47,7 @@ def save(folder: Path, rows: Sequence[Row], times: FrameTimes) -> None:
     write_csv(folder / "fleet.csv", entries)
     title = f"{rows[0].devices} devices, one worker, split {times.split}: predicted from one device, and real"
     figure, panels = new_figure(2, title, (5.2, 4.0))
-    for axes, what in zip(panels, ("capture to result", "wait at the worker"), strict=True):
+    for axes, what in zip(panels, ("capture to answer", "wait at the worker"), strict=True):
         for number, name in enumerate(("p50", "p95", "p99")):
             own = [row for row in rows if row.what == f"{what}, {name}"]
             asked = [row.devices * row.rate for row in own]

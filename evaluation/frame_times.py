@@ -12,16 +12,15 @@ from typing import Final
 
 import msgspec
 
+from evaluation.paced import FRAMES, LEAST, paced
 from evaluation.running import (
     END_S,
     FLEET,
     Installation,
     Seen,
-    ended,
     installation,
     machine_busy_s,
     pictures,
-    wait,
     waited_for_core_s,
 )
 from headwater.clock import Stage, StageClock
@@ -32,11 +31,6 @@ from headwater.topics import Topics
 from models.bundle import Bundle
 from planning.times import FORMAT, MAX_SAMPLES, CloudTimes, FrameTimes
 
-FRAMES: Final = 240
-RATE: Final = 20.0
-"""Pictures a second of the one device: nothing waits, and the processor rests between two, as with a camera."""
-WARM_UP: Final = 20
-LEAST: Final = 30
 FLOOD_S: Final = 5.0
 WINDOW: Final = 64
 KEPT: Final = 32
@@ -80,10 +74,10 @@ def measure_times(
         shown = pictures(source, at.folder, found, small=small)
         progress(0, 4)
         since_s, worked_s = time.monotonic(), machine_busy_s()
-        going, messages = _paced(at, bundle, split, codec, shown, "one-going") if split != "device" else ([], [])
+        going, messages = paced(at, bundle, split, codec, shown, "one-going") if split != "device" else ([], [])
         on = _gone_on(going, split)
         progress(1, 4)
-        finished, short = _paced(at, bundle, "device", "auto", shown, "one-finished")
+        finished, short = paced(at, bundle, "device", "auto", shown, "one-finished")
         progress(2, 4)
         busy = (machine_busy_s() - worked_s) / (time.monotonic() - since_s) / (os.cpu_count() or 1)
         cloud = _cloud(on, _flood(at, _bodies(messages, finished=False), "flood-going")) if on else None
@@ -116,7 +110,7 @@ def _frame_times(
 ) -> FrameTimes:
     """Return all of it; what no stage holds of a frame's latency is its travel."""
     record = seen[0].record
-    travel_s = [max(0.0, one.latency_s - one.device_s - one.inbox_s - one.worker_s) for one in seen]
+    travel_s = [max(0.0, one.back_s - one.device_s - one.inbox_s - one.worker_s) for one in seen]
     return FrameTimes(
         FORMAT,
         machine(),
@@ -142,28 +136,6 @@ def machine() -> str:
     lines = CPUINFO.read_text().splitlines()
     model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "processor")
     return f"{os.cpu_count()} cores of {model}, {runtime_name()}"[:200]
-
-
-def _paced(
-    at: Installation, bundle: str, split: str, codec: str, source: str, name: str
-) -> tuple[list[Seen], list[bytes]]:
-    """Return what one device's frames took, and some of their messages."""
-    messages: list[bytes] = []
-
-    def keep(message: Received) -> None:
-        if len(messages) < FRAMES:
-            messages.append(bytes(message.payload))
-
-    topic = Topics(FLEET).of_device(name, "frame")
-    tap = Session(Address.parse(at.broker), f"tap-{name}", Callbacks(on_message=keep), subscriptions=[(topic, 0)])
-    tap.start(10.0)
-    arguments = ["--bundle", bundle, "--split", split, "--codec", codec, "--rate", str(RATE), "--frames", str(FRAMES)]
-    device = at.device(name, source, arguments)
-    wait([device], FRAMES / RATE + END_S, at.parts)
-    ended([device])
-    tap.stop()
-    seen = [one for one in at.seen() if one.record.device == name and one.record.sequence >= WARM_UP]
-    return seen, messages
 
 
 def _bodies(messages: Sequence[bytes], *, finished: bool) -> list[Frame]:

@@ -59,7 +59,12 @@ class Seen:
 
     @property
     def latency_s(self) -> float:
-        """Return the time from the start of the capture until the result was back."""
+        """Return the time from the start of the capture until the device had the answer, its own or the worker's."""
+        return self.device_s if self.record.finished_by == "device" else self.back_s
+
+    @property
+    def back_s(self) -> float:
+        """Return the time from the start of the capture until the result was back, whoever finished the frame."""
         return self.journey.total_ns / 1e9
 
     def stage_s(self, stage: Any) -> float:

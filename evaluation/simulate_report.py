@@ -20,7 +20,7 @@ _COLUMNS = ("resource", "used", "full with", "wait p50 ms", "p95", "p99")
 def lines(case: Case, found: Outcome) -> Iterator[str]:
     """Return what comes of a case: workers and latency, every resource, a day's sums, the bill, what ends it."""
     load = case.load
-    asked = "" if case.workers else " needed"
+    asked = "" if case.workers else " needed" if found.look else " needed by the load alone"
     yield (
         f"{load.devices:,} devices x {load.frames_per_s:g} pictures/s, split {case.times.split} {case.times.codec}, "
         f"{load.leave:.0%} leave early: {_workers(found.workers)}{asked}"
@@ -44,10 +44,13 @@ def _latency(case: Case, found: Outcome) -> Iterator[str]:
     if look is None:
         if growing is not None:
             yield f"the queue of the {growing.name} grows at {growing.share:.0%} load: no latency holds at the busiest"
+        elif found.too_full is not None:
+            late = found.too_full
+            yield f"the {late.name} is too full to say how late frames are: {late.share:.1%}, and it settles too slowly"
         return
     shown = ", ".join(f"{name} {_ms(value)}" for name, value in look.latency.items())
-    kept = "kept" if look.latency["p99"].value <= case.deadline_s else "NOT kept"
-    yield f"capture to result, at the busiest: {shown} ms; deadline {case.deadline_s * 1e3:g} ms {kept}"
+    kept = {True: "kept", False: "NOT kept", None: "too close to say"}[look.latency["p99"].keeps(case.deadline_s)]
+    yield f"capture to answer, at the busiest: {shown} ms; deadline {case.deadline_s * 1e3:g} ms {kept}"
     yield (
         f"({look.windows} windows of {look.window_s:.0f} s, {look.frames:,} frames counted, 95 % confidence; "
         f"workers busy {look.worker_busy.value:.0%}, {look.batch.value:.2f} frames a batch)"
@@ -83,8 +86,12 @@ def _end(case: Case, found: Outcome) -> str:
 
 def _day(case: Case, found: Outcome) -> Iterator[str]:
     day = found.day
+    if day is None:
+        yield f"{case.hours:g} h: no sums and no bill, because these frames cannot pass"
+        return
+    asked = "asked for: " if day.backlog_frames >= 1 else ""
     yield (
-        f"{case.hours:g} h: {day.frames:,.0f} frames, "
+        f"{case.hours:g} h: {asked}{day.frames:,.0f} frames, "
         f"{day.bytes_up / 1e9:,.1f} GB up and {day.bytes_down / 1e9:,.1f} GB down"
     )
     if day.backlog_frames >= 1:
@@ -95,9 +102,9 @@ def _day(case: Case, found: Outcome) -> Iterator[str]:
 
 
 def _bill(case: Case, found: Outcome) -> Iterator[str]:
-    if found.bill is None or case.money is None:
-        return
     bill = found.bill
+    if bill is None:
+        return
     shown = ", ".join(f"{what} x {count:,} {amount:,.2f}" for what, count, amount in bill.lines)
     yield f"a month of such days, {bill.book}: {bill.total:,.2f} {bill.currency} ({shown})"
 
@@ -113,10 +120,11 @@ def as_dict(case: Case, found: Outcome) -> dict[str, Any]:
         "hours": case.hours,
         "deadline_s": case.deadline_s,
         "workers": found.workers,
+        "too_full": found.too_full.name if found.too_full else None,
         "look": asdict(found.look) if found.look else None,
         "resources": [asdict(use) for use in found.uses],
         "used_up_first": first_used_up(found.uses).name,
-        "day": asdict(found.day),
+        "day": asdict(found.day) if found.day else None,
         "bill": None if found.bill is None else {**asdict(found.bill), "total": found.bill.total},
     }
 
@@ -144,7 +152,7 @@ def draw(path: Path, case: Case, shown: Sequence[tuple[int, Look]], workers: int
         margins = [value.margin * 1e3 for value in values]
         axes.errorbar(counts, [value.value * 1e3 for value in values], margins, label=name, marker="o", capsize=3)
     axes.axhline(case.deadline_s * 1e3, color="grey", linestyle=":", label="deadline")
-    axes.set(xlabel="devices", ylabel="capture to result, ms", yscale="log")
+    axes.set(xlabel="devices", ylabel="capture to answer, ms", yscale="log")
     axes.grid(alpha=0.3)
     axes.legend()
     save_svg(figure, path)

@@ -25,6 +25,8 @@ _NO_TIMES: Final = FrameTimes(0, "", 0.0, "", "", "", (0.0,), (0.0,), (0.0,), 0.
 def read_case(asked: SimulateSettings, times: FrameTimes | None) -> Case:
     """Return the case; without times, only to check it. Raises: SettingsError, PlanError."""
     times = times or _NO_TIMES
+    if asked.leave is not None and "device" in {asked.split, times.split}:
+        raise SettingsError("leave: got a share, and split device finishes every frame on its device; leave it out")
     leave = times.left if asked.leave is None else share("leave", asked.leave)
     load = Load(asked.devices, asked.rate, leave, asked.pattern)
     plant = Plant(
@@ -45,7 +47,13 @@ def read_case(asked: SimulateSettings, times: FrameTimes | None) -> Case:
 
 def check_times(asked: SimulateSettings, times: FrameTimes) -> None:
     """Pass if times from a file are of what was asked for. Raises: SettingsError."""
-    wanted = {"bundle": asked.bundle and Path(asked.bundle).stem, "split": asked.split, "codec": asked.codec}
+    if asked.source is not None:
+        raise SettingsError(
+            f"source: got pictures to measure with, and {asked.times} holds times already; "
+            "leave it out, or give another --times to have it measured"
+        )
+    bundle = asked.bundle and Path(asked.bundle).name.removesuffix(".tflite")
+    wanted = {"bundle": bundle, "split": asked.split, "codec": asked.codec}
     for name, value in wanted.items():
         measured = getattr(times, name)
         if value not in {None, "auto", measured}:

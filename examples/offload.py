@@ -6,17 +6,21 @@ Example: python examples/offload.py litter block_9_add street.jpg http://127.0.0
 # ruff: noqa: T201
 from __future__ import annotations
 
+import http.client
 import sys
 import urllib.error
 import urllib.request
 from pathlib import Path
 
 from headwater.codec import Codec, encode_tensor
+from headwater.errors import HeadwaterError
 from headwater.messages import Offload, encode
 from models.bundle import Bundle
 from models.engine import Engine
 from models.errors import ModelError
 from models.pictures import decode_to_fit, to_input
+
+ANSWER_S = 60.0
 
 
 def body(bundle: Bundle, split: str, picture: bytes) -> bytes:
@@ -37,12 +41,12 @@ def main() -> None:
     try:
         data = body(Bundle.load(name), split, Path(picture).read_bytes())
         request = urllib.request.Request(f"{url}/v1/offload", data, {"Content-Type": "application/msgpack"})  # noqa: S310
-        with urllib.request.urlopen(request) as answer:  # noqa: S310
+        with urllib.request.urlopen(request, timeout=ANSWER_S) as answer:  # noqa: S310
             print(answer.read().decode())
         print(f"{len(data):,} B sent", file=sys.stderr)
     except urllib.error.HTTPError as error:
         sys.exit(f"offload: {error.code}: {error.read().decode()}")
-    except (OSError, ModelError) as error:
+    except (OSError, ValueError, http.client.HTTPException, HeadwaterError, ModelError) as error:
         sys.exit(f"offload: {error}")
 
 

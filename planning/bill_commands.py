@@ -69,7 +69,7 @@ def bill(*, settings: Annotated[BillSettings, Parameter(name="*")], json: bool =
         asked.devices,
         asked.rate,
         asked.worker_ms / 1e3,
-        asked.bytes,
+        ((asked.bytes, 1.0),),
         asked.result_bytes,
         cores=asked.cores,
         load_limit=asked.load,

@@ -12,7 +12,7 @@ import numpy as np
 from planning.errors import PlanError
 from planning.prices import S_PER_HOUR
 from planning.queues import Pool
-from planning.simulation import Load, Plant, Window, kinds, window
+from planning.simulation import WARM_UP, Load, Plant, Window, kinds, window
 from planning.times import FrameTimes
 
 LOAD_LIMIT: Final = 0.95
@@ -21,6 +21,8 @@ WINDOWS: Final = 5
 FRAMES: Final = 50_000
 MOST_FRAMES: Final = 1_000_000
 LEAST_S: Final = 60.0
+SETTLED: Final = 3.0
+"""After so many relaxation times a queue has forgotten that it began empty, up to 5 %."""
 MOST_WORKERS: Final = 100_000
 OWN: Final = ("device", "link")
 """Resources that each device has for itself: more devices do not use more of them."""
@@ -83,9 +85,53 @@ def full(found: Sequence[Use]) -> Use | None:
     return max(growing, key=lambda use: use.share) if growing else None
 
 
-def window_s(load: Load) -> float:
-    """Return how long to look: FRAMES frames and at least a minute, but never more than MOST_FRAMES."""
-    return min(max(LEAST_S, FRAMES / load.total_per_s), MOST_FRAMES / load.total_per_s)
+def settle_s(load: Load, plant: Plant, times: FrameTimes, workers: int) -> dict[str, float]:
+    """Return how long each resource's queue takes to forget that it began empty; infinite for one that grows.
+
+    The relaxation time of reflected Brownian motion is 2 sigma^2 / theta^2. Here theta = 1 - load and sigma^2 = load *
+    service * (the squared variations of the times between arrivals and of the service). Those between arrivals are 0
+    of a device with a fixed pace and 1 at random; at a shared resource both are taken as 1.
+    Source: Abate and Whitt 1987, Transient Behavior of Regulated Brownian Motion I.
+    """
+    device_s, sizes = np.asarray(times.device_s), _sizes(times, load.leave)
+    varied = {"device": float(np.var(device_s)) / max(float(np.mean(device_s)) ** 2, 1e-18), "link": _varied(*sizes)}
+    seconds, found = frame_s(times, plant, load.leave), {}
+    for use in uses(load, plant, times, workers):
+        spread = varied[use.name] + (load.pattern == "random") if use.name in OWN else 2.0
+        relaxed_s = 2 * use.share * seconds[use.name] * spread / max(1 - use.share, 1e-9) ** 2
+        found[use.name] = SETTLED * relaxed_s if use.share < 1 else math.inf
+    return found
+
+
+def _sizes(times: FrameTimes, leave: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return the sizes of messages, and the share of each."""
+    chances = kinds(times, leave)
+    shares = [np.full(len(one.payload_bytes), share / len(one.payload_bytes)) for one, share in chances]
+    return np.concatenate([one.payload_bytes for one, _ in chances]), np.concatenate(shares)
+
+
+def _varied(values: np.ndarray, shares: np.ndarray) -> float:
+    """Return the squared coefficient of variation."""
+    mean = float(values @ shares)
+    return float((values - mean) ** 2 @ shares) / max(mean**2, 1e-18)
+
+
+def too_full(load: Load, plant: Plant, times: FrameTimes, workers: int) -> Use | None:
+    """Return what is so full that its queue settles only after more than MOST_FRAMES frames of the fleet, if any."""
+    settling = settle_s(load, plant, times, workers)
+    found = [use for use in uses(load, plant, times, workers) if settling[use.name] * load.total_per_s > MOST_FRAMES]
+    return max(found, key=lambda use: settling[use.name]) if found else None
+
+
+def window_s(load: Load, warm_up_s: float) -> float:
+    """Return how long to look: FRAMES frames and at least a minute, at most MOST_FRAMES, and longer to settle."""
+    counted_s = min(max(LEAST_S, FRAMES / load.total_per_s), MOST_FRAMES / load.total_per_s)
+    return max(counted_s, (1 - WARM_UP) * counted_s + warm_up_s)
+
+
+def _look(load: Load, plant: Plant, times: FrameTimes, workers: int, seed: int) -> Window:
+    warm_up_s = max(settle_s(load, plant, times, workers).values())
+    return window(load, plant, times, workers, window_s(load, warm_up_s), seed, warm_up_s)
 
 
 @dataclass(frozen=True)
@@ -94,6 +140,12 @@ class Figure:
 
     value: float
     margin: float
+
+    def keeps(self, bound: float) -> bool | None:
+        """Tell whether it is at most the bound; None where that is too close to say."""
+        if self.value + self.margin <= bound:
+            return True
+        return False if self.value - self.margin > bound else None
 
 
 def figure(values: Sequence[float]) -> Figure:
@@ -118,14 +170,20 @@ def windows(
     count: int = WINDOWS,
     progress: Progress = lambda done, total: None,
 ) -> list[Window]:
-    """Return windows at the fleet's busiest, each with a seed of its own. Raises: PlanError for a growing queue."""
+    """Return windows at the fleet's busiest, each with a seed of its own.
+
+    Raises: PlanError for a queue that grows or settles too late.
+    """
     growing = full(uses(load, plant, times, workers))
     if growing is not None:
         raise PlanError(f"{growing.name}: its load is {growing.share:.0%}, expected under 100 %: its queue grows")
+    late = too_full(load, plant, times, workers)
+    if late is not None:
+        raise PlanError(f"{late.name}: its load of {late.share:.1%} is too full to say how long frames wait; lower it")
     found = []
     for number in range(count):
         progress(number, count)
-        found.append(window(load, plant, times, workers, window_s(load), seed + number))
+        found.append(_look(load, plant, times, workers, seed + number))
     progress(count, count)
     return found
 
@@ -145,13 +203,13 @@ def least_workers(
     seed: int,
     progress: Progress = lambda done, total: None,
 ) -> int:
-    """Return the fewest workers that no load over LOAD_LIMIT falls to and whose p99 keeps the deadline.
+    """Return the fewest workers that no load over LOAD_LIMIT falls to and whose p99 in one window keeps the deadline.
 
     Raises: PlanError where no number does, with what then remains.
     """
     seconds = frame_s(times, plant, load.leave)["worker"]
     least = max(1, math.ceil(load.total_per_s * seconds / LOAD_LIMIT - 1e-9))
-    if full([use for use in uses(load, plant, times, least) if use.name != "worker"]):
+    if too_full(load, plant, times, least):
         return least
     steps = 0
 
@@ -159,7 +217,7 @@ def least_workers(
         nonlocal steps
         steps += 1
         progress(steps, steps + 1)
-        found = window(load, plant, times, workers, window_s(load), seed)
+        found = _look(load, plant, times, workers, seed)
         return float(np.percentile(found.latency_s, 99))
 
     if p99_s(least) <= deadline_s:
@@ -183,6 +241,7 @@ class Day:
     """What the hours of a fleet add up to."""
 
     frames: float
+    """As asked for, those of a backlog among them."""
     bytes_up: float
     bytes_down: float
     backlog_frames: float
@@ -194,7 +253,7 @@ class Day:
 
 
 def day(load: Load, plant: Plant, times: FrameTimes, workers: int, hours: float, curve: Sequence[float]) -> Day:
-    """Return what so many hours bring when hour n of the day asks for a share `curve[n]` of the busiest rate.
+    """Return what is asked for in so many hours when hour n of the day asks for a share `curve[n]` of the busiest rate.
 
     The backlog is that of a fluid: what comes in over what the fullest shared resource can bear.
     """

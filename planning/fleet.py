@@ -18,7 +18,8 @@ class Fleet:
     """Of one device, those that it sends."""
     worker_s: float
     """Of one core of the server, or of the function, for one frame."""
-    payload_bytes: float = 500.0
+    payloads: tuple[tuple[float, float], ...] = ((500.0, 1.0),)
+    """Sizes of what is sent, in bytes, each with its share of the frames: messages are metered one by one."""
     result_bytes: float = 500.0
     cores: int = 1
     """Of one server."""
@@ -81,7 +82,8 @@ def fleet_bill(book: PriceBook, fleet: Fleet, names: Names) -> FleetBill:
         lines.append((names.function, 1, book.function_bill(names.function, fleet.worker_s).month(frames)))
     broker, transfer = book.broker(names.messages), book.transfer(names.transfer)
     if broker is not None:
-        each = broker.message(fleet.payload_bytes) + broker.message(fleet.result_bytes)
+        up = sum(share * broker.message(size) for size, share in fleet.payloads)
+        each = up + broker.message(fleet.result_bytes)
         lines.append((str(names.messages), 1, frames * each))
     if transfer is not None:
         lines.append((str(names.transfer), 1, transfer.month(frames * fleet.result_bytes / 1e9)))

@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from statistics import fmean
 from typing import Final
-
-import numpy as np
 
 from planning.capacity import (
     LOAD_LIMIT,
@@ -22,6 +21,7 @@ from planning.capacity import (
     full,
     least_workers,
     percentiles,
+    too_full,
     uses,
     windows,
 )
@@ -32,6 +32,9 @@ from planning.times import FrameTimes
 
 STEPS: Final = (0.1, 0.25, 0.4, 0.55, 0.7, 0.8, 0.9, 0.95)
 """Of what the fullest shared resource bears: the fleets that a plot shows."""
+MOST_DEVICES: Final = 1_000_000
+MORE: Final = (1, 2, 4, 8, 16)
+"""Workers that are added, one step after the other, while five windows do not confirm what one has found."""
 _NO_PROGRESS: Final[Progress] = lambda done, total: None  # noqa: E731
 
 
@@ -82,8 +85,11 @@ class Outcome:
     workers: int
     uses: tuple[Use, ...]
     look: Look | None
-    """None where a queue grows: its latency has no end."""
-    day: Day
+    """None where a queue grows, so that its latency has no end, or settles too late to be looked at."""
+    too_full: Use | None
+    """What settles too late."""
+    day: Day | None
+    """None, as the bill, where the frames asked for cannot pass what each device has."""
     bill: FleetBill | None
 
 
@@ -91,12 +97,20 @@ def simulated(case: Case, progress: Progress = _NO_PROGRESS) -> Outcome:
     """Return what comes of a case. Raises: PlanError where no number of workers keeps the deadline."""
     load, plant, times = case.load, case.plant, case.times
     workers = case.workers or least_workers(load, plant, times, case.deadline_s, case.seed, progress)
-    found = uses(load, plant, times, workers)
-    look = None
-    if full(found) is None:
+    look, late = None, too_full(load, plant, times, workers)
+    if late is None:
         look = look_at(windows(load, plant, times, workers, case.seed, progress=progress))
+        for more in MORE if case.workers is None else ():
+            if look.latency["p99"].keeps(case.deadline_s):
+                break
+            workers += more
+            look = look_at(windows(load, plant, times, workers, case.seed, progress=progress))
+    found = uses(load, plant, times, workers)
+    growing = full(found)
+    if full([use for use in found if use.name in OWN]):
+        return Outcome(workers, found, look, None, None, None)
     summed = day(load, plant, times, workers, case.hours, case.curve)
-    return Outcome(workers, found, look, summed, _bill(case, workers))
+    return Outcome(workers, found, look, None if growing else late, summed, _bill(case, workers))
 
 
 def look_at(found: Sequence[Window]) -> Look:
@@ -121,13 +135,13 @@ def first_used_up(found: Sequence[Use]) -> Use:
 def over_devices(case: Case, workers: int, progress: Progress = _NO_PROGRESS) -> list[tuple[int, Look]]:
     """Return what so many workers make of smaller and larger fleets, up to nearly what they bear."""
     per_device = first_used_up(uses(case.load, case.plant, case.times, workers))
-    bearable = per_device.devices or case.load.devices
+    bearable = min(per_device.devices or case.load.devices, MOST_DEVICES)
     counts = sorted({max(1, math.floor(bearable * step)) for step in STEPS})
     shown = []
     for number, count in enumerate(counts):
         progress(number, len(counts))
         load = replace(case.load, devices=count)
-        if full(uses(load, case.plant, case.times, workers)) is None:
+        if too_full(load, case.plant, case.times, workers) is None:
             seen = windows(load, case.plant, case.times, workers, case.seed, 3)
             shown.append((count, look_at(seen)))
     progress(len(counts), len(counts))
@@ -139,12 +153,14 @@ def _bill(case: Case, workers: int) -> FleetBill | None:
     if case.money is None:
         return None
     load, times = case.load, case.times
-    size = sum(share * float(np.mean(one.payload_bytes)) for one, share in kinds(times, load.leave))
+    sizes = [
+        (size, share / len(one.payload_bytes)) for one, share in kinds(times, load.leave) for size in one.payload_bytes
+    ]
     fleet = Fleet(
         load.devices,
-        load.frames_per_s * float(np.mean(case.curve)),
+        load.frames_per_s * fmean(case.curve),
         frame_s(times, case.plant, load.leave)["worker"],
-        payload_bytes=size,
+        payloads=tuple(sizes),
         result_bytes=times.result_bytes,
         cores=case.money.cores,
         load_limit=LOAD_LIMIT,

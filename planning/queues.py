@@ -74,9 +74,7 @@ class Worked:
     begun_s: Seconds
     answered_s: Seconds
     busy_s: Seconds
-    """(workers,): how long each worked …"""
-    store_busy_s: float
-    """… and the store."""
+    """(workers,): how long each worked."""
     batches: int
 
 
@@ -91,13 +89,13 @@ def work(arrive_s: Seconds, times: WorkerTimes, pool: Pool) -> Worked:
     busy = np.zeros(pool.workers)
     asking = [(asked_s, number) for number, lane in enumerate(lanes) if (asked_s := lane.take(-math.inf)) is not None]
     heapq.heapify(asking)
-    store_free_s = store_busy_s = 0.0
+    store_free_s = 0.0
     batches = 0
     while asking:
         asked_s, number = asking[0]
         lane = lanes[number]
         stored_s = max(asked_s, store_free_s) + lane.store_s
-        store_free_s, store_busy_s, batches = stored_s, store_busy_s + lane.store_s, batches + 1
+        store_free_s, batches = stored_s, batches + 1
         free_s = lane.settle(stored_s)
         busy[number] += free_s - lane.began_s
         following = lane.take(free_s)
@@ -106,7 +104,7 @@ def work(arrive_s: Seconds, times: WorkerTimes, pool: Pool) -> Worked:
             begun[number :: pool.workers], answered[number :: pool.workers] = lane.begun, lane.answered
         else:
             heapq.heapreplace(asking, (following, number))
-    return Worked(begun, answered, busy, store_busy_s, batches)
+    return Worked(begun, answered, busy, batches)
 
 
 class _Lane:

@@ -15,7 +15,7 @@ from planning.queues import Pool, WorkerTimes, fifo, fifo_by_owner, work
 from planning.times import CloudTimes, FrameTimes
 
 WARM_UP = 0.1
-"""The share of a window that is not counted: its queues began empty."""
+"""The least share of a window that is not counted: its queues began empty."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,8 @@ class Plant:
 class Drawn:
     """What every frame takes, each (frames,): seconds, and bytes."""
 
+    left: np.ndarray
+    """Whether the device finished it: its answer is there before it travels."""
     device_s: np.ndarray
     payload_bytes: np.ndarray
     shared_s: np.ndarray
@@ -92,6 +94,7 @@ def draw(times: FrameTimes, plant: Plant, leave: float, count: int, rng: np.rand
     rested_s, next_s, write_s, reply_s = (mixed(name) * slow for name in names)
     rested_s, next_s = (np.maximum(taken_s + store_s - stored_s, 0.0) for taken_s in (rested_s, next_s))
     return Drawn(
+        np.full(count, True) if times.going is None else kind == 1,
         rng.choice(np.asarray(times.device_s), count) * plant.device_slowdown,
         payload,
         payload * 8 / plant.shared_bits_per_s if plant.shared_bits_per_s else np.zeros(count),
@@ -121,21 +124,26 @@ class Window:
 
     seconds: float
     """Its length, warm-up included: so long pictures are taken. All of them are followed to their end."""
-    arrived: int
-    unfinished: int
-    """Of those that arrived: without an answer when the window closes."""
+    counted_s: float
+    """Of it, what is behind the warm-up."""
     latency_s: np.ndarray
-    """From capture to result, of the frames that count."""
+    """From capture to answer, of the frames that count; a frame that its device finished is answered before it travels.
+    Source: papers/000, section 4.3.1."""
     waits_s: dict[str, np.ndarray]
-    """Of the same frames, by where they waited: device, link, shared link, broker, worker."""
+    """Of the same frames, by where they waited up to the store: device, link, shared link, broker, worker."""
     worker_busy: float
     """The share of the time that a worker works, counting the time in which it waits for the store."""
     batch: float
     """Frames that a worker took at once, in the mean."""
 
 
-def window(load: Load, plant: Plant, times: FrameTimes, workers: int, seconds: float, seed: int) -> Window:
-    """Return what happens in so many seconds; the same seed draws the same frames, whatever stands there."""
+def window(
+    load: Load, plant: Plant, times: FrameTimes, workers: int, seconds: float, seed: int, warm_up_s: float = 0.0
+) -> Window:
+    """Return what happens in so many seconds; the same seed draws the same frames, whatever stands there.
+
+    At least `warm_up_s`, and WARM_UP of the window, pass before frames count.
+    """
     rng = np.random.default_rng(seed)
     captured_s, owner = arrivals(load, seconds, rng)
     count = len(captured_s)
@@ -154,7 +162,9 @@ def window(load: Load, plant: Plant, times: FrameTimes, workers: int, seconds: f
     known_s = sum(share * one.broker_s for one, share in kinds(times, load.leave))
     passing_s = rng.choice(np.asarray(times.travel_s), count) + inbox_s + back_s - known_s
     latency_s = np.maximum(done.answered_s + passing_s - captured_s[order], 0.0)
-    counted = captured_s[order] >= WARM_UP * seconds
+    latency_s = np.where(drawn.left[order], (encoded_s - captured_s)[order], latency_s)
+    begin_s = max(WARM_UP * seconds, warm_up_s)
+    counted = captured_s[order] >= begin_s
     waits_s = {
         "device": (encoded_s - captured_s - drawn.device_s)[order],
         "link": (sent_s - encoded_s - link_s)[order],
@@ -162,12 +172,10 @@ def window(load: Load, plant: Plant, times: FrameTimes, workers: int, seconds: f
         "broker": passed_s - shared_s - drawn.broker_s[order],
         "worker": done.begun_s - passed_s + inbox_s,
     }
-    unfinished = int((captured_s[order] + latency_s > seconds).sum())
     busy = float(done.busy_s.sum()) / workers / max(seconds, float(done.answered_s.max(initial=0.0)))
     return Window(
         seconds,
-        count,
-        unfinished,
+        seconds - begin_s,
         latency_s[counted],
         {name: np.maximum(wait[counted], 0.0) for name, wait in waits_s.items()},
         busy,

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cloud_worker.library import Library, open_bundle
-from cloud_worker.refusals import UnknownModel
+from cloud_worker.refusals import UnknownBundle, UnknownModel
 from models.bundle import Bundle
 from models.errors import ModelError
 from tests.cloud_worker.fleet import make_bundle
@@ -97,6 +97,23 @@ def test_looking_again_keeps_what_was_found_first(tmp_path: Path) -> None:
     with pytest.raises(UnknownModel):
         library.model("0" * 64, "unknown")
     assert library.model(Bundle.load("litter").digest, "litter").bundle.folder == own / "litter"
+
+
+def test_looking_again_never_changes_what_a_name_means(tmp_path: Path) -> None:
+    """Of two folders with another model of one name the first answers, before and after a name that is not there."""
+    time, first, second = Time(), tmp_path / "first", tmp_path / "second"
+    for folder, content in ((first, tflite_files.residual()), (second, tflite_files.half_weights())):
+        folder.mkdir()
+        (folder / "same.tflite").write_bytes(content)
+    library = Library([first, second], Opener(), now_s=time.now_s)
+    wanted = Bundle.load(first / "same.tflite").digest
+    assert library.named("same").bundle.digest == wanted
+    (second / "new.tflite").write_bytes(tflite_files.quantised())
+    time.s = 6.0
+    with pytest.raises(UnknownBundle):
+        library.named("nothing")
+    assert library.named("same").bundle.digest == wanted
+    assert library.named("new").bundle.name == "new"
 
 
 def test_a_folder_that_broke_does_not_hide_the_others(tmp_path: Path, caplog) -> None:

@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import numpy as np
 import pytest
+import tomlkit
 
+from evaluation import deployments
 from evaluation.deployment_bundles import closed_and_open
-from evaluation.deployments import EDGE, EXITS, FUNCTION, NAMES, SPLIT, Measured
-from evaluation.deployments_report import entries, table
-from evaluation.lambda_front import event
+from evaluation.deployments import CLOUD, EDGE, EXITS, FUNCTION, NAMES, SPLIT, Measured, Task
+from evaluation.deployments_report import crowded, entries, table
+from evaluation.lambda_front import LONGEST_BODY_BYTES, event
 from evaluation.stamps import Stamps, of_finished, of_request, of_split, spread
 from headwater.cli import main
 from headwater.clock import Offset, RoundTrip
+from headwater.messages import Answered, encode_json
 from models.bundle import Bundle
 from models.errors import ModelError
 from models.pictures import encode_jpeg
@@ -72,6 +79,74 @@ def test_the_report_leaves_out_what_there_is_not() -> None:
     assert "RT2" not in {row["quantity"] for row in rows}
     assert next(row for row in rows if row["quantity"] == "answered on the device")["mean"] == 100.0
     assert "50 %" in table([one])
+
+
+def test_pictures_that_wait_for_each_other_are_told() -> None:
+    """30 ms of computing at 20 pictures a second is over half of the time between two; 20 ms is not."""
+    stamps = [of_finished({"head": 30 * MS}), of_finished({"head": 30 * MS})]
+    one = Measured(EDGE, stamps, [400.0, 400.0], stayed=2)
+    assert crowded([one], 15.0) == []
+    assert [line.split(":")[0] for line in crowded([one], 20.0)] == [EDGE]
+    assert table([one]).splitlines()[-1].split()[2] == "2", "how many pictures these are"
+
+
+class Forgetful(BaseHTTPRequestHandler):
+    """Answers, and ends the connection without a word, as a server does with one that rests too long."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["content-length"]))
+        now_ns = time.time_ns()
+        body = encode_json(Answered("litter", "0" * 64, "image", "w1", now_ns, now_ns, {}, []))
+        self.send_response(200)
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+        self.close_connection = True
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_a_connection_that_would_be_ended_meanwhile_is_made_again(
+    tmp_path: Path, photographs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pictures that come more slowly than a server keeps a connection are all answered."""
+    monkeypatch.setattr(deployments, "KEPT_S", 0.01)
+    task = Task(Bundle.load("litter"), tmp_path, tmp_path, "image", photographs, 3, 50.0)
+    with HTTPServer(("127.0.0.1", 0), Forgetful) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        found = deployments._asked(CLOUD, f"http://127.0.0.1:{server.server_port}", task, lambda: None)
+        server.shutdown()
+        thread.join()
+    assert len(found.stamps) == 3
+
+
+def test_an_exit_that_only_gives_up_is_none_that_is_open(tmp_path: Path, photographs: Path) -> None:
+    """A drop threshold lets no frame leave with an answer: the exit is opened at the median all the same."""
+    folder = tmp_path / "litter"
+    shutil.copytree(Bundle.load("litter").folder, folder)
+    manifest = tomlkit.parse((folder / "bundle.toml").read_text())
+    for found in manifest["exits"]:
+        found.pop("thresholds", None)
+        found["drop"] = {"litter": 0.1}
+    (folder / "bundle.toml").write_text(tomlkit.dumps(manifest))
+    _, opened, said = closed_and_open(Bundle.load(folder), tmp_path / "out", sorted(photographs.iterdir()))
+    assert said.startswith("at the medians")
+    assert Bundle.load(opened).exits[0].thresholds["litter"] > 0
+
+
+def test_a_picture_that_lambda_would_not_bring_is_refused_first(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In one line, with its name, before two deployments have run."""
+    (tmp_path / "large.jpg").write_bytes(bytes(LONGEST_BODY_BYTES + 1))
+    with pytest.raises(SystemExit) as ended:
+        main(["evaluate", "deployments", "--source", str(tmp_path), "-o", str(tmp_path)])
+    assert ended.value.code == 2
+    assert "large.jpg has 4,718,593 B, expected at most 4,718,592 B" in capsys.readouterr().err
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from headwater.cli import main
@@ -48,6 +49,14 @@ def test_the_command_draws(times: str, tmp_path: Path, capsys: pytest.CaptureFix
     assert {"p50", "p95", "p99", "deadline"} <= set(path.read_text().replace("<", ">").split(">"))
 
 
+def test_a_name_with_a_dot_is_one_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As the bundle's, of a folder or a file."""
+    path = tmp_path / "times.json"
+    save_times(path, msgspec.structs.replace(TIMES, bundle="net.v2"))
+    for name in ("net.v2", "models/net.v2", "models/net.v2.tflite"):
+        assert ran(capsys, "--times", str(path), "--devices", "10", "--bundle", name)[0] == 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -61,6 +70,9 @@ def test_the_command_draws(times: str, tmp_path: Path, capsys: pytest.CaptureFix
         (["--workers", "many"], "--workers"),
         (["--leave", "140%"], "leave: got '140%'"),
         (["--split", "features"], "holds times of 'image'"),
+        (["--source", "pictures"], "source: got pictures to measure with"),
+        (["--split", "device", "--leave", "40%"], "split device finishes every frame"),
+        (["--bundle", "litter.v2"], "bundle: got 'litter.v2'"),
         (["--server", "t2-micro"], "add --prices BOOK"),
         (["--prices", "leroy-2021", "--server", "t3"], "expected one of t2-micro"),
         (["--plot", "fleet.png"], "ends in .svg"),

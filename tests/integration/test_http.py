@@ -215,14 +215,31 @@ def test_slow_clients_hold_up_nobody(tmp_path: Path, camera: Camera) -> None:
 
 
 def test_connections_are_bounded(tmp_path: Path, camera: Camera) -> None:
-    """One more than there may be is answered 503 at once; when others are gone it is answered."""
+    """The last that there may be is answered, one more is answered 503 at once; when others are gone it is answered."""
     worker = Running(tmp_path / "bundles", "--connections", "3", "--upload-timeout", "1")
-    idle = [worker.raw() for _ in range(3)]
-    assert worker.ask("/health")[0] == 503
+    idle = [worker.raw() for _ in range(2)]
+    assert worker.ask("/health")[0] == 200
+    idle.append(worker.raw())
+    status, headers, _ = worker.ask("/health")
+    assert (status, "retry-after" in headers) == (503, False)
     for link in idle:
         assert link.recv(1) == b""  # nothing came of them in their time
         link.close()
     assert worker.ask(PREDICT, png(camera, 1), "image/png")[0] == 200
+    worker.child.stop()
+
+
+def test_a_client_that_takes_no_answers_is_let_go(tmp_path: Path, camera: Camera) -> None:
+    """It asks again and again and reads nothing: after its time the one connection that there may be is free."""
+    worker = Running(tmp_path / "bundles", "--connections", "1", "--upload-timeout", "1")
+    with socket.socket() as link:
+        link.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        link.connect(("127.0.0.1", worker.port))
+        link.setblocking(False)
+        asked = b"GET /openapi.json HTTP/1.1\r\nHost: w\r\n\r\n" * 2000
+        assert link.send(asked) > len(asked) / 2
+        assert worker.ask("/health")[0] == 503
+        assert eventually(lambda: worker.ask(PREDICT, png(camera, 1), "image/png")[0] == 200)
     worker.child.stop()
 
 
@@ -304,6 +321,7 @@ def test_the_example_runs(worker: Running, camera: Camera, tmp_path: Path) -> No
     for arguments, hint in (
         ((bundle, "none", str(picture), url), "none"),
         ((bundle, camera.cuts[0], str(picture), "http://127.0.0.1:9"), "refused"),
+        ((bundle, camera.cuts[0], str(picture), "127.0.0.1"), "unknown url type"),
         (("litter", "block_9_add", str(picture)), "give a bundle"),
     ):
         wrong = run(*arguments)

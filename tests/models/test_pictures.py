@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 from PIL import Image
 from skimage import data as photographs
 
+from models import pictures
+from models.jpeg import scans
 from models.pictures import DataError, decode_picture, decode_to_fit, encode_jpeg, encode_png, fit, to_input
 
 
@@ -191,6 +193,69 @@ def test_too_many_pixels_are_refused_before_decoding() -> None:
     """The limit is checked on the header; both sizes are named."""
     with pytest.raises(DataError, match="picture of 300x200 is over the limit of 1000 pixels"):
         decode_picture(saved(Image.new("RGB", (300, 200)), "PNG"), max_pixels=1000)
+
+
+def in_scans(picture: np.ndarray, repeats: int) -> bytes:
+    """Return a progressive JPEG whose last scan comes so many times more."""
+    whole = saved(Image.fromarray(picture), "JPEG", progressive=True)
+    last = whole.rindex(b"\xff\xda")
+    return whole[:-2] + whole[last:-2] * repeats + whole[-2:]
+
+
+def test_a_jpeg_of_many_scans_is_refused_before_decoding(cat: np.ndarray) -> None:
+    """Each scan costs a pass over the picture and few bytes: a hundred are enough for any encoder."""
+    assert scans(in_scans(cat, 0)) == 10
+    assert decode_picture(memoryview(in_scans(cat, 0))).shape == cat.shape  # as msgspec gives bodies
+    with pytest.raises(DataError, match="got over 100 scans, expected at most 100"):
+        decode_picture(in_scans(cat, 91))
+    assert scans(in_scans(cat, 90)) == 100
+    assert scans(in_scans(cat, 100_000)) == 101
+
+
+def test_what_only_looks_like_a_scan_is_not_counted(cat: np.ndarray) -> None:
+    """Neither in what a header holds nor behind the picture's end, where phones put a film."""
+    looks = b"\xff\xda\x00\x08\x01\x01\x00\x00\x3f\x00" * 500
+    whole = saved(Image.fromarray(cat), "JPEG", progressive=True, exif=b"Exif\0\0" + looks) + looks
+    assert scans(whole) == 10
+    assert scans(saved(Image.fromarray(cat), "JPEG", restart_marker_rows=1)) == 1
+    assert scans(b"\xff\xd8" + b"\xff\x02\xff\xff" + looks) == 1, "no frame: nothing is decoded"
+
+
+@pytest.mark.parametrize("piece", [b"\xff\xe1\x00\x02", b"\xff\xff", b"\xff\x00"])
+def test_a_header_without_end_is_refused(piece: bytes, cat: np.ndarray) -> None:
+    """A million empty segments, or fill between two, would be read one by one."""
+    whole = saved(Image.fromarray(cat), "JPEG")
+    with pytest.raises(DataError, match="segments"):
+        decode_picture(whole[:2] + piece * 1_000_000 + whole[2:])
+
+
+def test_what_is_held_is_bounded_after_the_reduction(cat: np.ndarray) -> None:
+    """A large JPEG that is reduced as it is decoded passes; one that cannot be, or is held whole, does not."""
+    large = Image.fromarray(cat).resize((1600, 1200))
+    bounds = {"at_least": (200, 150), "max_decoded": 100_000}
+    assert decode_picture(saved(large, "JPEG"), **bounds).shape == (150, 200, 3)
+    with pytest.raises(DataError, match="1600x1200 is over the limit of 100000"):
+        decode_picture(saved(large, "JPEG", progressive=True), **bounds)
+    with pytest.raises(DataError, match="1600x1200 is over the limit of 100000"):
+        decode_picture(saved(large, "PNG"), **bounds)
+    with pytest.raises(DataError, match="15000x120 is over the limit of 100000"):
+        decode_picture(saved(large.resize((15_000, 120)), "JPEG"), **bounds)
+
+
+@pytest.mark.parametrize("mode", ["L", "P", "RGBA", "I;16", "CMYK"])
+def test_large_pictures_are_brought_to_rgb_in_strips(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Strip by strip gives the very pixels of the whole."""
+    image = Image.effect_noise((301, 203), 90)
+    if mode == "I;16":
+        image = Image.fromarray(np.asarray(image).astype(np.uint16) * 201)
+    elif mode == "RGBA":
+        image = Image.merge("RGBA", (image, image.rotate(90), image.rotate(180), image.rotate(45)))
+    else:
+        image = image.convert(mode)
+    data = saved(image, "JPEG" if mode == "CMYK" else "PNG")
+    whole = decode_picture(data)
+    monkeypatch.setattr(pictures, "_STRIP_PIXELS", 5000)
+    assert np.array_equal(decode_picture(data), whole)
 
 
 def test_a_decompression_bomb_is_refused() -> None:

@@ -31,7 +31,7 @@ def test_more_cores_bear_more_devices() -> None:
 
 def test_a_function_is_paid_by_the_frame() -> None:
     """A month of one frame a second, by hand; messages by what each weighs."""
-    book, fleet = load_book("thesis-2025-list"), Fleet(1, 1.0, 0.1, payload_bytes=6000)
+    book, fleet = load_book("thesis-2025-list"), Fleet(1, 1.0, 0.1, payloads=((6000.0, 1.0),))
     found = fleet_bill(book, fleet, Names(function="lambda", messages="aws-iot", transfer="internet"))
     frames = 730 * 3600
     assert found.frames == frames
