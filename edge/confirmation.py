@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 RESULT_LIMIT_BYTES: Final = 1_000_000
 KNOWN_WORKERS: Final = 64
 JOURNEYS_IN_A_MESSAGE: Final = 256
-OnAnswer = Callable[[str, str, Result], None]
+OnAnswer = Callable[[str, str, Result, int], None]
 
 
 class Confirmations:
@@ -50,12 +50,12 @@ class Confirmations:
             log.warning(event("frame refused", sequence=key.sequence, worker=result.worker, reason=result.refused))
             self._ledger.dropped("refused")
             if sent is not None and not finished_here:
-                self._on_answer(sent.split, sent.codec, result)
+                self._on_answer(sent.split, sent.codec, result, at_ns)
             return
         self._ledger.finished("device" if finished_here else "worker", result.exit if finished_here else None)
         if sent is not None:
             if not finished_here:
-                self._on_answer(sent.split, sent.codec, result)
+                self._on_answer(sent.split, sent.codec, result, at_ns)
             self._tell(key, sent, result, at_ns)
 
     def _was_finished_here(self, key: Key) -> bool:

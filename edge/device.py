@@ -278,10 +278,10 @@ class Device:
         """Take an operator's settings; None for an empty message."""
         return self._control.apply(payload)
 
-    def answered(self, split: str, codec: str, result: Result) -> None:
+    def answered(self, split: str, codec: str, result: Result, at_ns: int) -> None:
         """Take what a worker says of a frame that was not finished here."""
         if self._auto is not None:
-            self._auto.answered(split, codec, result)
+            self._auto.answered(split, codec, result, at_ns)
 
     def sized(self, split: str, codec: str, message_bytes: int) -> None:
         """Take how long the message of such a frame is, sent or too long."""

@@ -17,6 +17,8 @@ from planning.ways import Way
 TELLING_S: Final = 2e-4
 """What is expected to take less says more of the clock's ticks than of the machine."""
 MOST: Final = 1e4
+TELLING_SHARE: Final = 0.2
+"""A tail of less than this share of the largest says little of how fast a worker computes the others."""
 LOADS: Final = 3.0
 """A worker's first answer of a split that took so many times longer than usual tells of loading the model."""
 KNOWN_WORKERS: Final = 256
@@ -36,6 +38,8 @@ class Observed:
         self._measured_hz = clock_hz
         self._clock_hz: Smoothed | None = None
         self._refused_s: float | None = None
+        self._loaded_ns = 0
+        self._largest_tail_s = max((way.decode_s + way.tail_s for way in ways), default=0.0)
         self._sizes: dict[tuple[str, str], tuple[Smoothed | None, int]] = {}
         self._load: Smoothed | None = None
         self._worker_slowdown: Smoothed | None = None
@@ -59,8 +63,11 @@ class Observed:
         if ratio is not None:
             self._load = smoothed(self._load, ratio / self._clock_slowdown(), now_s)
 
-    def answered(self, split: str, codec: str, result: Result, now_s: float) -> None:
-        """Take what a worker says of a frame that was not finished here: its times, or that it refuses it."""
+    def answered(self, split: str, codec: str, result: Result, at_ns: int, now_s: float) -> None:
+        """Take what a worker says of a frame that was not finished here: its times, or that it refuses it.
+
+        `at_ns` is when that came, by the clock that has stamped the frame's sending.
+        """
         if result.refused is not None:
             self._refused_s = now_s if self._refused_s is None else self._refused_s
             return
@@ -70,9 +77,11 @@ class Observed:
             return
         ratio = _ratio(_seconds(result.stages_ns, WORKER_STAGES), way.decode_s + way.tail_s)
         if self._is_first(result.worker, split) and ratio is not None and ratio > LOADS * self._usual():
-            return  # the model was loaded meanwhile
+            self._loaded_ns = at_ns
+        if result.sent_ns < self._loaded_ns:
+            return  # it waited while the model was loaded
         self._worker_wait_s = smoothed(self._worker_wait_s, _seconds(result.stages_ns, WAITING_STAGES), now_s)
-        if ratio is not None:
+        if ratio is not None and way.decode_s + way.tail_s >= TELLING_SHARE * self._largest_tail_s:
             self._worker_slowdown = smoothed(self._worker_slowdown, ratio, now_s)
 
     def sized(self, split: str, codec: str, message_bytes: int, now_s: float) -> None:

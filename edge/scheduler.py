@@ -126,10 +126,10 @@ class AutoSplit:
             self._clock_s, self._clock_hz = now_s, clock_hz()
         self._observed.computed(head.split, head.codec, at_exit, stages_ns, self._clock_hz, now_s)
 
-    def answered(self, split: str, codec: str, result: Result) -> None:
+    def answered(self, split: str, codec: str, result: Result, at_ns: int) -> None:
         """Take what a worker says of a frame that was not finished here; on the sender's thread."""
         if self._observed is not None:
-            self._observed.answered(split, codec, result, time.monotonic())
+            self._observed.answered(split, codec, result, at_ns, time.monotonic())
 
     def sized(self, split: str, codec: str, message_bytes: int) -> None:
         """Take how long such a frame's message is; on the sender's thread."""

@@ -19,11 +19,11 @@ LEAST_QUOTA_US: Final = 1_000
 """The kernel takes no less. Source: Linux, Documentation/scheduler/sched-bwc.rst."""
 
 
-def quota_us(share: float) -> tuple[int, int]:
+def quota_us(share: float, period_us: int = PERIOD_US) -> tuple[int, int]:
     """Return the time to compute and the period that make a share of one core; the period grows where it must."""
     if not 0.001 <= share <= 1:
         raise SettingsError(f"a share of {share:g} of a core is asked for, expected 0.001 to 1")
-    quota = max(LEAST_QUOTA_US, round(PERIOD_US * share))
+    quota = max(LEAST_QUOTA_US, round(period_us * share))
     return quota, round(quota / share)
 
 
@@ -46,9 +46,12 @@ class SlowCpu:
                 "run as root on a Linux with the cpu control group"
             ) from error
 
-    def hold(self, pid: int, share: float) -> None:
-        """Hold a process, with all its threads and what it starts, to a share of one core."""
-        quota, period = quota_us(share)
+    def hold(self, pid: int, share: float, period_us: int = PERIOD_US) -> None:
+        """Hold a process, with all its threads and what it starts, to a share of one core.
+
+        In a short period no frame passes on what was saved up before it, at the price of colder caches.
+        """
+        quota, period = quota_us(share, period_us)
         if self._one:
             (self._folder / "cpu.max").write_text(f"{quota} {period}")
         else:

@@ -20,7 +20,8 @@ TELLING_BYTES: Final = 8_000
 REFUSED_PAUSE_S: Final = 60.0
 """A frame that workers may refuse is lost: so seldom is one sent to find out."""
 HOPE: Final = 2.0
-"""A probe goes the way that would be best if link and workers were so many times faster than they seem."""
+"""A probe goes a way that would be good if link and workers were so many times faster than they seem: of those within
+so many times the best of them the one that gives workers most to do, because it tells most."""
 FORGETS_S: Final = 10.0
 """After so long without a value what was known before counts for 1/e."""
 Why = Literal["first", "stays", "better", "limit", "probe", "no link", "refused", "nothing allowed"]
@@ -138,14 +139,14 @@ class Scheduler:
 
     def decide(self, seen: Seen, now_s: float) -> Decision:
         """Return the way of the next frame. A probe is for one frame; the way in use stays what it was."""
-        at = seen.conditions(self.assumed)
+        at, is_first = seen.conditions(self.assumed), self.current is None
         if seen.link_lost_s is not None and now_s - seen.link_lost_s >= self.policy.lost_after_s:
             return Decision(now_s, self._own_way(), "no link", at, ())
         if seen.refused_s is not None:
             found = Decision(now_s, self._own_way(), "refused", at, ())
         else:
             found = self._by_limits(at, seen.conditions(self.assumed, cautious=True), now_s)
-        return self._probe(found, seen) or found
+        return found if is_first else self._probe(found, seen) or found
 
     def _by_limits(self, at: Conditions, cautious: Conditions, now_s: float) -> Decision:
         """Return the best way within the limits; where none is, within those that are never given up."""
@@ -193,6 +194,7 @@ class Scheduler:
         if gain < self.policy.at_once and self._better[1] < self.policy.patience:
             return "stays"
         self.current, self._better = best.way, ("", 0)
+        self._pause_s = FIRST_PAUSE_S
         return "better"
 
     def _probe(self, found: Decision, seen: Seen) -> Decision | None:
@@ -221,14 +223,17 @@ class Scheduler:
         if not tells:
             return None
         self._probed_s, self._pause_s = found.at_s, min(self.policy.probe_after_s, 2 * self._pause_s)
-        return replace(found, way=min(tells, key=lambda one: one.journey.total_s).way, why="probe")
+        best_s = min(one.journey.total_s for one in tells)
+        in_reach = [one for one in tells if one.journey.total_s <= HOPE * best_s]
+        return replace(found, way=max(in_reach, key=lambda one: one.way.tail_s).way, why="probe")
 
     def _probe_due_s(self, now: Way, seen: Seen) -> float:
         """Return when the next probe may go: sparsely, and more so where it may be lost."""
         if seen.refused_s is not None:
             return max(self._probed_s, seen.refused_s) + REFUSED_PAUSE_S
-        known_s = _at(seen.s_per_bit) if not now.finishes else min(_at(seen.s_per_bit), _at(seen.worker_wait_s))
-        return max(self._probed_s + self._pause_s, known_s + self.policy.probe_after_s)
+        if now.finishes:
+            return self._probed_s + self._pause_s  # only probes tell
+        return max(self._probed_s + self._pause_s, _at(seen.s_per_bit) + self.policy.probe_after_s)
 
     def _own_way(self) -> Way:
         """Return the deepest way that answers on the device; without one, the way in use."""

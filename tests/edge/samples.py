@@ -227,7 +227,7 @@ class FakeReporter:
         self.settings.append(payload)
         return SettingsApplied(VERSION, DEVICE, "image", "png", "all") if payload else None
 
-    def answered(self, split: str, codec: str, result: Result) -> None:
+    def answered(self, split: str, codec: str, result: Result, at_ns: int) -> None:
         """Remember what a worker says."""
         self.answers.append((split, codec, result))
 

@@ -28,7 +28,7 @@ class Desk:
         self.spool = Spool(path, 10**8)
         self.ledger = Ledger(recovered=len(self.spool))
         self.outbox = Outbox(self.spool, Delivery(10, 60, lambda: 0), self.ledger)
-        self.told: list[tuple[str, str, Result]] = []
+        self.told: list[tuple[str, str, Result, int]] = []
         self.confirmations = Confirmations(DEVICE, self.outbox, self.ledger, lambda *said: self.told.append(said))
 
     def send(self, number: int = 1, *, finished: bool = False, spooled_ns: int = NOW_NS) -> None:
@@ -82,7 +82,7 @@ def test_what_a_worker_took_is_told_of_what_it_finished(desk: Desk, finished: bo
     desk.send(finished=finished)
     for _ in range(2):
         desk.answer(result(0, stages_ns=AT_WORKER))
-    told = [(split, codec, said.worker, said.stages_ns) for split, codec, said in desk.told]
+    told = [(split, codec, said.worker, said.stages_ns) for split, codec, said, _ in desk.told]
     assert told == ([] if finished else [("conv_a", "native", "worker-1", AT_WORKER)])
 
 
@@ -91,7 +91,7 @@ def test_a_refusal_of_what_travelled_unfinished_is_told(desk: Desk, finished: bo
     """Whoever decides where to compute must know that workers do not take it."""
     desk.send(finished=finished)
     desk.answer(result(0, refused="unknown digest"))
-    assert [said.refused for *_, said in desk.told] == ([] if finished else ["unknown digest"])
+    assert [said.refused for _, _, said, _ in desk.told] == ([] if finished else ["unknown digest"])
 
 
 def test_a_refusal_is_a_counted_drop(desk: Desk) -> None:

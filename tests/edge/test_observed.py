@@ -23,10 +23,10 @@ def stages(crop: float = 0, head: float = 0, encode: float = 0) -> dict[Stage, i
     return {"capture": 99 * MS, "crop": int(crop * MS), "head": int(head * MS), "encode": int(encode * MS)}
 
 
-def answer(worker: str, *, refused: str | None = None, **ms: float) -> Result:
+def answer(worker: str, *, refused: str | None = None, sent_ns: int = 10**9, **ms: float) -> Result:
     """Return what a worker says, its stages given in milliseconds."""
     took: dict[Stage, int] = {name: int(value * MS) for name, value in ms.items()}  # type: ignore[misc]
-    return Result(VERSION, FrameId("cam1", "0123abcd", 1), worker, 0, 0, 0, took, refused=refused)
+    return Result(VERSION, FrameId("cam1", "0123abcd", 1), worker, sent_ns, 0, 0, took, refused=refused)
 
 
 def slowdown(seen: Observed) -> float | None:
@@ -73,7 +73,7 @@ def test_ways_that_nobody_measured_tell_nothing() -> None:
     seen = Observed((PICTURE, DEVICE), None)
     seen.computed("image", "png", None, stages(crop=4, encode=4), None, 1.0)
     for _ in range(2):
-        seen.answered("image", "png", answer("w", tail=5), 1.0)
+        seen.answered("image", "png", answer("w", tail=5), 1, 1.0)
     assert slowdown(seen) is None
     assert seen.seen(LINK, 0.0).worker_wait_s is None
 
@@ -81,9 +81,10 @@ def test_ways_that_nobody_measured_tell_nothing() -> None:
 def test_workers_tell_their_pace_and_how_long_frames_wait() -> None:
     """Decoding and tail against what they took here; inbox and batch are waiting. Loading the model does not count."""
     seen = Observed((PICTURE, DEVICE), None)
-    seen.answered("image", "jpeg:90", answer("w", tail=3000), 0.5)
-    seen.answered("image", "jpeg:90", answer("w", inbox=30, batch=10, decode=1, tail=9, store=50), 1.0)
-    seen.answered("image", "jpeg:90", answer("v", tail=3000), 1.5)
+    seen.answered("image", "jpeg:90", answer("w", tail=3000, sent_ns=1), 5, 0.5)
+    seen.answered("image", "jpeg:90", answer("w", inbox=2000, tail=9, sent_ns=4), 6, 0.6)
+    seen.answered("image", "jpeg:90", answer("w", inbox=30, batch=10, decode=1, tail=9, store=50), 1, 1.0)
+    seen.answered("image", "jpeg:90", answer("v", tail=3000, sent_ns=10**9), 2 * 10**9, 1.5)
     found = seen.seen(LINK, 0.0)
     assert found.worker_slowdown is not None
     assert found.worker_wait_s is not None
@@ -91,11 +92,22 @@ def test_workers_tell_their_pace_and_how_long_frames_wait() -> None:
     assert found.worker_wait_s.mean == pytest.approx(0.040)
 
 
+def test_a_small_tail_says_little_of_a_worker() -> None:
+    """What takes a worker a fraction of the whole may be slow for reasons of its own; how long frames wait it tells."""
+    late = Way("conv_z", "native", 8, 0.079, 500, 16_000, tail_s=0.001)
+    seen = Observed((PICTURE, late, DEVICE), None)
+    for number in range(3):
+        seen.answered("conv_z", "native", answer("w", inbox=7, tail=3), 1, float(number))
+    found = seen.seen(LINK, 0.0)
+    assert found.worker_slowdown is None
+    assert found.worker_wait_s is not None
+
+
 def test_many_workers_tell_by_their_first_answers() -> None:
     """Each frame goes to another worker that has its model: nothing is thrown away."""
     seen = Observed((PICTURE, DEVICE), None)
     for number in range(50):
-        seen.answered("image", "jpeg:90", answer(f"w{number}", decode=4, tail=36), float(number))
+        seen.answered("image", "jpeg:90", answer(f"w{number}", decode=4, tail=36), 1, float(number))
     found = seen.seen(LINK, 0.0).worker_slowdown
     assert found is not None
     assert found.mean == pytest.approx(2.0)
@@ -105,9 +117,9 @@ def test_a_refusal_holds_until_something_is_taken() -> None:
     """Since when, not how often."""
     seen = Observed((PICTURE, DEVICE), None)
     for at_s in (3.0, 4.0):
-        seen.answered("image", "jpeg:90", answer("w", refused="unknown digest"), at_s)
+        seen.answered("image", "jpeg:90", answer("w", refused="unknown digest"), 1, at_s)
     assert seen.seen(LINK, 0.0).refused_s == 3.0
-    seen.answered("image", "jpeg:90", answer("w", tail=20), 5.0)
+    seen.answered("image", "jpeg:90", answer("w", tail=20), 1, 5.0)
     assert seen.seen(LINK, 0.0).refused_s is None
 
 

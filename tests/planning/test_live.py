@@ -120,12 +120,14 @@ def test_what_nobody_measures_is_probed_now_and_then() -> None:
     assert auto.current is DEVICE
 
 
-def test_what_was_measured_lately_is_not_probed() -> None:
-    """Half a minute after link and worker were both measured; the older of the two counts."""
+def test_who_has_just_left_the_link_looks_back_soon() -> None:
+    """What made the device leave it may have been a moment's: the first probes come soon, whatever is known."""
     auto = scheduler()
-    seen = replace(link(1e5, 10.0), worker_wait_s=Smoothed(0.0, 0.0, 4.0))
-    found = [auto.decide(seen, float(second)).why for second in range(11, 40)]
-    assert found.index("probe") == 34 - 11
+    auto.decide(link(50e6), 0.0)
+    slow = replace(link(50e6), worker_wait_s=Smoothed(5.0, 0.0, 0.0))
+    assert auto.decide(slow, 100.0).way is DEVICE
+    found = [auto.decide(slow, 100.0 + second).why for second in range(1, 40)]
+    assert [second for second, why in enumerate(found, 1) if why == "probe"] == [1, 5, 13, 29]
 
 
 def test_a_way_of_short_messages_does_not_blind_the_device() -> None:
