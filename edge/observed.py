@@ -18,7 +18,7 @@ TELLING_S: Final = 2e-4
 """What is expected to take less says more of the clock's ticks than of the machine."""
 MOST: Final = 1e4
 TELLING_SHARE: Final = 0.2
-"""A tail of less than this share of the largest says little of how fast a worker computes the others."""
+"""Work of less than this share of the largest says little of how fast a worker, or the device, does the rest."""
 LOADS: Final = 3.0
 """A worker's first answer of a split that took so many times longer than usual tells of loading the model."""
 KNOWN_WORKERS: Final = 256
@@ -40,6 +40,7 @@ class Observed:
         self._refused_s: float | None = None
         self._loaded_ns = 0
         self._largest_tail_s = max((way.decode_s + way.tail_s for way in ways), default=0.0)
+        self._largest_head_s = max((way.crop_s + way.head_s + way.encode_s for way in ways), default=0.0)
         self._sizes: dict[tuple[str, str], tuple[Smoothed | None, int]] = {}
         self._load: Smoothed | None = None
         self._worker_slowdown: Smoothed | None = None
@@ -60,7 +61,8 @@ class Observed:
         if clock_hz is not None:
             self._clock_hz = smoothed(self._clock_hz, clock_hz, now_s)
         ratio = None if expected_s is None else _ratio(_seconds(stages_ns, DEVICE_STAGES), expected_s)
-        if ratio is not None:
+        is_telling = expected_s is not None and expected_s >= TELLING_SHARE * self._largest_head_s
+        if ratio is not None and (is_telling or self._load is None):
             self._load = smoothed(self._load, ratio / self._clock_slowdown(), now_s)
 
     def answered(self, split: str, codec: str, result: Result, at_ns: int, now_s: float) -> None:

@@ -134,19 +134,22 @@ class Scheduler:
     _better: tuple[str, int] = ("", 0)
     """Another way, and for how many decisions in a row it has been better."""
     _probed_s: float = float("-inf")
+    _changed_s: float = float("-inf")
     _pause_s: float = FIRST_PAUSE_S
     """How long to wait after a probe for the next one."""
 
     def decide(self, seen: Seen, now_s: float) -> Decision:
         """Return the way of the next frame. A probe is for one frame; the way in use stays what it was."""
-        at, is_first = seen.conditions(self.assumed), self.current is None
+        at, before = seen.conditions(self.assumed), self.current
         if seen.link_lost_s is not None and now_s - seen.link_lost_s >= self.policy.lost_after_s:
             return Decision(now_s, self._own_way(), "no link", at, ())
         if seen.refused_s is not None:
             found = Decision(now_s, self._own_way(), "refused", at, ())
         else:
             found = self._by_limits(at, seen.conditions(self.assumed, cautious=True), now_s)
-        return found if is_first else self._probe(found, seen) or found
+        if self.current is not before:
+            self._changed_s = now_s
+        return found if before is None else self._probe(found, seen) or found
 
     def _by_limits(self, at: Conditions, cautious: Conditions, now_s: float) -> Decision:
         """Return the best way within the limits; where none is, within those that are never given up."""
@@ -203,7 +206,12 @@ class Scheduler:
         It need not keep up, be in time or be small in the mean: it is one frame.
         """
         now, at = found.way, found.conditions
-        if found.why not in ("stays", "nothing allowed", "refused") or found.at_s < self._probe_due_s(now, seen):
+        if found.why not in ("stays", "nothing allowed", "refused"):
+            return None
+        if not now.finishes and found.at_s >= self._own_due_s(seen):
+            self._probed_s = found.at_s
+            return replace(found, way=self._own_way(), why="probe")
+        if found.at_s < self._probe_due_s(now, seen):
             return None
         better = replace(
             at,
@@ -234,6 +242,10 @@ class Scheduler:
         if now.finishes:
             return self._probed_s + self._pause_s  # only probes tell
         return max(self._probed_s + self._pause_s, _at(seen.s_per_bit) + self.policy.probe_after_s)
+
+    def _own_due_s(self, seen: Seen) -> float:
+        """Return when a frame is to be computed here again, to learn how fast the device is now."""
+        return max(self._probed_s, self._changed_s, _at(seen.device_slowdown)) + self.policy.probe_after_s
 
     def _own_way(self) -> Way:
         """Return the deepest way that answers on the device; without one, the way in use."""

@@ -24,7 +24,7 @@ def scheduler(policy: Policy | None = None) -> Scheduler:
 
 def link(bandwidth_bits_per_s: float, now_s: float = 0.0) -> Seen:
     """Return what was seen of a link with that bandwidth."""
-    return Seen(s_per_bit=Smoothed(1 / bandwidth_bits_per_s, 0.0, now_s))
+    return Seen(Smoothed(1 / bandwidth_bits_per_s, 0.0, now_s), device_slowdown=Smoothed(1.0, 0.0, now_s))
 
 
 def test_a_smoothed_value_forgets() -> None:
@@ -128,6 +128,16 @@ def test_who_has_just_left_the_link_looks_back_soon() -> None:
     assert auto.decide(slow, 100.0).way is DEVICE
     found = [auto.decide(slow, 100.0 + second).why for second in range(1, 40)]
     assert [second for second, why in enumerate(found, 1) if why == "probe"] == [1, 5, 13, 29]
+
+
+def test_a_device_that_only_sends_computes_a_frame_now_and_then() -> None:
+    """Whether it has recovered from what made it hand over shows in no other way."""
+    auto = scheduler()
+    seen = replace(link(50e6), device_slowdown=Smoothed(9.0, 0.0, 10.0))
+    auto.decide(seen, 10.0)
+    found = [auto.decide(replace(link(50e6, float(at)), device_slowdown=seen.device_slowdown), float(at))
+             for at in range(11, 100)]  # fmt: skip
+    assert [(one.at_s, one.way) for one in found if one.why == "probe"] == [(40, DEVICE), (70, DEVICE)]
 
 
 def test_a_way_of_short_messages_does_not_blind_the_device() -> None:
