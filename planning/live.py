@@ -241,7 +241,8 @@ class Scheduler:
             return max(self._probed_s, seen.refused_s) + REFUSED_PAUSE_S
         if now.finishes:
             return self._probed_s + self._pause_s  # only probes tell
-        return max(self._probed_s + self._pause_s, _at(seen.s_per_bit) + self.policy.probe_after_s)
+        known_s = min(_at(seen.s_per_bit), _at(seen.worker_slowdown))
+        return max(self._probed_s + self._pause_s, known_s + self.policy.probe_after_s)
 
     def _own_due_s(self, seen: Seen) -> float:
         """Return when a frame is to be computed here again, to learn how fast the device is now."""

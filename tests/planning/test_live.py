@@ -24,7 +24,8 @@ def scheduler(policy: Policy | None = None) -> Scheduler:
 
 def link(bandwidth_bits_per_s: float, now_s: float = 0.0) -> Seen:
     """Return what was seen of a link with that bandwidth."""
-    return Seen(Smoothed(1 / bandwidth_bits_per_s, 0.0, now_s), device_slowdown=Smoothed(1.0, 0.0, now_s))
+    known = Smoothed(1.0, 0.0, now_s)
+    return Seen(Smoothed(1 / bandwidth_bits_per_s, 0.0, now_s), device_slowdown=known, worker_slowdown=known)
 
 
 def test_a_smoothed_value_forgets() -> None:
@@ -128,6 +129,22 @@ def test_who_has_just_left_the_link_looks_back_soon() -> None:
     assert auto.decide(slow, 100.0).way is DEVICE
     found = [auto.decide(slow, 100.0 + second).why for second in range(1, 40)]
     assert [second for second, why in enumerate(found, 1) if why == "probe"] == [1, 5, 13, 29]
+
+
+def test_a_worker_that_does_next_to_nothing_is_tried_with_more() -> None:
+    """On a way that leaves it a small tail nobody learns how fast it is: a frame that does tell goes soon, and wins."""
+    late = Way("block8", "native", 8, 0.060, 500, 16_000, 16_000, tail_s=0.0005)
+    whole = replace(PICTURE, tail_s=0.095)
+    auto = Scheduler((whole, late, DEVICE), Rates(), Policy(), ASSUMED)
+    blind = replace(link(50e6), worker_slowdown=None)
+    assert auto.decide(blind, 0.0).way is late
+    probe = auto.decide(blind, 0.25)
+    assert (probe.way, probe.why) == (whole, "probe")
+    found = [
+        auto.decide(replace(link(50e6, 1.0), worker_slowdown=Smoothed(0.4, 0.0, 1.0)), 1 + step / 4).way
+        for step in range(4)
+    ]
+    assert found[-1] is whole
 
 
 def test_a_device_that_only_sends_computes_a_frame_now_and_then() -> None:
