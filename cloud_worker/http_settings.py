@@ -8,6 +8,7 @@ from typing import Final
 
 from headwater.errors import SettingsError
 from headwater.logs import Level
+from headwater.settings import check_ranges
 from headwater.topics import checked_name
 
 # The most pixels are those up to which Pillow does not warn of a decompression bomb.
@@ -54,11 +55,7 @@ class HttpSettings:
     """Lowest level of log lines on stderr: debug, info, warning or error."""
 
     def __post_init__(self) -> None:
-        for field, (low, high) in _LIMITS.items():
-            value = getattr(self, field)
-            if not low <= value <= high:
-                flag = "--" + field.replace("_", "-")
-                raise SettingsError(f"{flag}: got {value}, expected {low} to {high}; correct it")
+        check_ranges(self, _LIMITS)
         if self.bodies_bytes < self.max_body_bytes:
             raise SettingsError(
                 f"--bodies-bytes: got {self.bodies_bytes}, expected at least --max-body-bytes, {self.max_body_bytes};"

@@ -11,6 +11,7 @@ from typing import Final
 
 from headwater.errors import SettingsError
 from headwater.logs import Level
+from headwater.settings import check_ranges
 from headwater.topics import checked_name
 
 ENVELOPE_BYTES: Final = 65_536
@@ -70,11 +71,7 @@ class WorkerSettings:
     """Lowest level of log lines on stderr: debug, info, warning or error."""
 
     def __post_init__(self) -> None:
-        for field, (low, high) in _LIMITS.items():
-            value = getattr(self, field)
-            if not low <= value <= high:
-                flag = "--" + field.replace("_", "-")
-                raise SettingsError(f"{flag}: got {value}, expected {low} to {high}; correct it")
+        check_ranges(self, _LIMITS)
         if self.inbox_bytes < self.packet_limit_bytes:
             raise SettingsError(
                 f"--inbox-bytes: got {self.inbox_bytes}, expected at least {self.packet_limit_bytes}, room for one"

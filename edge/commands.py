@@ -189,7 +189,7 @@ def _auto(settings: EdgeSettings, decisions: Path) -> Auto:
     from planning.live import Policy
 
     wanted = settings.wanted
-    rates, limits = rates_wanted(wanted), limits_wanted(wanted)
+    rates, limits = rates_wanted(wanted.charged), limits_wanted(wanted)
     check_limits(limits, rates)
     order = Order(
         str(settings.bundle),

@@ -81,7 +81,7 @@ def plan(*, settings: Annotated[PlanSettings, Parameter(name="*")] | None = None
 
     asked = settings or PlanSettings()
     wanted, at = asked.wanted, _conditions(asked)  # what is wrong in it is said before anything is measured
-    rates, limits = rates_wanted(wanted), replace(limits_wanted(wanted), message_bytes=_message_bytes(asked))
+    rates, limits = rates_wanted(wanted.charged), replace(limits_wanted(wanted), message_bytes=_message_bytes(asked))
     if asked.plot is not None:
         check_plot(asked.plot)
     ways = _ways(asked, at)
@@ -91,7 +91,7 @@ def plan(*, settings: Annotated[PlanSettings, Parameter(name="*")] | None = None
     if json:
         print(json_text.dumps(as_dicts(judged, rates), indent=1))
     else:
-        header, lines = rows(judged, rates.currency, priced=wanted.prices is not None)
+        header, lines = rows(judged, rates.currency, priced=wanted.charged.prices is not None)
         print(in_columns(header, lines, header[1:-1]))
         print(f"\n{verdict(judged, wanted.weight, wanted.method, rates)}")
 

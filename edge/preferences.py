@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Preferences:
-    """Prices, weight and limits, as `headwater plan` and `headwater edge` are told them."""
+class Charged:
+    """A price book, and the names in it."""
 
     prices: str | None = None
     """A price book: a name of `headwater prices`, or a file; without one only latency counts."""
@@ -28,6 +28,14 @@ class Preferences:
     """The broker's name in the price book; messages cost nothing when left out."""
     transfer: str | None = None
     """What leaves the cloud, in the price book: results cost nothing when left out."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preferences:
+    """Prices, weight and limits, as `headwater plan` and `headwater edge` are told them."""
+
+    charged: Annotated[Charged, Parameter(name="*")] = field(default_factory=Charged)
+    """What a frame is charged for."""
     weight: Annotated[float, Parameter(validator=Number(gte=0, lte=1))] = 0.5
     """0: the fastest, 1: the cheapest."""
     method: Method = "optimum"
@@ -47,7 +55,7 @@ class Preferences:
     """No picture leaves the device."""
 
 
-def rates_wanted(asked: Preferences) -> Rates:
+def rates_wanted(asked: Charged) -> Rates:
     """Return what a frame is charged for. Raises: SettingsError, PlanError."""
     from headwater.errors import SettingsError
     from planning.decide import Rates, rates_of

@@ -62,7 +62,9 @@ def rehearse(
     splits = [IMAGE, *bundle.cut_points, DEVICE]
     crop_s = _median_s(pictures, lambda picture: crop.cut(picture, bundle.input.width, bundle.input.height))
     finished = prepare_head(bundle, engine, DEVICE, LOSSLESS, {}, crop)
-    finished_bytes = statistics.fmean(len(as_message(bundle, finished, _body(finished, one, []))) for one in pictures)
+    finished_bytes = statistics.fmean(
+        len(as_message(bundle, finished, body_of(finished, one, Stopwatch()))) for one in pictures
+    )
     stages, ways = [], list[Way]()
     for place, split in enumerate(splits):
         progress(place, len(splits))
@@ -182,10 +184,12 @@ def _stages(
 
 def _timed(way: Way, head: Head, bundle: Bundle, engine: Engine, pictures: Sequence[Pixels]) -> Way:
     """Return a way with its encoding, what travels, and what the worker does with it."""
-    laps: list[Stopwatch] = []
-    _body(head, pictures[0], [])
-    bodies = [_body(head, picture, laps) for picture in _often_enough(pictures)]
-    head_s, encode_s = (statistics.median(one.stages_ns.get(name, 0) for one in laps) / 1e9 for name in _COMPUTED)
+    body_of(head, pictures[0], Stopwatch())
+    timed = [(picture, Stopwatch()) for picture in _often_enough(pictures)]
+    bodies = [body_of(head, picture, watch) for picture, watch in timed]
+    head_s, encode_s = (
+        statistics.median(watch.stages_ns.get(name, 0) for _, watch in timed) / 1e9 for name in _COMPUTED
+    )
     way = replace(way, head_s=head_s, encode_s=encode_s)
     sent = [body for body in bodies if isinstance(body, Activation | Picture)]
     if not sent:
@@ -226,10 +230,9 @@ def as_message(bundle: Bundle, head: Head, body: Body) -> bytes:
     )
 
 
-def _body(head: Head, picture: Pixels, laps: list[Stopwatch]) -> Body:
-    watch = Stopwatch()
+def body_of(head: Head, picture: Pixels, watch: Stopwatch) -> Body:
+    """Return what a head makes of a picture. Raises: SettingsError where the picture is dropped."""
     body = head.run(picture, watch)
-    laps.append(watch)
     if isinstance(body, Hopeless | Faceless):
         raise SettingsError("a picture of the rehearsal was dropped, expected a face in each; give others (--source)")
     return body

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json as json_text
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
+from edge.preferences import Charged, rates_wanted
 from planning.decide import Method
 
 if TYPE_CHECKING:
@@ -35,16 +36,8 @@ class ReplaySettings:
     """How long a frame waits at the worker before its turn, such as 10ms."""
     rate: Annotated[float | None, Parameter(validator=Number(gte=0, lte=1e6))] = None
     """Pictures a second to keep up with; 0 asks for the single frame alone."""
-    prices: str | None = None
-    """A price book: a name of `headwater prices`, or a file."""
-    device: str | None = None
-    """The device's name in the price book; its first when left out."""
-    server: str | None = None
-    """The worker's server in the price book; its first when left out."""
-    messages: str | None = None
-    """The broker's name in the price book; messages cost nothing when left out."""
-    transfer: str | None = None
-    """What leaves the cloud, in the price book: results cost nothing when left out."""
+    charged: Annotated[Charged, Parameter(name="*")] = field(default_factory=Charged)
+    """What a frame is charged for."""
     weight: Annotated[float | None, Parameter(validator=Number(gte=0, lte=1))] = None
     """0: the fastest, 1: the cheapest."""
     method: Method | None = None
@@ -82,17 +75,9 @@ def replay(
 
 def _case(asked: ReplaySettings) -> Case:
     from edge.plan_settings import bits_per_s, seconds
-    from edge.preferences import Preferences, rates_wanted
     from edge.replay import Case, conditions_changed
 
-    wanted = Preferences(
-        prices=asked.prices,
-        device=asked.device,
-        server=asked.server,
-        messages=asked.messages,
-        transfer=asked.transfer,
-    )
-    rates = rates_wanted(wanted)
+    rates = rates_wanted(asked.charged)
     change = conditions_changed(
         bandwidth_bits_per_s=None if asked.bandwidth is None else bits_per_s(asked.bandwidth),
         round_trip_s=None if asked.round_trip is None else seconds("round-trip", asked.round_trip),
@@ -106,4 +91,4 @@ def _case(asked: ReplaySettings) -> Case:
         weight = was.weight if asked.weight is None else asked.weight
         return replace(was, weight=weight, method=asked.method or was.method)
 
-    return Case(change, rates if asked.prices is not None else None, policy)
+    return Case(change, rates if asked.charged.prices is not None else None, policy)

@@ -6,7 +6,7 @@ import json
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +14,10 @@ from typing import Any, Final
 
 from edge.decisions import read_log
 from evaluation.adaptation import AUTO, Drill, Run, Seen
+from evaluation.running import stored_records
 from evaluation.shaped_link import WORKER, ShapedLink
 from evaluation.slow_cpu import SlowCpu
 from headwater.children import Child, start
-from headwater.messages import Record, decode_json
 from planning.ways import Conditions, journey
 
 BROKER_PORT, STORE_PORT = 18830, 16390
@@ -29,7 +29,6 @@ PROFILE_S: Final = 600.0
 PERIOD_US: Final = 10_000
 """Of the quota: with the kernel's own 100 ms a frame of 50 ms would not notice half a core."""
 ROUND_TRIP_S: Final = 0.001
-RECORD_BYTES: Final = 200_000
 
 
 @dataclass(frozen=True)
@@ -142,19 +141,10 @@ def _figures(device: Child) -> dict[str, Any]:
 
 def _seen(at: Stage, begin_s: float, end_s: float) -> Iterator[Seen]:
     """Yield the frames captured in a span of time, from the store; all clocks are this machine's."""
-    import redis
-
     with at.link.inside_worker():
-        client = redis.Redis(port=STORE_PORT)
-        entries: Any = client.xrange("headwater:demo:results")
-        client.close()
-    for record in _records(entries):
+        records = stored_records(f"redis://127.0.0.1:{STORE_PORT}", "demo")
+    for record in sorted(records, key=lambda record: record.captured_ns):
         captured_s = record.captured_ns / 1e9
         if begin_s <= captured_s < end_s:
             way = record.split if record.codec == "none" else f"{record.split} {record.codec}"
             yield Seen(captured_s - begin_s, (record.stored_ns - record.captured_ns) / 1e9, way)
-
-
-def _records(entries: Sequence[Any]) -> list[Record]:
-    found = [decode_json(Record, fields[b"record"], RECORD_BYTES) for _, fields in entries]
-    return sorted(found, key=lambda record: record.captured_ns)

@@ -16,17 +16,15 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-import redis
-
+from evaluation.running import Installation, installation
 from evaluation.stamps import Stamps, of_finished, of_request, of_split
 from headwater.children import Child, start
 from headwater.clock import ClockOffset, RoundTrip, StageClock
-from headwater.demo import CHATTER, START_S, STOP_S, Parts, withheld
+from headwater.demo import CHATTER, START_S, STOP_S, withheld
 from headwater.errors import HeadwaterError, StoreError
 from headwater.messages import Answered, Record, StoredJourney, decode_json
 from models.bundle import Bundle
 
-FLEET: Final = "deployments"
 WARM_UP: Final = 5
 """So many pictures come first in each deployment and count for nothing: the first ones load and prepare."""
 ANSWER_S: Final = 60.0
@@ -80,69 +78,52 @@ class Task:
         return sorted(self.pictures.iterdir())
 
 
+@dataclass(frozen=True)
 class Site:
-    """The processes that are there for one deployment after the other."""
+    """What is there for one deployment after the other: broker, store and worker, and what is started besides."""
 
-    def __init__(self, running: ExitStack, folder: Path, bundle: Path) -> None:
-        """Start broker, store and worker."""
-        self._folder, self._bundle = folder, bundle
-        self._without = withheld(os.environ, own_broker=False)
-        self._running, self._parts = running, Parts(running, self._without)
-        broker = self._parts.start("broker", "broker", "run", "--port", "0", "--folder", str(folder / "broker"))
-        store = self._parts.start("store", "store", "run", "--port", "0", "--folder", str(folder / "store"))
-        self.broker, self.store = (one.wait_for_line("listening", START_S).split()[1] for one in (broker, store))
-        at = ["--broker", self.broker, "--store", self.store, "--fleet", FLEET, "--log-level", "warning"]
-        worker = self._parts.start("worker", "worker", "--bundles", str(bundle), *at)
-        worker.wait_for_line("ready", START_S)
+    at: Installation
+    bundle: Path
+    running: ExitStack
 
     def http_worker(self) -> str:
         """Return the address of a worker over HTTP that has its model loaded."""
-        name, bundles = Bundle.load(self._bundle).name, str(self._bundle)
-        arguments = ["worker-http", "--port", "0", "--bundle", name, "--bundles", bundles, "--log-level", "warning"]
-        return self._parts.start("http", *arguments).wait_for_line("ready", START_S).split()[3]
+        name = Bundle.load(self.bundle).name
+        arguments = ["worker-http", "--port", "0", "--bundle", name, "--bundles", str(self.bundle)]
+        child = self.at.parts.start("http", *arguments, "--log-level", "warning")
+        return child.wait_for_line("ready", START_S).split()[3]
 
     def function(self) -> str:
         """Return the address of a function that has not been called yet."""
         env = {
-            "HEADWATER_BUNDLE": Bundle.load(self._bundle).name,
-            "HEADWATER_BUNDLES": str(self._bundle),
+            "HEADWATER_BUNDLE": Bundle.load(self.bundle).name,
+            "HEADWATER_BUNDLES": str(self.bundle),
             "HEADWATER_THREADS": "1",
         }
         command = [sys.executable, "-P", "-m", "evaluation.lambda_front"]
-        child = start("function", command, env=env, without=self._without, hide=CHATTER)
-        self._running.callback(child.stop, STOP_S)
+        child = start("function", command, env=env, without=withheld(os.environ, own_broker=False), hide=CHATTER)
+        self.running.callback(child.stop, STOP_S)
         return child.wait_for_line("listening", START_S).split()[1]
 
     def device(self, name: str, task: Task, bundle: Path, split: str) -> Child:
         """Return a running device that takes all pictures."""
-        return self._parts.start(
-            name,
-            *("edge", "--source", str(task.pictures), "--loop", "--frames", str(task.count + WARM_UP)),
-            *("--rate", str(task.rate), "--bundle", str(bundle), "--split", split, "--threads", "1"),
-            *("--broker", self.broker, "--fleet", FLEET, "--name", name, "--spool", str(self._folder / "spool")),
-        )
+        asked = ["--frames", str(task.count + WARM_UP), "--rate", str(task.rate), "--split", split]
+        return self.at.device(name, str(task.pictures), ["--bundle", str(bundle), *asked])
 
     def records(self, device: str) -> list[Record]:
         """Return what the store has of a device's frames."""
-        found = [decode_json(Record, one) for one in self._entries("results", b"record")]
-        return [record for record in found if record.device == device]
+        return [record for record in self.at.records() if record.device == device]
 
     def journeys(self, device: str) -> dict[int, StoredJourney]:
         """Return by sequence what only the device could measure."""
-        found = [decode_json(StoredJourney, one) for one in self._entries("journeys", b"journey")]
-        return {journey.sequence: journey for journey in found if journey.device == device}
-
-    def _entries(self, stream: str, name: bytes) -> Iterator[bytes]:
-        with redis.Redis.from_url(self.store) as client:
-            for _, fields in client.xrange(f"headwater:{FLEET}:{stream}"):
-                yield fields[name]
+        return {journey.sequence: journey for journey in self.at.journeys() if journey.device == device}
 
 
 @contextmanager
-def site(folder: Path, bundle: Path) -> Iterator[Site]:
+def site(bundle: Path) -> Iterator[Site]:
     """Run what all deployments need; everything is stopped at the end."""
-    with ExitStack() as running:
-        yield Site(running, folder, bundle)
+    with installation(str(bundle)) as at, ExitStack() as running:
+        yield Site(at, bundle, running)
 
 
 def measure(name: str, task: Task, where: Site, tick: Tick) -> Measured:

@@ -55,7 +55,7 @@ def deployments(
 
     with tempfile.TemporaryDirectory(prefix="headwater-") as name:
         task, opened = _task(settings, Path(name))
-        measured = _measured(task, Path(name))
+        measured = _measured(task)
     write_csv(settings.output / "deployments.csv", entries(measured))
     title = f"{task.bundle.name} on one machine, {settings.count} pictures, split at {task.split}"
     draw(settings.output / "deployments.svg", measured, title)
@@ -121,13 +121,13 @@ def _pictures(source: Path | None, folder: Path) -> Path:
     return folder
 
 
-def _measured(task: Task, folder: Path) -> list[Measured]:
+def _measured(task: Task) -> list[Measured]:
     """Run the deployments one after the other, with a bar."""
     from evaluation.deployments import NAMES, measure, site
     from models.bars import counting_bar
 
     with (
         counting_bar("asking the deployments", len(NAMES) * task.count) as tick,
-        site(folder, task.closed) as where,
+        site(task.closed) as where,
     ):
         return [measure(name, task, where, tick) for name in NAMES]

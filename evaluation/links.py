@@ -80,13 +80,10 @@ DOCUMENT: Final[Mapping[tuple[int, str], str]] = {
 """What is fastest by input size and link. Source: Leroy & Goedemé 2021, sections 5.1.2 to 5.1.4, figures 7 to 9."""
 
 
-@dataclass(frozen=True)
-class Ran:
-    """One way of a frame of one network over one link from one device, as measured; medians, in seconds."""
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """One way of a frame, as its device measured it; medians, in seconds."""
 
-    net: str
-    link: str
-    device: str
     split: str
     codec: str
     bytes: int
@@ -101,10 +98,20 @@ class Ran:
     bandwidth_bits_per_s: float
     """The link as this device measured it before, by a short and a long message …"""
     round_trip_s: float
+    """… without the time that the messages' bytes take."""
     resident_bytes: int
     """The most memory that the device's process had so far."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ran(Measured):
+    """One way of a frame of one network over one link from one device."""
+
+    net: str
+    link: str
+    device: str
     charged_bytes: int
-    """… and its group, where it has a limit."""
+    """The most memory that the device's group had so far, where it has a limit."""
 
     @property
     def total_s(self) -> float:

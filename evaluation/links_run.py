@@ -7,15 +7,16 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import timedelta
 from typing import Final
 
 import msgspec
 
 from edge.rehearsal import drawn_pictures, rehearse
-from evaluation.links import Device, Link, Ran
-from evaluation.links_device import LONG_S, ROW, RUN_S, Measured, Task
+from evaluation.line import LONG_S, REPEAT_S
+from evaluation.links import Device, Link, Measured, Ran
+from evaluation.links_device import ROW, RUN_S, Task
 from evaluation.links_records import Records, Tried
 from evaluation.shaped_link import WORKER, ShapedLink
 from evaluation.slow_cpu import SlowCpu
@@ -95,7 +96,7 @@ def row_s(way: Way, link: Link, device: Device, runs: int) -> float:
     """Return the same for one way."""
     frame = journey(way, Conditions(link.bandwidth_bits_per_s, link.round_trip_s, 1 / device.share))
     trip_s = frame.total_s - frame.device_s + link.round_trip_s / 2
-    travels_s = trip_s if trip_s > LONG_S else max(RUN_S, runs * trip_s)
+    travels_s = trip_s if trip_s > LONG_S else max(REPEAT_S, runs * trip_s)
     return runs * max(RUN_S, frame.device_s) + 1.1 * travels_s  # some waits between them
 
 
@@ -123,7 +124,7 @@ def _measured(
         for way in ways:
             row = _row(child, device, way, START_S / device.share + _PATIENCE * row_s(way, link, device, runs))
             charged_bytes = memory.peak_bytes if memory else 0
-            yield Ran(net, link.name, device.name, charged_bytes=charged_bytes, **msgspec.structs.asdict(row))
+            yield Ran(net=net, link=link.name, device=device.name, charged_bytes=charged_bytes, **asdict(row))
 
 
 def _row(child: Child, device: Device, way: Way, deadline_s: float) -> Measured:

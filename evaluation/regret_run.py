@@ -8,8 +8,9 @@ from datetime import timedelta
 from pathlib import Path
 
 from edge.plan_predictors import profiled_rows, works_by_place
+from evaluation.line import LONG_S, REPEAT_S
 from evaluation.regret import CLOCK_GHZ, Guess, Setting, Tried, fit_law, guess, predictors
-from evaluation.regret_bench import LONG_S, RUN_S, TRIP_S, Bench, Net
+from evaluation.regret_bench import RUN_S, Bench, Net
 from evaluation.regret_records import Records
 from models.bundle import Bundle
 from models.profile import Progress
@@ -65,7 +66,8 @@ def expected_s(tried: Tried, missing: Sequence[Sequence[Setting]], runs: int, sh
             head_s = (way.crop_s + way.head_s + way.encode_s) * CLOCK_GHZ / setting.clock_ghz / share
             travel_s = size * 8 / setting.bandwidth_bits_per_s
             whole_s += runs * max(RUN_S, head_s)
-            whole_s += travel_s if travel_s > LONG_S else 1.5 * max(TRIP_S, runs * travel_s)  # some waits between them
+            short_s = 1.5 * max(REPEAT_S, runs * travel_s)  # with the waits between them
+            whole_s += travel_s if travel_s > LONG_S else short_s
     return whole_s
 
 

@@ -20,6 +20,7 @@ from edge.rehearsal import drawn_pictures
 from headwater.children import Child
 from headwater.demo import Parts, withheld
 from headwater.errors import ChildError, SettingsError
+from headwater.host import memory_bytes
 from headwater.messages import Record, StoredJourney, decode_json
 from models.bundle import Bundle
 from models.pictures import encode_jpeg, fit
@@ -111,22 +112,28 @@ class Installation:
 
     def records(self) -> list[Record]:
         """Return every frame in the store."""
-        return [decode_json(Record, entry[b"record"]) for entry in self._entries("results")]
+        return stored_records(self.store, FLEET)
+
+    def journeys(self) -> list[StoredJourney]:
+        """Return what devices have told of their frames' journeys."""
+        return [decode_json(StoredJourney, entry[b"journey"]) for entry in _stored(self.store, FLEET, "journeys")]
 
     def seen(self) -> list[Seen]:
         """Return every frame in the store of which its device told the journey, too."""
-        journeys = [decode_json(StoredJourney, entry[b"journey"]) for entry in self._entries("journeys")]
-        by_id = {(one.device, one.boot, one.sequence): one for one in journeys}
+        by_id = {(one.device, one.boot, one.sequence): one for one in self.journeys()}
         both = [(record, by_id.get((record.device, record.boot, record.sequence))) for record in self.records()]
         return [Seen(record, journey) for record, journey in both if journey is not None]
 
-    def _entries(self, stream: str) -> list[dict[bytes, bytes]]:
-        client = redis.Redis.from_url(self.store)
-        try:
-            found: Any = client.xrange(f"headwater:{FLEET}:{stream}")
-        finally:
-            client.close()
-        return [entry for _, entry in found]
+
+def stored_records(store: str, fleet: str) -> list[Record]:
+    """Return every frame of a fleet in a store."""
+    return [decode_json(Record, entry[b"record"]) for entry in _stored(store, fleet, "results")]
+
+
+def _stored(store: str, fleet: str, stream: str) -> list[dict[bytes, bytes]]:
+    with redis.Redis.from_url(store) as client:
+        found: Any = client.xrange(f"headwater:{fleet}:{stream}")
+    return [entry for _, entry in found]
 
 
 @contextmanager
@@ -194,8 +201,8 @@ def machine_busy_s() -> float:
 
 def check_memory(devices: int) -> None:
     """Pass if so many device processes fit. Raises: SettingsError."""
-    lines = Path("/proc/meminfo").read_text().splitlines()
-    free = next((int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable")), None)
+    found = memory_bytes()
+    free = None if found is None else found[1]
     if free is not None and devices * DEVICE_BYTES > free:
         most = free // DEVICE_BYTES
         raise SettingsError(

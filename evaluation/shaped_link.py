@@ -39,8 +39,6 @@ class ShapedLink:
         pid = os.getpid()
         self._device, self._worker = f"headwater-{pid}-device", f"headwater-{pid}-worker"
         self._ends = f"hd{pid}", f"hw{pid}"
-        self._filler: socket.socket | None = None
-        self._bits_per_s = 1e9
         try:
             self._make()
         except SettingsError:
@@ -59,7 +57,6 @@ class ShapedLink:
 
     def shape(self, bits_per_s: float) -> None:
         """Let the device send so much; headers of packets count, as on a real line."""
-        self._bits_per_s = bits_per_s
         burst = str(burst_packets(bits_per_s) * PACKET_BYTES)
         rate = ["rate", f"{round(bits_per_s)}bit", "burst", burst, "limit", _QUEUE]
         _call("tc", "-n", self._device, "qdisc", "replace", "dev", self._ends[0], "root", "tbf", *rate)
@@ -73,28 +70,19 @@ class ShapedLink:
         return ["ip", "netns", "exec", self._device, *command]
 
     @contextmanager
+    def inside_device(self) -> Iterator[None]:
+        """Hold this thread on the device's side: sockets made meanwhile stay there."""
+        with _inside(self._device):
+            yield
+
+    @contextmanager
     def inside_worker(self) -> Iterator[None]:
         """Hold this thread on the worker's side: sockets made meanwhile stay there."""
         with _inside(self._worker):
             yield
 
-    def connect(self, port: int) -> socket.socket:
-        """Return a connection from the device's side to a port on the worker's. Raises: OSError."""
-        with _inside(self._device):
-            self._filler = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-            stream = socket.create_connection((WORKER, port))
-        stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return stream
-
-    def empty_bucket(self) -> None:
-        """Take an idle link's head start away."""
-        if self._filler is not None:
-            drain(self._filler, self._bits_per_s)
-
     def remove(self) -> None:
         """Take both namespaces away, and with them the link."""
-        if self._filler is not None:
-            self._filler.close()
         for name in (self._device, self._worker):
             with contextlib.suppress(SettingsError):
                 _call("ip", "netns", "del", name)

@@ -61,3 +61,12 @@ def read_file(path: Path) -> dict[str, Any]:
 def _nearest(name: str, known: Iterable[str], prefix: str = "") -> str:
     near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
     return f"; did you mean {prefix}{near[0]}?" if near else "; see headwater --help"
+
+
+def check_ranges(settings: object, ranges: Mapping[str, tuple[float, float]]) -> None:
+    """Pass where every setting named is within its range. Raises: SettingsError, with the flag."""
+    for name, (low, high) in ranges.items():
+        value = getattr(settings, name)
+        if not low <= value <= high:
+            flag = "--" + name.replace("_", "-")
+            raise SettingsError(f"{flag}: got {value}, expected {low} to {high}; correct it")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
 from edge.decisions import DecisionLog, Head, read_log
+from edge.preferences import Charged
 from edge.replay import Case, conditions_changed, replayed, rows, verdict
 from edge.replay_commands import ReplaySettings, replay
 from headwater.errors import HeadwaterError
@@ -34,9 +36,16 @@ def log(folder: Path, *taken: tuple[Conditions, int, Why], message_bytes: float 
     return path
 
 
+def settings(given: Mapping[str, object]) -> ReplaySettings:
+    """Return settings of the command, those of the price book among them."""
+    of_book = {name: given[name] for name in given if name in {"prices", "server"}}
+    others = {name: given[name] for name in given if name not in of_book}
+    return ReplaySettings(charged=Charged(**of_book), **others)  # type: ignore[arg-type]
+
+
 def asked(capsys: pytest.CaptureFixture[str], path: Path, **given: object) -> dict[str, object]:
     """Return what the command prints as JSON."""
-    replay(path, settings=ReplaySettings(**given), json=True)  # type: ignore[arg-type]
+    replay(path, settings=settings(given), json=True)
     found: dict[str, object] = json.loads(capsys.readouterr().out)
     return found
 
@@ -109,4 +118,4 @@ def test_an_empty_log_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]
 def test_a_wrong_question_is_one_line(tmp_path: Path, given: dict[str, str], said: str) -> None:
     """Before the log is read."""
     with pytest.raises((HeadwaterError, PlanError), match=said):
-        replay(tmp_path / "none", settings=ReplaySettings(**given))  # type: ignore[arg-type]
+        replay(tmp_path / "none", settings=settings(given))

@@ -26,8 +26,10 @@ WAYS = [PICTURE, CUT, DEVICE]
 def ran(way: Way, link: str = "4g", device: str = "full", total_s: float | None = None) -> Ran:
     """Return a row that holds to the prediction, or takes so long."""
     row = Ran(
-        "net-160", link, device, way.split, way.codec, int(way.payload_bytes), 0.0, way.head_s, way.encode_s, 0.0,
-        way.decode_s, way.tail_s, 3, LINKS[link].bandwidth_bits_per_s, LINKS[link].round_trip_s, 90_000_000, 0,
+        net="net-160", link=link, device=device, split=way.split, codec=way.codec, bytes=int(way.payload_bytes),
+        crop_s=0.0, head_s=way.head_s, encode_s=way.encode_s, trip_s=0.0, decode_s=way.decode_s, tail_s=way.tail_s,
+        trips=3, bandwidth_bits_per_s=LINKS[link].bandwidth_bits_per_s, round_trip_s=LINKS[link].round_trip_s,
+        resident_bytes=90_000_000, charged_bytes=0,
     )  # fmt: skip
     wanted_s = say(way, row, DEVICES[device]).total_s if total_s is None else total_s
     return replace(row, trip_s=wanted_s - row.total_s)
