@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Final
 
 import keras
 import numpy as np
@@ -14,6 +15,9 @@ from models.pictures import centred, in_colour
 from models.tasks import Task
 from models.training.batches import Change
 from models.training.fit import Schedule
+
+MID_GREY: Final = np.uint8(128)
+"""What `centred` makes 0 of."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,29 @@ def mirrored_and_shifted(pictures: np.ndarray, rng: np.random.Generator) -> np.n
 def shifted(pictures: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Return each picture shifted by up to 2 pixels each way: digits may not be mirrored."""
     return _shifted(pictures, rng, 2, mirror=False)
+
+
+def with_blank(plan: Plan, side: int) -> Plan:
+    """Return a plan that blanks a square of `side` pixels in every changed copy, its middle anywhere in the picture.
+
+    Source: DeVries and Taylor 2017, Improved Regularization of Convolutional Neural Networks with Cutout.
+    """
+
+    def change(pictures: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        return blanked(pictures if plan.change is None else plan.change(pictures, rng), side, rng)
+
+    before = "" if plan.change is None else f"{plan.changes}, "
+    return replace(plan, change=change, changes=f"{before}a square of {side} pixels blanked")
+
+
+def blanked(pictures: np.ndarray, side: int, rng: np.random.Generator) -> np.ndarray:
+    """Return the pictures, each with a mid-grey square of `side` pixels; what lies over the border is cut off."""
+    height, width = pictures.shape[1:3]
+    top, left = (rng.integers(0, most, (len(pictures), 1)) - side // 2 for most in (height, width))
+    rows, columns = np.arange(height), np.arange(width)
+    down = (rows >= top) & (rows < top + side)
+    across = (columns >= left) & (columns < left + side)
+    return np.where((down[:, :, None] & across[:, None, :])[..., None], MID_GREY, pictures)
 
 
 def _shifted(pictures: np.ndarray, rng: np.random.Generator, most: int, *, mirror: bool) -> np.ndarray:

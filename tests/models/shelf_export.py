@@ -27,7 +27,7 @@ from models.training.classifier import Order, train_classifier
 from models.training.convert import to_float, to_int8
 from models.training.epochs import FILE, Epochs
 from models.training.measure import Confusion
-from models.training.plan import mirrored_and_shifted, shifted
+from models.training.plan import MID_GREY, blanked, mirrored_and_shifted, shifted, with_blank
 from models.training.plans import plan_of
 from models.training.shelf_bundle import Outcome, write_outcome
 from models.zoo import vgg16
@@ -158,7 +158,15 @@ def changes() -> dict[str, bool]:
     ramp = np.arange(32 * 32 * 3, dtype=np.uint16).reshape(1, 32, 32, 3).repeat(64, 0).astype(np.uint8)
     first, again = (mirrored_and_shifted(ramp, np.random.default_rng(1)) for _ in range(2))
     digits = shifted(ramp[:, :28, :28], np.random.default_rng(1))
+    white = np.full((200, 28, 28, 3), 255, np.uint8)
+    grey = (blanked(white, 8, np.random.default_rng(1)) == MID_GREY).all(axis=-1)
+    plan = with_blank(plan_of("mnist"), 8)
     return {
+        "blanked": bool((np.ptp(white) == 0) and grey.any(axis=(1, 2)).all() and grey.sum(axis=(1, 2)).max() == 64),
+        "anywhere": bool(grey.any(axis=0).all() and grey.sum(axis=(1, 2)).min() < 64),
+        "blanked in a plan": plan.change is not None
+        and bool((plan.change(white, np.random.default_rng(1)) == MID_GREY).any())
+        and plan.changes == "shifted by up to 2 pixels, a square of 8 pixels blanked",
         "repeatable": bool(np.array_equal(first, again)),
         "different": len({copy.tobytes() for copy in first}) > 32,
         "same size": first.shape == ramp.shape and digits.shape == (64, 28, 28, 3),
