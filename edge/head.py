@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from typing import Literal
 
@@ -15,7 +15,7 @@ from edge.splits import IMAGE, PictureCodec, checked_split, codec_fits, resolve_
 from headwater.clock import Stopwatch
 from headwater.codec import LOSSLESS, Codec, encode_tensor
 from headwater.errors import BadTensor, SettingsError
-from headwater.messages import Activation, Box, Finished, Picture, Prediction
+from headwater.messages import Activation, Box, Finished, Picture, Prediction, scores_to_send
 from models.bundle import Bundle, predictions
 from models.bundle import Prediction as Predicted
 from models.crop import Crop, Cut, Whole
@@ -160,10 +160,12 @@ def _as_travelling(found: list[Predicted], cuts: Sequence[Cut]) -> list[Predicti
     """Return predictions as they travel, each with its cut's box. Raises: BadTensor for numbers that are none."""
     of_each = len(found) // len(cuts)
     boxes: list[Box | UnsetType] = [box for box in boxes_of(cuts) for _ in range(of_each)] or [UNSET] * len(found)
-    out = [Prediction(**asdict(prediction), box=box) for prediction, box in zip(found, boxes, strict=True)]
-    if not all(np.isfinite([p.value or 0.0, p.confidence or 0.0, *p.scores]).all() for p in out):
+    if not all(np.isfinite([p.value or 0.0, p.confidence or 0.0, *p.scores]).all() for p in found):
         raise BadTensor("predictions: got NaN or infinity, expected finite numbers; look at the model")
-    return out
+    return [
+        Prediction(p.task, p.label, p.value, p.confidence, scores_to_send(p.label, p.scores), box)
+        for p, box in zip(found, boxes, strict=True)
+    ]
 
 
 def exit_of(body: Body | Dropped) -> str | None:

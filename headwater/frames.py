@@ -133,8 +133,18 @@ class Prediction(Struct, frozen=True, forbid_unknown_fields=True):
     confidence: float | None = None
     """Of a classification: the best class's score, 0 to 1. All numbers are finite."""
     scores: Annotated[list[float], Meta(max_length=4096)] = []
+    """Of every label, in the model's order; left out where there are more than 64 of them."""
     box: Box | UnsetType = UNSET
     """Of what it speaks: a part of the picture; the whole picture when left out."""
+
+
+MAX_SCORES_SENT: Final = 64
+"""A thousand scores are 9 KB: more than what a device sends that has not finished the frame."""
+
+
+def scores_to_send(label: str | None, scores: list[float]) -> list[float]:
+    """Return scores as they travel: those of many labels do not, the label and its confidence do."""
+    return scores if label is None or len(scores) <= MAX_SCORES_SENT else []
 
 
 MAX_PREDICTIONS: Final = 64

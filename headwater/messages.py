@@ -50,6 +50,7 @@ from headwater.frames import (
     Predictions,
     Result,
     Tensor,
+    scores_to_send,
 )
 from headwater.reports import (
     MOST_WAYS,
@@ -121,6 +122,7 @@ __all__ = [
     "decode_json",
     "encode",
     "encode_json",
+    "scores_to_send",
 ]
 
 

@@ -57,6 +57,17 @@ def test_the_device_finishes_as_the_whole_model_does(bundle: Bundle, engine: Eng
     assert found.confidence == max(found.scores)
 
 
+def test_scores_of_many_labels_do_not_travel(bundle: Bundle, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The label and its confidence do."""
+    whole = prepare_head(bundle, engine, "device", "auto").run(PICTURE, Stopwatch())
+    monkeypatch.setattr("headwater.frames.MAX_SCORES_SENT", 2)
+    body = prepare_head(bundle, engine, "device", "auto").run(PICTURE, Stopwatch())
+    assert isinstance(whole, Finished)
+    assert isinstance(body, Finished)
+    (was,), (found,) = whole.predictions, body.predictions
+    assert found == Prediction(was.task, was.label, was.value, was.confidence)
+
+
 @pytest.mark.parametrize("split", ["conv_a", "add", "conv_c", "pool", "net.scores"])
 @pytest.mark.parametrize("codec", ["auto", "float32", "native"])
 def test_head_then_tail_is_the_whole_at_every_cut(bundle: Bundle, engine: Engine, split: str, codec: str) -> None:
