@@ -30,7 +30,7 @@ from planning.ways import Way
 
 log = logging.getLogger(__name__)
 
-VERSION: Final = 1
+VERSION: Final = 2
 PICTURES: Final = 3
 NICE: Final = 19
 RESULT: Final = "profile.json"

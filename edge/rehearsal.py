@@ -36,6 +36,8 @@ SHORTEST_PER_STEP_S, LONGEST_PER_STEP_S = 0.02, 0.5
 _LARGEST_BYTES: Final = 1 << 30
 _COMPUTED: Final[tuple[Stage, ...]] = ("head", "encode")
 _T = TypeVar("_T")
+Clock = Callable[[], int]
+"""Nanoseconds."""
 Progress = Callable[[int, int], None]
 
 
@@ -50,17 +52,19 @@ def rehearse(
 ) -> list[Way]:
     """Return every way with the times of this machine: the picture, each cut point offered, and the device alone.
 
-    Times are medians over the pictures, of which those count in which the crop finds something. Exits cost what their
-    branches take; how many leave there is the bundle's own figure, none where it has none. A codec is tried where it
-    fits. Raises: SettingsError where no picture can be used.
+    Times are medians over the pictures, of which those count in which the crop finds something. With one thread they
+    are the processor's, so that neither other load nor a quota is in them; with more they are the clock's. Exits cost
+    what their branches take; how many leave there is the bundle's own figure, none where it has none. A codec is tried
+    where it fits. Raises: SettingsError where no picture can be used.
     """
-    crop = crop or Whole()
+    crop, clock_ns = crop or Whole(), time.process_time_ns if engine.threads == 1 else time.perf_counter_ns
     check_codecs(engine, codecs, bundle.cut_points)
     seen = _usable(bundle, crop, pictures)
     pictures = [picture for picture, _ in seen]
     asked = {name: rule for name, rule in rules_of(bundle).items() if rule.can_end}
     splits = [IMAGE, *bundle.cut_points, DEVICE]
-    crop_s = _median_s(pictures, lambda picture: crop.cut(picture, bundle.input.width, bundle.input.height))
+    size = bundle.input.width, bundle.input.height
+    crop_s = _median_s(clock_ns, pictures, lambda picture: crop.cut(picture, *size))
     finished = prepare_head(bundle, engine, DEVICE, LOSSLESS, {}, crop)
     finished_bytes = statistics.fmean(
         len(as_message(bundle, finished, body_of(finished, one, Stopwatch()))) for one in pictures
@@ -68,11 +72,11 @@ def rehearse(
     stages, ways = [], list[Way]()
     for place, split in enumerate(splits):
         progress(place, len(splits))
-        stages.append(_stages(bundle, engine, split, asked, seen))
+        stages.append(_stages(bundle, engine, split, asked, seen, clock_ns))
         for codec in _fitting(bundle, engine, split, codecs):
             head = prepare_head(bundle, engine, split, codec, {}, crop)
             way = Way(split, head.codec, place, 0.0, finished_bytes, crop_s=crop_s, finishes=split == DEVICE)
-            ways.append(_timed(way, head, bundle, engine, pictures))
+            ways.append(_timed(way, head, bundle, engine, pictures, clock_ns))
         if stages[-1].head_s is None:
             found = [way.head_s for way in ways if way.place == place]
             stages[-1] = _Stages((), (), statistics.median(found) if found else 0.0)
@@ -162,15 +166,16 @@ def _stages(
     split: str,
     rules: Mapping[str, ExitRule],
     seen: Sequence[tuple[Pixels, list[Cut]]],
+    clock_ns: Clock,
 ) -> _Stages:
     staged = None if split == IMAGE else StagedHead(engine, bundle, split, rules)
     if staged is None or not staged.exits:
         return _Stages((), (), None)
     rows = partial(as_rows, spec=staged.inputs[0], bundle=bundle)
     inputs = [rows(cuts) for _, cuts in seen]
-    ends, so_far = [], _median_s([cuts for _, cuts in seen], rows)
+    ends, so_far = [], _median_s(clock_ns, [cuts for _, cuts in seen], rows)
     for part in staged.parts:
-        so_far += _median_s(inputs, part.run)
+        so_far += _median_s(clock_ns, inputs, part.run)
         ends.append(so_far)
         inputs = [part.run(values)[-1] for values in inputs]
     known = {found.name: found.leave for found in exits_before(engine, bundle, split)}
@@ -182,14 +187,14 @@ def _stages(
     return _Stages(tuple(chances), tuple(name for name in staged.exits if known[name] is None), so_far)
 
 
-def _timed(way: Way, head: Head, bundle: Bundle, engine: Engine, pictures: Sequence[Pixels]) -> Way:
+def _timed(way: Way, head: Head, bundle: Bundle, engine: Engine, pictures: Sequence[Pixels], clock_ns: Clock) -> Way:
     """Return a way with its encoding, what travels, and what the worker does with it."""
     body_of(head, pictures[0], Stopwatch())
-    timed = [(picture, Stopwatch()) for picture in _often_enough(pictures)]
-    bodies = [body_of(head, picture, watch) for picture, watch in timed]
-    head_s, encode_s = (
-        statistics.median(watch.stages_ns.get(name, 0) for _, watch in timed) / 1e9 for name in _COMPUTED
-    )
+    bodies, laps = list[Body](), list[Stopwatch]()
+    for picture in _often_enough(pictures):
+        laps.append(Stopwatch(clock_ns=clock_ns))
+        bodies.append(body_of(head, picture, laps[-1]))
+    head_s, encode_s = (statistics.median(one.stages_ns.get(name, 0) for one in laps) / 1e9 for name in _COMPUTED)
     way = replace(way, head_s=head_s, encode_s=encode_s)
     sent = [body for body in bodies if isinstance(body, Activation | Picture)]
     if not sent:
@@ -201,8 +206,8 @@ def _timed(way: Way, head: Head, bundle: Bundle, engine: Engine, pictures: Seque
         way,
         payload_bytes=statistics.fmean(sizes),
         largest_bytes=max(sizes),
-        decode_s=_median_s(sent, lambda body: _decoded(body, bundle, engine)),
-        tail_s=_median_s(inputs, tail.run),
+        decode_s=_median_s(clock_ns, sent, lambda body: _decoded(body, bundle, engine)),
+        tail_s=_median_s(clock_ns, inputs, tail.run),
     )
 
 
@@ -248,15 +253,15 @@ def _decoded(body: Activation | Picture, bundle: Bundle, engine: Engine) -> np.n
     return np.concatenate([to_input(row, spec, wanted.low, wanted.high, wanted.colour) for row in rows])
 
 
-def _median_s(inputs: Sequence[_T], run: Callable[[_T], object]) -> float:
+def _median_s(clock_ns: Clock, inputs: Sequence[_T], run: Callable[[_T], object]) -> float:
     """Return the median time of one run over the inputs in turn, after one run to warm up."""
     run(inputs[0])
     times: list[float] = []
     for one in _often_enough(inputs):
-        start_s = time.perf_counter()
+        start_ns = clock_ns()
         run(one)
-        times.append(time.perf_counter() - start_s)
-    return statistics.median(times)
+        times.append(clock_ns() - start_ns)
+    return statistics.median(times) / 1e9
 
 
 def _often_enough(inputs: Sequence[_T]) -> Iterator[_T]:

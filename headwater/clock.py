@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
@@ -33,15 +34,19 @@ class StageClock:
 
 
 class Stopwatch:
-    """Collects the durations of one frame's stages; each `lap` ends a stage and begins the next."""
+    """Collects the durations of one frame's stages; each `lap` ends a stage and begins the next.
 
-    def __init__(self, stages_ns: dict[Stage, int] | None = None) -> None:
+    By the monotonic clock, or another one in nanoseconds.
+    """
+
+    def __init__(self, stages_ns: dict[Stage, int] | None = None, clock_ns: Callable[[], int] | None = None) -> None:
         self.stages_ns: dict[Stage, int] = dict(stages_ns or {})
-        self._since_ns = time.monotonic_ns()
+        self._clock_ns = clock_ns or time.monotonic_ns
+        self._since_ns = self._clock_ns()
 
     def lap(self, stage: Stage) -> None:
         """Add the time since the last lap to `stage`."""
-        now_ns = time.monotonic_ns()
+        now_ns = self._clock_ns()
         self.stages_ns[stage] = self.stages_ns.get(stage, 0) + now_ns - self._since_ns
         self._since_ns = now_ns
 
