@@ -31,7 +31,7 @@ class Drill:
 
 
 DRILLS: Final = (
-    Drill("link falls", (Phase(50e6, 0.5), Phase(2e6, 0.5)), 3.0),
+    Drill("link falls", (Phase(50e6, 0.65), Phase(2e6, 0.65)), 3.0),
     Drill("processor falls", (Phase(10e6, 1.0), Phase(10e6, 0.25)), 3.0),
 )
 
@@ -47,7 +47,7 @@ class Seen:
 
 @dataclass(frozen=True)
 class Run:
-    """One drill gone through with one split."""
+    """One drill gone through once with one split."""
 
     drill: Drill
     split: str
@@ -61,17 +61,25 @@ class Run:
         """Return the frames that were captured in a phase."""
         return [one for one in self.frames if number * self.phase_s <= one.captured_s < (number + 1) * self.phase_s]
 
-    def mean_s(self, number: int | None = None) -> float:
-        """Return the mean latency of a phase, or of the whole drill, in which each phase counts the same."""
-        if number is None:
-            return statistics.fmean(self.mean_s(place) for place in range(len(self.drill.phases)))
-        frames = self.phase(number)
-        return statistics.fmean(one.latency_s for one in frames) if frames else math.inf
-
     @property
     def lost(self) -> int:
         """Return how many frames have no answer."""
         return self.captured - self.finished
+
+
+Runs = Sequence[Run]
+"""One drill gone through with one split, once in each round."""
+
+
+def phase_s(runs: Runs, number: int) -> float:
+    """Return the mean latency of a phase over all rounds; infinite where a round has no frame of it."""
+    found = [run.phase(number) for run in runs]
+    return statistics.fmean(one.latency_s for frames in found for one in frames) if all(found) else math.inf
+
+
+def mean_s(runs: Runs) -> float:
+    """Return the mean latency of a drill, in which each phase counts the same."""
+    return statistics.fmean(phase_s(runs, number) for number in range(len(runs[0].drill.phases)))
 
 
 @dataclass(frozen=True)
@@ -97,10 +105,10 @@ def move(run: Run) -> Move | None:
     return None
 
 
-def hindsight_s(fixed: Sequence[Run]) -> float:
+def hindsight_s(fixed: Sequence[Runs]) -> float:
     """Return the mean latency of whoever knew before each phase which of the fixed splits is best in it."""
-    phases = range(len(fixed[0].drill.phases))
-    return statistics.fmean(min(run.mean_s(number) for run in fixed) for number in phases)
+    phases = range(len(fixed[0][0].drill.phases))
+    return statistics.fmean(min(phase_s(runs, number) for runs in fixed) for number in phases)
 
 
 @dataclass(frozen=True)
@@ -112,7 +120,8 @@ class Verdict:
     hindsight_s: float
     best_fixed: str
     best_fixed_s: float
-    move: Move | None
+    moves: tuple[Move | None, ...]
+    """Of each round."""
     lost: int
 
     @property
@@ -121,10 +130,17 @@ class Verdict:
         return self.auto_s / self.hindsight_s - 1
 
 
-def verdict(runs: Mapping[str, Run]) -> Verdict:
+def verdict(by_split: Mapping[str, Runs]) -> Verdict:
     """Return what a drill shows, by split; `auto` and at least one other are among them."""
-    auto = runs[AUTO]
-    fixed = [run for split, run in runs.items() if split != AUTO]
-    best = min(fixed, key=Run.mean_s)
-    lost = sum(run.lost for run in runs.values())
-    return Verdict(auto.drill, auto.mean_s(), hindsight_s(fixed), best.split, best.mean_s(), move(auto), lost)
+    auto = by_split[AUTO]
+    fixed = {split: runs for split, runs in by_split.items() if split != AUTO}
+    best = min(fixed, key=lambda split: mean_s(fixed[split]))
+    return Verdict(
+        drill=auto[0].drill,
+        auto_s=mean_s(auto),
+        hindsight_s=hindsight_s(list(fixed.values())),
+        best_fixed=best,
+        best_fixed_s=mean_s(fixed[best]),
+        moves=tuple(map(move, auto)),
+        lost=sum(run.lost for runs in by_split.values() for run in runs),
+    )

@@ -14,7 +14,7 @@ from cyclopts.validators import Number
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from evaluation.adaptation import Drill, Run
+    from evaluation.adaptation import Drill, Run, Runs
     from evaluation.adaptation_run import Stage
 
 FIXED = 5
@@ -27,6 +27,7 @@ def adaptation(
     drills: str = "link falls,processor falls",
     fixed: str | None = None,
     seconds: Annotated[float, Parameter(validator=Number(gte=5, lte=600))] = 60.0,
+    rounds: Annotated[int, Parameter(validator=Number(gte=1, lte=20))] = 3,
     output: Annotated[Path, Parameter(name=["--output", "-o"])] = Path("docs/results"),
     json: bool = False,
 ) -> None:
@@ -45,6 +46,8 @@ def adaptation(
         fixed: the splits to hold against, such as "image jpeg:90,device"; those that are predicted to be best in one
             phase or in both when left out, the picture and the device among them
         seconds: length of each of a drill's two phases
+        rounds: how often each drill is gone through with each split, in turn: a process is by chance up to a seventh
+            faster or slower than the next
         output: folder for table and plot
         json: print JSON instead of the table
     """
@@ -57,7 +60,7 @@ def adaptation(
     with tempfile.TemporaryDirectory(prefix="headwater-adaptation-") as folder:
         pictures = source or _photographs(Path(folder) / "pictures")
         with stage(Path(folder), bundle, pictures) as at:
-            found = _all_runs(at, wanted, fixed, seconds)
+            found = _all_runs(at, wanted, fixed, seconds, rounds)
     _report(found, output, json=json)
 
 
@@ -74,22 +77,22 @@ def _drills(asked: str) -> list[Drill]:
     return found
 
 
-def _report(found: Mapping[Drill, Mapping[str, Run]], output: Path, *, json: bool) -> None:
+def _report(found: Mapping[Drill, Mapping[str, Runs]], output: Path, *, json: bool) -> None:
     from evaluation.adaptation import verdict
     from evaluation.adaptation_report import draw, lines, rows
     from headwater.plots import write_csv
     from models.columns import in_columns
 
-    entries = rows([run for runs in found.values() for run in runs.values()])
+    entries = rows([runs for by_split in found.values() for runs in by_split.values()])
     write_csv(output / "adaptation.csv", entries)
     draw(output / "adaptation.svg", found)
     if json:
         print(json_text.dumps(entries, indent=1))
         return
-    header = [name for name in entries[0] if name != "lost"]
+    header = [name for name in entries[0] if name not in ("rounds_mean_ms", "lost")]
     print(in_columns(header, [[str(entry[name]) for name in header] for entry in entries], header[2:-1]) + "\n")
-    for runs in found.values():
-        print("\n".join(lines(verdict(runs))))
+    for by_split in found.values():
+        print("\n".join(lines(verdict(by_split))))
 
 
 def _photographs(folder: Path) -> Path:
@@ -102,17 +105,23 @@ def _photographs(folder: Path) -> Path:
 
 
 def _all_runs(
-    at: Stage, drills: Sequence[Drill], fixed: str | None, phase_s: float
-) -> Mapping[Drill, Mapping[str, Run]]:
+    at: Stage, drills: Sequence[Drill], fixed: str | None, phase_s: float, rounds: int
+) -> Mapping[Drill, Mapping[str, Runs]]:
     from evaluation.adaptation import AUTO
     from evaluation.adaptation_run import go_through, measure_profile, splits_to_try
     from models.bars import counting_bar
 
     measure_profile(at, drills[0])
     splits = {drill: [AUTO, *(_listed(fixed) or splits_to_try(at, drill, FIXED))] for drill in drills}
-    total = sum(len(names) * len(drill.phases) for drill, names in splits.items())
-    with counting_bar("drills", total) as tick:
-        return {drill: {name: go_through(at, drill, name, phase_s, tick) for name in splits[drill]} for drill in drills}
+    found: dict[Drill, dict[str, list[Run]]] = {drill: {name: [] for name in splits[drill]} for drill in drills}
+    with counting_bar(
+        "drills", rounds * sum(len(names) * len(drill.phases) for drill, names in splits.items())
+    ) as tick:
+        for _ in range(rounds):
+            for drill in drills:
+                for name in splits[drill]:
+                    found[drill][name].append(go_through(at, drill, name, phase_s, tick))
+    return found
 
 
 def _listed(text: str | None) -> list[str]:

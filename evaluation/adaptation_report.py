@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from evaluation.adaptation import AUTO, Drill, Run, Verdict
+from evaluation.adaptation import AUTO, Drill, Move, Run, Runs, Verdict, phase_s
 from headwater.plots import new_figure, save_svg
 
 GOAL_S: Final = 5.0
@@ -21,37 +21,38 @@ GOAL_SHARE: Final = 0.1
 """… and the mean latency to stay within this share of always-best in hindsight."""
 
 
-def rows(runs: Sequence[Run]) -> list[dict[str, Any]]:
+def rows(found: Sequence[Runs]) -> list[dict[str, Any]]:
     """Return one entry per drill, split and phase."""
-    return [_row(run, number) for run in runs for number in range(len(run.drill.phases))]
+    return [_row(runs, number) for runs in found for number in range(len(runs[0].drill.phases))]
 
 
-def _row(run: Run, number: int) -> dict[str, Any]:
-    phase, frames = run.drill.phases[number], run.phase(number)
+def _row(runs: Runs, number: int) -> dict[str, Any]:
+    drill, phase = runs[0].drill, runs[0].drill.phases[number]
+    frames = [one for run in runs for one in run.phase(number)]
+    rounds = " ".join(f"{phase_s([run], number) * 1e3:.1f}" for run in runs)
     p50, p95 = np.percentile([one.latency_s * 1e3 for one in frames] or [np.inf], [50, 95])
     ways = Counter(one.way for one in frames).most_common(4)
     return {
-        "drill": run.drill.name,
-        "split": run.split,
+        "drill": drill.name,
+        "split": runs[0].split,
         "phase": number + 1,
         "mbit_per_s": phase.bandwidth_bits_per_s / 1e6,
         "core": phase.share,
         "frames": len(frames),
-        "mean_ms": round(run.mean_s(number) * 1e3, 1),
+        "mean_ms": round(phase_s(runs, number) * 1e3, 1),
         "p50_ms": round(float(p50), 1),
         "p95_ms": round(float(p95), 1),
+        "rounds_mean_ms": rounds,
         "ways": "; ".join(f"{way} {times}" for way, times in ways),
-        "lost": run.lost,
+        "lost": sum(run.lost for run in runs),
     }
 
 
 def lines(found: Verdict) -> list[str]:
     """Return what a drill shows, each with what was aimed at."""
-    drill, moved = found.drill, found.move
-    when = "it never moved" if moved is None else (
-        f"moved to {moved.way} after {moved.after_s:.1f} s, {moved.after_frames} frames"
-    )  # fmt: skip
-    soon = moved is not None and (moved.after_s <= GOAL_S or moved.after_frames <= GOAL_FRAMES)
+    drill = found.drill
+    when = "; ".join(map(_when, found.moves))
+    soon = all(one is not None and (one.after_s <= GOAL_S or one.after_frames <= GOAL_FRAMES) for one in found.moves)
     beaten = found.auto_s < found.best_fixed_s
     return [
         f"{drill.name}: {when} (aim: 5 s or 10 frames: {_met(met=soon)})",
@@ -62,15 +63,22 @@ def lines(found: Verdict) -> list[str]:
     ]
 
 
+def _when(moved: Move | None) -> str:
+    if moved is None:
+        return "it never moved"
+    return f"moved to {moved.way} after {moved.after_s:.1f} s, {moved.after_frames} frames"
+
+
 def _met(*, met: bool) -> str:
     return "met" if met else "MISSED"
 
 
-def draw(path: Path, by_drill: Mapping[Drill, Mapping[str, Run]]) -> None:
-    """Draw each drill: the latency of every frame of auto in the colour of its way, the fixed splits' running means."""
+def draw(path: Path, by_drill: Mapping[Drill, Mapping[str, Runs]]) -> None:
+    """Draw the first round of each drill: auto's frames in the colours of their ways, the fixed splits' medians."""
     figure, axes = new_figure(len(by_drill), "Where the device computes when its surroundings change", columns=1,
                               panel=(9.0, 4.2))  # fmt: skip
-    for axis, (drill, runs) in zip(axes, by_drill.items(), strict=True):
+    for axis, (drill, by_split) in zip(axes, by_drill.items(), strict=True):
+        runs = {split: rounds[0] for split, rounds in by_split.items()}
         for split, run in runs.items():
             if split != AUTO:
                 _draw_fixed(axis, run)

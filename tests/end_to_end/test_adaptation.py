@@ -14,7 +14,8 @@ from tests.evaluation.test_regret_bench import namespaces, need_root
 def test_a_drill_is_gone_through_and_leaves_nothing(tmp_path: Path) -> None:
     """Both phases of both splits are measured, no frame is lost, and namespaces and quota are gone."""
     need_root()
-    adaptation(bundle=SHIPPED / "mnist", drills="link falls", fixed="image png", seconds=6.0, output=tmp_path)
+    asked = {"drills": "link falls", "fixed": "image png", "seconds": 6.0, "rounds": 1}
+    adaptation(bundle=SHIPPED / "mnist", output=tmp_path, **asked)  # type: ignore[arg-type]
     with (tmp_path / "adaptation.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [(row["split"], row["phase"]) for row in rows] == [

@@ -42,33 +42,42 @@ def test_a_probe_is_no_move() -> None:
 
 def test_hindsight_takes_the_best_of_each_phase() -> None:
     """Pictures first, the device then; auto pays for the frames until it moved."""
-    assert hindsight_s([PICTURE, DEVICE]) == pytest.approx(0.075)
-    found = verdict({"auto": AUTO, "image": PICTURE, "device": DEVICE})
+    assert hindsight_s([[PICTURE], [DEVICE]]) == pytest.approx(0.075)
+    found = verdict({"auto": [AUTO], "image": [PICTURE], "device": [DEVICE]})
     assert (found.best_fixed, found.best_fixed_s) == ("device", pytest.approx(0.095))
     assert found.auto_s == pytest.approx(0.090)
     assert found.over_hindsight == pytest.approx(0.2)
 
 
+def test_every_round_must_move() -> None:
+    """Means are over all rounds; one round that stayed where it was is a miss."""
+    found = verdict({"auto": [AUTO, PICTURE], "device": [DEVICE, DEVICE]})
+    assert found.moves == (Move(3.0, 3, "device"), None)
+    assert found.auto_s == pytest.approx(0.105)
+    assert "3 frames; it never moved (aim: 5 s or 10 frames: MISSED)" in lines(found)[0]
+
+
 def test_what_is_missed_is_called_so() -> None:
     """Each aim stands beside its figure."""
-    text = "\n".join(lines(verdict({"auto": AUTO, "image": PICTURE, "device": DEVICE})))
+    text = "\n".join(lines(verdict({"auto": [AUTO], "image": [PICTURE], "device": [DEVICE]})))
     assert "moved to device after 3.0 s, 3 frames (aim: 5 s or 10 frames: met)" in text
     assert "+20.0% against the best of each phase in hindsight, 75.0 ms (aim: +10 %: MISSED)" in text
     assert "the best fixed split, device: 95.0 ms (aim: below it: met); frames lost: 0" in text
     lost = run("auto", 50, [("image", 200)] * 10, dropped=2)
-    text = "\n".join(lines(verdict({"auto": lost, "device": DEVICE})))
+    text = "\n".join(lines(verdict({"auto": [lost], "device": [DEVICE]})))
     assert "it never moved (aim: 5 s or 10 frames: MISSED)" in text
     assert "frames lost: 2" in text
 
 
 def test_table_and_plot(tmp_path: Path) -> None:
     """A row per split and phase, with the ways that frames went; the plot names every split."""
-    runs = {"auto": AUTO, "image": PICTURE, "device": DEVICE}
+    runs = {"auto": [AUTO, PICTURE], "image": [PICTURE], "device": [DEVICE]}
     found = rows(list(runs.values()))
     assert [(row["split"], row["phase"], row["frames"], row["mean_ms"]) for row in found[:3]] == [
-        ("auto", 1, 10, 50.0), ("auto", 2, 10, 130.0), ("image", 1, 10, 50.0),
+        ("auto", 1, 20, 50.0), ("auto", 2, 20, 160.0), ("image", 1, 10, 50.0),
     ]  # fmt: skip
-    assert found[1]["ways"] == "device 7; image 3"
+    assert found[1]["ways"] == "image 13; device 7"
+    assert found[1]["rounds_mean_ms"] == "130.0 190.0"
     draw(tmp_path / "x.svg", {DRILL: runs})
     labels = ("auto: image", "auto: device", "always image", "always device")
     assert [label for label in labels if f">{label}<" not in (tmp_path / "x.svg").read_text()] == []
