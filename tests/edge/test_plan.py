@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from edge.rehearsal import drawn_pictures, rehearse
 from headwater.errors import SettingsError
 from headwater.host import clock_hz
 from models.bundle import Bundle, find_bundles
+from models.crop import Cut, Pixels, Whole
 from models.engine import Engine
 from models.evidence import Leak
 from planning.ways import Way
@@ -62,6 +64,24 @@ def test_what_travels_is_what_the_codec_makes_of_it(ways: list[Way]) -> None:
     assert envelope < by_split["block_7_add"].payload_bytes <= 10 * 10 * 64 + envelope
     assert by_split["block_0_project"].payload_bytes > by_split["block_16_project"].payload_bytes
     assert all(way.largest_bytes >= way.payload_bytes for way in ways)
+
+
+class _Dozing(Whole):
+    """A crop that somebody else's work holds up."""
+
+    def cut(self, picture: Pixels, width: int, height: int) -> list[Cut]:
+        time.sleep(0.02)
+        return super().cut(picture, width, height)
+
+
+@pytest.mark.parametrize(("threads", "least_s", "most_s"), [(1, 0.0, 0.015), (2, 0.02, 1.0)])
+def test_what_holds_a_process_up_is_not_its_own_work(threads: int, least_s: float, most_s: float) -> None:
+    """With one thread the processor's time counts; of more threads at once only the clock knows."""
+    bundle = Bundle.load("mnist")
+    engine = Engine(bundle.model_path, outputs=bundle.finals, threads=threads)
+    found = rehearse(bundle, engine, drawn_pictures(1), crop=_Dozing())
+    assert all(least_s <= way.crop_s < most_s for way in found)
+    assert all(way.tail_s > 0 for way in found if way.sends)
 
 
 def test_evidence_of_the_bundle_comes_along(ways: list[Way]) -> None:
