@@ -13,7 +13,7 @@ from cloud_worker.library import Model, Runnable, Spec
 from cloud_worker.refusals import UnfitFrame
 from headwater import messages
 from headwater.codec import decode_tensor
-from headwater.messages import MAX_PREDICTIONS, Activation, Box, Finished, Picture, scores_to_send
+from headwater.messages import MAX_PREDICTIONS, Activation, Box, Finished, Picture
 from models import pictures
 from models.bundle import Prediction, predictions
 from models.errors import ModelError
@@ -130,5 +130,4 @@ def _on_the_wire(found: Prediction, box: Box | UnsetType) -> messages.Prediction
     """Return a model's prediction as it travels. Raises: UnfitFrame when it is no number."""
     if not all(map(math.isfinite, (found.value or 0.0, found.confidence or 0.0, *found.scores))):
         raise UnfitFrame(f"prediction of {found.task}", "NaN or infinity", "finite numbers", "look at the model")
-    scores = scores_to_send(found.label, found.scores)
-    return messages.Prediction(found.task, found.label, found.value, found.confidence, scores, box)
+    return messages.Prediction(found.task, found.label, found.value, found.confidence, found.scores, box)

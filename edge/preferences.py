@@ -19,7 +19,7 @@ class Charged:
     """A price book, and the names in it."""
 
     prices: str | None = None
-    """A price book: a name of `headwater prices`, or a file; without one only latency counts."""
+    """A price book: a name of `headwater prices`, or a file."""
     device: str | None = None
     """The device's name in the price book; its first when left out."""
     server: str | None = None

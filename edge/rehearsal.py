@@ -25,6 +25,7 @@ from models.crop import Crop, Cut, Whole
 from models.engine import Engine
 from models.exits import ExitRule
 from models.pictures import decode_to_fit, to_input
+from models.runtime import work_clock
 from models.stages import StagedHead, exits_before, rules_of
 from planning.monotone import falling, rising
 from planning.ways import ExitChance, Way
@@ -57,7 +58,7 @@ def rehearse(
     what their branches take; how many leave there is the bundle's own figure, none where it has none. A codec is tried
     where it fits. Raises: SettingsError where no picture can be used.
     """
-    crop, clock_ns = crop or Whole(), time.process_time_ns if engine.threads == 1 else time.perf_counter_ns
+    crop, clock_ns = crop or Whole(), work_clock(engine.threads)
     check_codecs(engine, codecs, bundle.cut_points)
     seen = _usable(bundle, crop, pictures)
     pictures = [picture for picture, _ in seen]

@@ -8,7 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from planning.ways import Conditions, Way, journey
+
 AUTO: Final = "auto"
+ROUND_TRIP_S: Final = 0.001
 STAYS: Final = 5
 """A split has moved when most of so many frames go another way: a probe is one frame."""
 
@@ -34,6 +37,24 @@ DRILLS: Final = (
     Drill("link falls", (Phase(50e6, 0.65), Phase(2e6, 0.65)), 3.0),
     Drill("processor falls", (Phase(10e6, 1.0), Phase(10e6, 0.25)), 3.0),
 )
+
+
+def predicted_best(ways: Sequence[Way], drill: Drill, count: int) -> list[str]:
+    """Return the ways that are predicted to be best in one phase or in the mean of both, at most `count`.
+
+    The device alone and the best way of the picture are among them.
+    """
+    phases = [Conditions(phase.bandwidth_bits_per_s, ROUND_TRIP_S, 1 / phase.share) for phase in drill.phases]
+    times = {way.name: [journey(way, phase).total_s for phase in phases] for way in ways}
+    pictures = [way.name for way in ways if way.shows_picture]
+    chosen = ["device", min(pictures, key=lambda name: sum(times[name]))]
+    orders = [
+        sorted(times, key=lambda name: times[name][0]),
+        sorted(times, key=lambda name: times[name][1]),
+        sorted(times, key=lambda name: sum(times[name])),
+    ]
+    chosen += [name for place in zip(*orders, strict=True) for name in place]
+    return list(dict.fromkeys(chosen))[:count]
 
 
 @dataclass(frozen=True)
@@ -72,9 +93,10 @@ Runs = Sequence[Run]
 
 
 def phase_s(runs: Runs, number: int) -> float:
-    """Return the mean latency of a phase over all rounds; infinite where a round has no frame of it."""
-    found = [run.phase(number) for run in runs]
-    return statistics.fmean(one.latency_s for frames in found for one in frames) if all(found) else math.inf
+    """Return the mean latency of a phase, in which each round counts the same; infinite where no round has a frame."""
+    found = [frames for run in runs if (frames := run.phase(number))]
+    means = [statistics.fmean(one.latency_s for one in frames) for frames in found]
+    return statistics.fmean(means) if means else math.inf
 
 
 def mean_s(runs: Runs) -> float:
@@ -127,7 +149,7 @@ class Verdict:
     @property
     def over_hindsight(self) -> float:
         """Return by what share auto is slower than always-best in hindsight."""
-        return self.auto_s / self.hindsight_s - 1
+        return self.auto_s / self.hindsight_s - 1 if math.isfinite(self.hindsight_s) else math.inf
 
 
 def verdict(by_split: Mapping[str, Runs]) -> Verdict:

@@ -84,7 +84,8 @@ def _report(found: Mapping[Drill, Mapping[str, Runs]], output: Path, *, json: bo
     from models.columns import in_columns
 
     entries = rows([runs for by_split in found.values() for runs in by_split.values()])
-    write_csv(output / "adaptation.csv", entries)
+    in_words = [{**entry, "rounds_mean_ms": " ".join(map(str, entry["rounds_mean_ms"]))} for entry in entries]
+    write_csv(output / "adaptation.csv", in_words)
     draw(output / "adaptation.svg", found)
     if json:
         print(json_text.dumps(entries, indent=1))

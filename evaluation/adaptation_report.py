@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -29,8 +30,8 @@ def rows(found: Sequence[Runs]) -> list[dict[str, Any]]:
 def _row(runs: Runs, number: int) -> dict[str, Any]:
     drill, phase = runs[0].drill, runs[0].drill.phases[number]
     frames = [one for run in runs for one in run.phase(number)]
-    rounds = " ".join(f"{phase_s([run], number) * 1e3:.1f}" for run in runs)
-    p50, p95 = np.percentile([one.latency_s * 1e3 for one in frames] or [np.inf], [50, 95])
+    rounds = [_ms(phase_s([run], number)) for run in runs]
+    p50, p95 = np.percentile([one.latency_s for one in frames], [50, 95]) if frames else (math.inf, math.inf)
     ways = Counter(one.way for one in frames).most_common(4)
     return {
         "drill": drill.name,
@@ -39,13 +40,18 @@ def _row(runs: Runs, number: int) -> dict[str, Any]:
         "mbit_per_s": phase.bandwidth_bits_per_s / 1e6,
         "core": phase.share,
         "frames": len(frames),
-        "mean_ms": round(phase_s(runs, number) * 1e3, 1),
-        "p50_ms": round(float(p50), 1),
-        "p95_ms": round(float(p95), 1),
+        "mean_ms": _ms(phase_s(runs, number)),
+        "p50_ms": _ms(float(p50)),
+        "p95_ms": _ms(float(p95)),
         "rounds_mean_ms": rounds,
         "ways": "; ".join(f"{way} {times}" for way, times in ways),
         "lost": sum(run.lost for run in runs),
     }
+
+
+def _ms(seconds: float) -> float | None:
+    """Return milliseconds; None for what was never measured."""
+    return round(seconds * 1e3, 1) if math.isfinite(seconds) else None
 
 
 def lines(found: Verdict) -> list[str]:
@@ -53,7 +59,7 @@ def lines(found: Verdict) -> list[str]:
     drill = found.drill
     when = "; ".join(map(_when, found.moves))
     soon = all(one is not None and (one.after_s <= GOAL_S or one.after_frames <= GOAL_FRAMES) for one in found.moves)
-    beaten = found.auto_s < found.best_fixed_s
+    beaten = found.auto_s < found.best_fixed_s < math.inf
     return [
         f"{drill.name}: {when} (aim: 5 s or 10 frames: {_met(met=soon)})",
         f"  mean latency {found.auto_s * 1e3:.1f} ms, {found.over_hindsight:+.1%} against the best of each phase in "
@@ -75,8 +81,8 @@ def _met(*, met: bool) -> str:
 
 def draw(path: Path, by_drill: Mapping[Drill, Mapping[str, Runs]]) -> None:
     """Draw the first round of each drill: auto's frames in the colours of their ways, the fixed splits' medians."""
-    figure, axes = new_figure(len(by_drill), "Where the device computes when its surroundings change", columns=1,
-                              panel=(9.0, 4.2))  # fmt: skip
+    title = "Where the device computes when its surroundings change (first round)"
+    figure, axes = new_figure(len(by_drill), title, columns=1, panel=(9.0, 4.2))
     for axis, (drill, by_split) in zip(axes, by_drill.items(), strict=True):
         runs = {split: rounds[0] for split, rounds in by_split.items()}
         for split, run in runs.items():

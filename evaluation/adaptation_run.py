@@ -13,12 +13,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from edge.decisions import read_log
-from evaluation.adaptation import AUTO, Drill, Run, Seen
+from evaluation.adaptation import AUTO, Drill, Run, Seen, predicted_best
 from evaluation.running import stored_records
 from evaluation.shaped_link import WORKER, ShapedLink
 from evaluation.slow_cpu import SlowCpu
 from headwater.children import Child, start
-from planning.ways import Conditions, journey
 
 BROKER_PORT, STORE_PORT = 18830, 16390
 START_S: Final = 60.0
@@ -28,7 +27,6 @@ SETTLE_S: Final = 12.0
 PROFILE_S: Final = 600.0
 PERIOD_US: Final = 10_000
 """Of the quota: with the kernel's own 100 ms a frame of 50 ms would not notice half a core."""
-ROUND_TRIP_S: Final = 0.001
 
 
 @dataclass(frozen=True)
@@ -75,23 +73,9 @@ def _has_decided(log: Path) -> bool:
 
 
 def splits_to_try(at: Stage, drill: Drill, count: int) -> list[str]:
-    """Return the splits that a profile predicts to be best in one phase or in the mean of both, at most `count`.
-
-    The device alone and the best way of the picture are among them.
-    """
+    """Return the splits that the profile that was measured predicts to be best, at most `count`."""
     log = at.folder / "spool" / "demo" / "camera.decisions.jsonl"
-    ways = list(read_log(log))[-1][0].ways
-    phases = [Conditions(p.bandwidth_bits_per_s, ROUND_TRIP_S, drill.phases[0].share / p.share) for p in drill.phases]
-    times = {way.name: [journey(way, phase).total_s for phase in phases] for way in ways}
-    pictures = [way.name for way in ways if way.shows_picture]
-    chosen = ["device", min(pictures, key=lambda name: sum(times[name]))]
-    orders = [
-        sorted(times, key=lambda name: times[name][0]),
-        sorted(times, key=lambda name: times[name][1]),
-        sorted(times, key=lambda name: sum(times[name])),
-    ]
-    chosen += [name for place in zip(*orders, strict=True) for name in place]
-    return list(dict.fromkeys(chosen))[:count]
+    return predicted_best(list(read_log(log))[-1][0].ways, drill, count)
 
 
 def go_through(at: Stage, drill: Drill, split: str, phase_s: float, tick: Callable[[], None]) -> Run:

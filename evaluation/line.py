@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import statistics
 import time
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
@@ -28,9 +29,9 @@ Trip = tuple[float, float, float]
 class Line:
     """A connection to the worker, over a link of some bandwidth."""
 
-    def __init__(self, port: int, bits_per_s: float) -> None:
-        """Raises: OSError where nobody listens."""
-        self.bits_per_s = bits_per_s
+    def __init__(self, port: int, bits_per_s: float, last_words: Callable[[], str] = str) -> None:
+        """Take what the worker said last, if it ends. Raises: OSError where nobody listens."""
+        self.bits_per_s, self._last_words = bits_per_s, last_words
         self._stream = socket.create_connection((WORKER, port))
         self._stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._answers = self._stream.makefile("rb")
@@ -72,7 +73,7 @@ class Line:
         answer = self._answers.readline()
         took_s = time.perf_counter() - began_s
         if not answer:
-            raise ChildError("worker", "ended while a frame was under way", "")
+            raise ChildError("worker", "ended while a frame was under way", self._last_words())
         found = msgspec.json.decode(answer, type=Took)
         return took_s, found.decode_s, found.tail_s
 

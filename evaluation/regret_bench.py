@@ -47,7 +47,7 @@ class Bench:
             self._worker = stack.enter_context(start("worker", self._link.at_worker(command)))
             port = int(self._worker.wait_for_line("port ", _START_S).split()[1])
             with self._link.inside_device():
-                self._line = stack.enter_context(contextlib.closing(Line(port, FAST_BITS_PER_S)))
+                self._line = stack.enter_context(contextlib.closing(self._line_to(port)))
             self._stack = stack.pop_all()
 
     def __enter__(self) -> Self:
@@ -94,6 +94,9 @@ class Bench:
             runs = [stages_s(head, picture, share, RUN_S) for _ in range(self._runs)]
         crop_s, head_s, encode_s = (statistics.median(stages) for stages in zip(*runs, strict=True))
         return crop_s, head_s, encode_s
+
+    def _line_to(self, port: int) -> Line:
+        return Line(port, FAST_BITS_PER_S, self._worker.last_words)
 
     def _shape(self, bits_per_s: float) -> None:
         self._link.shape(bits_per_s)

@@ -133,7 +133,8 @@ class Prediction(Struct, frozen=True, forbid_unknown_fields=True):
     confidence: float | None = None
     """Of a classification: the best class's score, 0 to 1. All numbers are finite."""
     scores: Annotated[list[float], Meta(max_length=4096)] = []
-    """Of every label, in the model's order; left out where there are more than 64 of them."""
+    """In the model's order. A device that has finished a frame leaves those of more than 64 labels out; raw outputs,
+    which have no label, always travel."""
     box: Box | UnsetType = UNSET
     """Of what it speaks: a part of the picture; the whole picture when left out."""
 
@@ -143,7 +144,7 @@ MAX_SCORES_SENT: Final = 64
 
 
 def scores_to_send(label: str | None, scores: list[float]) -> list[float]:
-    """Return scores as they travel: those of many labels do not, the label and its confidence do."""
+    """Return the scores of a frame that a device has finished: of many labels none, the best one's confidence tells."""
     return scores if label is None or len(scores) <= MAX_SCORES_SENT else []
 
 

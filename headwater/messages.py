@@ -36,6 +36,7 @@ from headwater.fields import (
 from headwater.frames import (
     MAX_BOXES,
     MAX_PREDICTIONS,
+    MAX_SCORES_SENT,
     Activation,
     Box,
     Boxes,
@@ -74,6 +75,7 @@ __all__ = [
     "MAX_DIMENSION",
     "MAX_DIMENSIONS",
     "MAX_PREDICTIONS",
+    "MAX_SCORES_SENT",
     "MOST_WAYS",
     "VERSION",
     "Activation",

@@ -54,7 +54,7 @@ class Part:
         xnnpack: bool = True,
     ) -> None:
         self.label, self.inputs = label, tuple(inputs)
-        self._content, self._threads, self._xnnpack = content, threads, xnnpack
+        self._content, self.threads, self._xnnpack = content, threads, xnnpack
         for spec in (*inputs, *outputs):
             if spec.dtype not in TRAVELS:
                 raise RunError(label, f"{spec.name} holds {spec.dtype}, which numpy has not", "cut elsewhere")
@@ -76,7 +76,7 @@ class Part:
     def _load(self) -> None:
         """Make the interpreter anew, with the shapes of the file."""
         try:
-            self._interpreter = new_interpreter(self._content, self._threads, self._xnnpack)
+            self._interpreter = new_interpreter(self._content, self.threads, self._xnnpack)
             if not self._is_open:
                 self._interpreter.allocate_tensors()
         except _REFUSALS as error:

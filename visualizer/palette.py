@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from headwater.messages import Prediction
+from headwater.messages import MAX_SCORES_SENT, Prediction
 
 COLOURS: Final = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#f0e442")
 """Told apart with every kind of colour blindness.
@@ -47,7 +48,7 @@ class Palette:
         if prediction.label is not None:
             if prediction.label in scale.labels or len(scale.labels) >= MOST_LABELS:
                 return False
-            scale.labels[prediction.label] = label_place(prediction, len(scale.labels))
+            scale.labels[prediction.label] = label_place(prediction)
             return True
         value = prediction.value
         if value is None or scale.low <= value <= scale.high:
@@ -65,13 +66,16 @@ class Palette:
         return {place: label for label, place in list(scale.labels.items())} if scale else {}
 
 
-def label_place(prediction: Prediction, fallback: int) -> int:
-    """Return the label's place in the model, which is that of its score; so colours need no bundle and never change."""
-    if len(prediction.scores) > 1:
+def label_place(prediction: Prediction) -> int:
+    """Return the label's place in the model, which is that of its score; so colours need no bundle and never change.
+
+    Of many labels not every frame has the scores: there the text decides, and some labels share a colour.
+    """
+    if 1 < len(prediction.scores) <= MAX_SCORES_SENT:
         return prediction.scores.index(max(prediction.scores))
     if len(prediction.scores) == 1:
         return int(prediction.scores[0] >= 0.5)
-    return fallback
+    return zlib.crc32((prediction.label or "").encode()) % len(COLOURS)
 
 
 def colour(place: int) -> str:

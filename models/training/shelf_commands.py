@@ -20,7 +20,7 @@ class ShelfSettings:
     epochs: Annotated[int | None, Parameter(validator=Number(gte=1, lte=10_000))] = None
     """How often every picture is seen."""
     blank: Annotated[int, Parameter(validator=Number(gte=0, lte=16))] = 0
-    """Side in pixels of a square blanked in every picture seen; 0: none. Helps a training of 20 epochs or more."""
+    """Side in pixels of a square blanked in every picture seen, against learning by heart; 0: none."""
     seed: int = 0
     """Draws weights, order and changed copies."""
     output: Annotated[Path, Parameter(name=["--output", "-o"])] = Path("bundles")

@@ -43,17 +43,6 @@ def test_every_split_gives_the_same_answer(bench: Bench, camera: Camera, split: 
     assert finished(bench, camera.delivery(3, split)) == camera.expected(3)
 
 
-@pytest.mark.parametrize("split", ["image", "last cut"])
-def test_scores_of_many_labels_do_not_travel(
-    bench: Bench, camera: Camera, split: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The label and its confidence do."""
-    monkeypatch.setattr("headwater.frames.MAX_SCORES_SENT", 1)
-    found = finished(bench, camera.delivery(3, camera.cuts[-1] if split == "last cut" else split))
-    assert found == [replace(one, scores=[]) for one in camera.expected(3)]
-    assert all(one.confidence for one in found)
-
-
 def faces(camera: Camera, split: str, rows: int = 2, boxes: int = 2) -> Delivery:
     """Return a frame of several faces: the camera's pictures of the first numbers, with boxes."""
     found = tuple(Box(10 * n, 5, 20, 30) for n in range(boxes))

@@ -13,7 +13,7 @@ from edge.plan import with_thresholds
 from headwater.clock import Stopwatch
 from headwater.codec import decode_tensor
 from headwater.errors import SettingsError
-from headwater.messages import Activation, Finished, Picture, Prediction
+from headwater.messages import Activation, Finished, Picture, Prediction, scores_to_send
 from models.bundle import Bundle
 from models.engine import Engine
 from models.evidence import Wire
@@ -66,6 +66,12 @@ def test_scores_of_many_labels_do_not_travel(bundle: Bundle, engine: Engine, mon
     assert isinstance(body, Finished)
     (was,), (found,) = whole.predictions, body.predictions
     assert found == Prediction(was.task, was.label, was.value, was.confidence)
+
+
+@pytest.mark.parametrize(("label", "count", "sent"), [("a", 64, 64), ("a", 65, 0), (None, 65, 65)])
+def test_sixty_four_scores_travel(label: str | None, count: int, sent: int) -> None:
+    """Raw outputs, which have no label, are all there is to say."""
+    assert len(scores_to_send(label, [0.5] * count)) == sent
 
 
 @pytest.mark.parametrize("split", ["conv_a", "add", "conv_c", "pool", "net.scores"])

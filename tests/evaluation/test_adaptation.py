@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from evaluation.adaptation import DRILLS, Move, Run, Seen, hindsight_s, move, verdict
+from evaluation.adaptation import DRILLS, Move, Run, Seen, hindsight_s, move, phase_s, predicted_best, verdict
 from evaluation.adaptation_commands import adaptation
 from evaluation.adaptation_report import draw, lines, rows
 from headwater.errors import SettingsError
+from planning.ways import Way
 
 DRILL = DRILLS[0]
 
@@ -49,12 +50,32 @@ def test_hindsight_takes_the_best_of_each_phase() -> None:
     assert found.over_hindsight == pytest.approx(0.2)
 
 
+def test_a_phase_is_predicted_at_its_share_of_a_core() -> None:
+    """A profile holds the processor's time: on a whole core the late cut would be faster, at 0.65 of one it is not."""
+    picture = Way("image", "png", 0, 0.0, 500, payload_bytes=1_000, tail_s=0.1, shows_picture=True)
+    early = Way("early", "native", 1, 0.005, 500, payload_bytes=1_000, tail_s=0.020)
+    late = Way("late", "native", 2, 0.020, 500, payload_bytes=1_000, tail_s=0.003)
+    device = Way("device", "none", 3, 0.1, 500, finishes=True)
+    assert {phase.share for phase in DRILL.phases} == {0.65}
+    assert predicted_best([picture, early, late, device], DRILL, 3) == ["device", "image png", "early native"]
+
+
 def test_every_round_must_move() -> None:
     """Means are over all rounds; one round that stayed where it was is a miss."""
     found = verdict({"auto": [AUTO, PICTURE], "device": [DEVICE, DEVICE]})
     assert found.moves == (Move(3.0, 3, "device"), None)
     assert found.auto_s == pytest.approx(0.105)
     assert "3 frames; it never moved (aim: 5 s or 10 frames: MISSED)" in lines(found)[0]
+
+
+def test_a_round_without_frames_is_no_success() -> None:
+    """Each round counts the same; a split that was never measured is beaten by nobody."""
+    silent = run("device", 90, [])
+    assert phase_s([DEVICE, silent], 1) == pytest.approx(0.1)
+    found = verdict({"auto": [AUTO], "device": [silent]})
+    assert "MISSED" in lines(found)[1]
+    assert "MISSED" in lines(found)[2]
+    assert rows([[silent]])[1]["mean_ms"] is None
 
 
 def test_what_is_missed_is_called_so() -> None:
@@ -77,7 +98,7 @@ def test_table_and_plot(tmp_path: Path) -> None:
         ("auto", 1, 20, 50.0), ("auto", 2, 20, 160.0), ("image", 1, 10, 50.0),
     ]  # fmt: skip
     assert found[1]["ways"] == "image 13; device 7"
-    assert found[1]["rounds_mean_ms"] == "130.0 190.0"
+    assert found[1]["rounds_mean_ms"] == [130.0, 190.0]
     draw(tmp_path / "x.svg", {DRILL: runs})
     labels = ("auto: image", "auto: device", "always image", "always device")
     assert [label for label in labels if f">{label}<" not in (tmp_path / "x.svg").read_text()] == []

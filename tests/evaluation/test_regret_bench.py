@@ -53,6 +53,11 @@ def namespaces() -> set[str]:
     return {line.split()[0] for line in listed.splitlines() if line.startswith("headwater-")}
 
 
+def abandoned() -> set[str]:
+    """Return those that a process made which is no more: others may be measuring meanwhile."""
+    return {name for name in namespaces() if not Path("/proc", name.split("-")[1]).exists()}
+
+
 @pytest.mark.parametrize("share", [0.004, 0.05, 0.1, 0.75, 1.0])
 def test_a_quota_is_the_share_asked_for(share: float) -> None:
     """The time to compute over the period is the share, and the kernel takes both."""
@@ -182,7 +187,7 @@ def test_the_command_runs_every_way(tmp_path: Path) -> None:
     """MNIST in two settings, really run; asked again, it only reports, and the figures hold together."""
     need_root()
     need(package="matplotlib")
-    stood_before = namespaces()
+    stood_before = abandoned()
     arguments = ("--nets", "mnist", "--settings", "2", "--runs", "1", "-o", str(tmp_path))
     done = evaluate(*arguments)
     assert done.returncode == 0, done.stderr
@@ -207,4 +212,4 @@ def test_the_command_runs_every_way(tmp_path: Path) -> None:
     assert "to measure" not in again.stderr
     assert (tmp_path / MEASURED).read_bytes() == before
     assert {"regret.svg", "regret-trade.svg", "regret-summary.csv"} <= {one.name for one in tmp_path.iterdir()}
-    assert namespaces() == stood_before
+    assert abandoned() <= stood_before

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+from msgspec.structs import replace
+
 from headwater.messages import Prediction
 from tests.visualizer.fake_fleet import FakeDevice, prediction
 from visualizer.fleet_map import COLUMNS, rows
@@ -20,12 +22,23 @@ def test_a_label_has_the_colour_of_its_place_in_the_model() -> None:
         assert palette.legend() == [{"task": "litter", "labels": [["clean", COLOURS[0]], ["dirty", COLOURS[1]]]}]
 
 
-def test_labels_without_scores_keep_their_order_of_arrival() -> None:
-    """A prediction without scores still gets a colour of its own; one score is taken as a probability."""
-    palette = Palette()
-    palette.add([Prediction("gender", "a"), Prediction("gender", "b")])
-    assert [place for place, _ in enumerate(palette.legend()[0]["labels"])] == [0, 1]
-    assert label_place(Prediction("x", "yes", scores=[0.8]), 5) == 1
+def test_labels_of_many_have_the_colour_of_their_text() -> None:
+    """Whoever comes first, and whether the frame has the scores or was finished on a device without."""
+    said = [Prediction("thing", f"class-{n}") for n in (500, 3, 700)]
+    said[1] = replace(said[1], scores=[0.0] * 3 + [1.0] + [0.0] * 996)
+    legends = []
+    for order in (said, said[::-1]):
+        palette = Palette()
+        palette.add(order)
+        legends.append(palette.legend())
+    assert legends[0] == legends[1]
+    assert {found for _, found in legends[0][0]["labels"]} <= set(COLOURS)
+    assert label_place(said[1]) == label_place(Prediction("thing", "class-3"))
+
+
+def test_one_score_is_a_probability() -> None:
+    """Of the second label."""
+    assert label_place(Prediction("x", "yes", scores=[0.8])) == 1
 
 
 def test_a_regression_has_a_range() -> None:
