@@ -6,7 +6,7 @@ import msgspec
 
 from headwater.messages import Prediction
 from tests.visualizer.fake_fleet import FakeDevice, prediction
-from visualizer.palette import COLOURS
+from visualizer.palette import COLOURS, label_place
 from visualizer.window import MOST_SCORES, Window
 
 
@@ -86,7 +86,7 @@ def test_every_change_is_a_new_version() -> None:
 
 
 def test_raw_scores_beyond_a_bound_are_left_to_the_store() -> None:
-    """A record may hold 200 KB of them; the window keeps the labels' first 64, and colours come from all."""
+    """A record may hold 200 KB of them; the window keeps the labels' first 64."""
     window, device = Window(2), FakeDevice("cam1")
     species = Prediction("species", "owl", None, 0.9, [0.0, 0.9, *[0.0] * 4000])
     height = Prediction("height", None, 1.8, None, [1.8])
@@ -99,4 +99,5 @@ def test_raw_scores_beyond_a_bound_are_left_to_the_store() -> None:
     assert [len(p.scores) for p in kept[:4]] == [2, 0, 0, 30]
     assert [(p.task, p.label, p.value) for p in kept] == [(p.task, p.label, p.value) for p in predictions]
     assert (long.whole, usual.whole) == (False, True)
-    assert window.palette.legend()[1] == {"task": "species", "labels": [["owl", COLOURS[1]]]}
+    without_scores = label_place(Prediction("species", "owl"))
+    assert window.palette.legend()[1] == {"task": "species", "labels": [["owl", COLOURS[without_scores]]]}
