@@ -85,13 +85,15 @@ def draw(path: Path, by_drill: Mapping[Drill, Mapping[str, Runs]]) -> None:
     figure, axes = new_figure(len(by_drill), title, columns=1, panel=(9.0, 4.2))
     for axis, (drill, by_split) in zip(axes, by_drill.items(), strict=True):
         runs = {split: rounds[0] for split, rounds in by_split.items()}
-        for split, run in runs.items():
-            if split != AUTO:
-                _draw_fixed(axis, run)
-        for way in dict.fromkeys(one.way for one in runs[AUTO].frames):
+        fixed = {split: run for split, run in runs.items() if split != AUTO}
+        taken = dict.fromkeys(one.way for one in runs[AUTO].frames)
+        colours = {way: f"C{number % 10}" for number, way in enumerate(dict.fromkeys([*fixed, *taken]))}
+        for split, run in fixed.items():
+            _draw_fixed(axis, run, colours[split])
+        for way in taken:
             own = [one for one in runs[AUTO].frames if one.way == way]
             times, latencies = [one.captured_s for one in own], [one.latency_s * 1e3 for one in own]
-            axis.scatter(times, latencies, s=14, label=f"auto: {way}")
+            axis.scatter(times, latencies, s=14, color=colours[way], label=f"auto: {way}")
         axis.axvline(runs[AUTO].phase_s, color="black", linewidth=0.8)
         phases = ", then ".join(_phase(phase.bandwidth_bits_per_s, phase.share) for phase in drill.phases)
         axis.set_title(f"{drill.name}: {phases}")
@@ -103,12 +105,12 @@ def draw(path: Path, by_drill: Mapping[Drill, Mapping[str, Runs]]) -> None:
     save_svg(figure, path)
 
 
-def _draw_fixed(axis: Any, run: Run) -> None:
+def _draw_fixed(axis: Any, run: Run, colour: str) -> None:
     """Draw the median of every nine frames of a fixed split."""
     groups = [run.frames[place : place + 9] for place in range(0, len(run.frames), 9)]
     times = [statistics.fmean(one.captured_s for one in group) for group in groups]
     axis.plot(times, [statistics.median(one.latency_s for one in group) * 1e3 for group in groups], linewidth=1,
-              alpha=0.7, label=f"always {run.split}")  # fmt: skip
+              alpha=0.7, color=colour, label=f"always {run.split}")  # fmt: skip
 
 
 def _phase(bandwidth_bits_per_s: float, share: float) -> str:
