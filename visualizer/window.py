@@ -17,7 +17,7 @@ from visualizer.palette import Palette
 
 CAPACITY: Final = 5000
 MOST_SCORES: Final = 64
-"""So many raw scores of a frame are remembered; the store keeps them all."""
+"""So many raw scores of a frame are remembered; the store keeps all that came."""
 
 
 @dataclass(frozen=True, slots=True)
