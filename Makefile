@@ -1,6 +1,6 @@
 # Everything runs from .venv; nothing outside this folder is changed. ARGS="..." is passed on.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench up down clean clean-all lock
+.PHONY: help setup demo test test-install check bench build up down clean clean-all lock
 .DELETE_ON_ERROR:
 
 BIN := .venv/bin
@@ -10,11 +10,12 @@ PYTEST := $(BIN)/pytest -p no:dash -p no:valkey
 PINNED := pyproject.toml requirements/lock.txt
 INSTALLED := .venv/.installed-demo
 INSTALLED_TEST := .venv/.installed-test
+INSTALL_TEST := tests/releases/test_clean_install.py
 RUN := .cache/run
 ARGS ?=
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
 
 setup: $(INSTALLED) ## Install what the demo needs into .venv (no TensorFlow)
 
@@ -22,9 +23,12 @@ demo: $(INSTALLED) ## Run the whole system on this machine and show the live map
 	@$(BIN)/headwater demo $(ARGS)
 
 test: check ## Check, then unit, integration and end-to-end tests
-	$(PYTEST) --ignore=tests/integration --ignore=tests/end_to_end $(ARGS)
+	$(PYTEST) --ignore=tests/integration --ignore=tests/end_to_end --ignore=$(INSTALL_TEST) $(ARGS)
 	$(PYTEST) tests/integration $(ARGS)
 	$(PYTEST) tests/end_to_end $(ARGS)
+
+test-install: $(INSTALLED_TEST) ## Install the wheel into an empty environment and run the demo, about two minutes
+	$(PYTEST) $(INSTALL_TEST) $(ARGS)
 
 check: $(INSTALLED_TEST) ## Format, lint and types
 	$(BIN)/ruff format --check .
@@ -33,6 +37,10 @@ check: $(INSTALLED_TEST) ## Format, lint and types
 
 bench: $(INSTALLED_TEST) ## Measure, as ratios in one run
 	$(BIN)/python -m benchmarks $(ARGS)
+
+build: $(INSTALLED_TEST) ## Make dist/: the wheel and the source distribution
+	rm -rf dist
+	$(BIN)/python -m build
 
 up: $(INSTALLED) ## Start the demo in the background
 	@mkdir -p $(RUN)

@@ -12,7 +12,7 @@ import msgspec
 
 from cloud_worker.answering import JSON, MAX_WHOLE_PIXELS, OFFLOAD, PICTURES, PREDICT, TENSOR
 from cloud_worker.http_settings import HttpSettings
-from headwater import __version__, frames, requests
+from headwater import frames, requests, version
 from headwater.messages import Answered, Offload, Refused
 
 DIALECT: Final = "3.1.0"
@@ -46,7 +46,7 @@ def document(settings: HttpSettings) -> dict[str, Any]:
     }
     return {
         "openapi": DIALECT,
-        "info": {"title": "Headwater worker", "version": __version__, "description": f"{_INFO} {limits}"},
+        "info": {"title": "Headwater worker", "version": version(), "description": f"{_INFO} {limits}"},
         "paths": {
             PREDICT: {"post": _operation("predict", "A picture of any size in, predictions out.", picture, [bundle])},
             OFFLOAD: {"post": _operation("offload", "A tensor at a cut point in, predictions out.", tensor, [])},

@@ -16,7 +16,7 @@ from typing import Any, Final
 from cyclopts import App, CycloptsError
 from cyclopts.config import Dict, Env
 
-from headwater import __version__
+from headwater import version
 from headwater.errors import HeadwaterError, MissingPart
 from headwater.settings import CONFIG_VARIABLE, DEFAULT_FILE, PREFIX, check_keys, check_variables, read_file
 
@@ -121,7 +121,7 @@ def build_app(arguments: Sequence[str] = ()) -> App:
     The one that `arguments` calls shows its own docstring as help, the others their line in the list.
     """
     called = [argument for argument in arguments if not argument.startswith("-")]
-    app = App(name="headwater", version=__version__, help=_HELP, help_on_error=False)
+    app = App(name="headwater", version=version, help=_HELP, help_on_error=False)
     app.register_install_completion_command(help="Install tab completion for this shell.")
     groups = {"": app}
     for path, text in GROUPS.items():

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from headwater import __version__, checks, host
+from headwater import checks, host, version
 from headwater.address import Address
 from headwater.checks import EXTRAS, Check
 from headwater.logs import without_password
@@ -61,7 +61,7 @@ def doctor(
     found = examine(address, store, spool)
     ready = all(check.state != "fault" for check in found)
     if json:
-        report = {"headwater": __version__, "ready": ready, "checks": [asdict(check) for check in found]}
+        report = {"headwater": version(), "ready": ready, "checks": [asdict(check) for check in found]}
         sys.stdout.write(jsonlib.dumps(report, indent=2) + "\n")
     else:
         _show(found, ready)

@@ -228,6 +228,6 @@ def test_output_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
 
 def test_the_version_is_told(tmp_path: Path) -> None:
     """`headwater --version`."""
-    from headwater import __version__
+    from headwater import version
 
-    assert call("--version", folder=tmp_path).stdout.strip() == __version__
+    assert call("--version", folder=tmp_path).stdout.strip() == version()
