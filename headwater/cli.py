@@ -224,7 +224,7 @@ def _known_keys(app: App) -> dict[str, Any]:
             table = table.setdefault(step, {})
         for name in commands:
             try:
-                arguments = _command(app, path, name).assemble_argument_collection()
+                arguments = command(app, path, name).assemble_argument_collection()
             except ImportError:
                 continue
             found = {n.strip("-"): None for a in arguments for n in a.names if n.startswith("--")}
@@ -235,7 +235,8 @@ def _known_keys(app: App) -> dict[str, Any]:
     return known
 
 
-def _command(app: App, path: str, name: str) -> App:
+def command(app: App, path: str, name: str) -> App:
+    """Return one of COMMANDS, loaded."""
     for step in [*path.split(), name] if name else path.split():
         app = app[step]
     if not name and app.default_command is None:
