@@ -1,6 +1,6 @@
 # Everything runs from .venv; nothing outside this folder is changed. ARGS="..." is passed on.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-install check bench build up down clean clean-all lock
+.PHONY: help setup demo test test-install check bench build docs reference up down clean clean-all lock
 .DELETE_ON_ERROR:
 
 BIN := .venv/bin
@@ -42,6 +42,13 @@ build: $(INSTALLED_TEST) ## Make dist/: the wheel and the source distribution
 	rm -rf dist
 	$(BIN)/python -m build
 
+docs: $(INSTALLED_TEST) ## Build the site of the documentation into site/; a broken link is an error
+	$(BIN)/python -m sphinx -q -W --keep-going -c docs -b html . site
+	@echo "open site/index.html"
+
+reference: $(INSTALLED_TEST) ## Write the pages of docs/ that come from the code
+	$(BIN)/python -m docs.reference
+
 up: $(INSTALLED) ## Start the demo in the background
 	@mkdir -p $(RUN)
 	@if [ -f $(RUN)/pid ] && kill -0 "$$(cat $(RUN)/pid)" 2>/dev/null; then echo "runs already; make down stops it"; exit 1; fi
@@ -58,7 +65,7 @@ down: ## Stop what `make up` started
 	kill -KILL "$$pid" 2>/dev/null; rm -f $(RUN)/pid
 
 clean: down ## Remove build output and caches, keep .venv
-	rm -rf build dist *.egg-info .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf build dist site *.egg-info .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -path ./.venv -prune -o -name __pycache__ -type d -exec rm -rf {} +
 
 clean-all: clean ## Remove .venv too
