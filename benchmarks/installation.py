@@ -47,7 +47,7 @@ def installation(workers: int = 1, *, bundles: Path | None = None) -> Iterator[I
             for number in range(workers):
                 extra = ["--bundles", str(bundles)] if bundles else []
                 at = ["--broker", broker, "--store", store, "--name", f"worker-{number}", *extra]
-                running.append(headwater("worker", "worker", *at))
+                running.append(headwater("worker", "worker", "--processes", "1", *at))
                 running[-1].wait_for_line("ready", START_S)
             yield Installation(broker, store, running[2:], folder)
         finally:
