@@ -32,6 +32,7 @@ check: $(INSTALLED_TEST) ## Format, lint and types
 	$(BIN)/mypy
 
 bench: $(INSTALLED_TEST) ## Measure, as ratios in one run
+	@$(PIP) --editable '.[bench]' # what workers are measured against
 	$(BIN)/python -m benchmarks $(ARGS)
 
 up: $(INSTALLED) ## Start the demo in the background
