@@ -36,6 +36,7 @@ check: $(INSTALLED_TEST) ## Format, lint and types
 	$(BIN)/mypy
 
 bench: $(INSTALLED_TEST) ## Measure, as ratios in one run
+	@$(PIP) --editable '.[bench]' # what workers are measured against
 	$(BIN)/python -m benchmarks $(ARGS)
 
 build: $(INSTALLED_TEST) ## Make dist/: the wheel and the source distribution

@@ -36,8 +36,8 @@ def headwater(name: str, *arguments: str) -> Child:
 
 
 @contextmanager
-def installation(workers: int = 1, *, bundles: Path | None = None) -> Iterator[Installation]:
-    """Run broker, store and workers; all are stopped at the end."""
+def installation(workers: int = 1, *, processes: int = 1, bundles: Path | None = None) -> Iterator[Installation]:
+    """Run broker, store and workers of so many processes each; all are stopped at the end."""
     running: list[Child] = []
     with tempfile.TemporaryDirectory(prefix="headwater-bench-") as name:
         folder = Path(name)
@@ -47,7 +47,7 @@ def installation(workers: int = 1, *, bundles: Path | None = None) -> Iterator[I
             for number in range(workers):
                 extra = ["--bundles", str(bundles)] if bundles else []
                 at = ["--broker", broker, "--store", store, "--name", f"worker-{number}", *extra]
-                running.append(headwater("worker", "worker", *at))
+                running.append(headwater("worker", "worker", "--processes", str(processes), *at))
                 running[-1].wait_for_line("ready", START_S)
             yield Installation(broker, store, running[2:], folder)
         finally:

@@ -41,13 +41,13 @@ def _one(label: str, bundle: Bundle, tail_ms: float, goal: float) -> list[Row]:
     array = random_input(tail)
     alone_ms = median_ms(lambda: tail.run(array))
     with installation(bundles=folder_of(bundle)) as at:
-        frames_per_s, size = _frames_per_s(at.broker, bundle, split, array, tail.inputs[0].scale)
+        reached, size = frames_per_s(at.broker, bundle, split, array, tail.inputs[0].scale)
     alone_after_ms = median_ms(lambda: tail.run(array))
     alone_per_s = 2e3 / (alone_ms + alone_after_ms)
     return [
         Row(f"tail of {label} ({bundle.name} at {split}): LiteRT alone", alone_per_s, "/s"),
-        Row(f"tail of {label}: worker, frames of {size:,} B", frames_per_s, "/s"),
-        Row(f"tail of {label}: worker / LiteRT alone", frames_per_s / alone_per_s, "×", goal, "higher"),
+        Row(f"tail of {label}: worker, frames of {size:,} B", reached, "/s"),
+        Row(f"tail of {label}: worker / LiteRT alone", reached / alone_per_s, "×", goal, "higher"),
     ]
 
 
@@ -62,7 +62,7 @@ def folder_of(bundle: Bundle) -> Path:
     return folder
 
 
-def _frames_per_s(broker: str, bundle: Bundle, split: str, array: np.ndarray, scale: float) -> tuple[float, int]:
+def frames_per_s(broker: str, bundle: Bundle, split: str, array: np.ndarray, scale: float) -> tuple[float, int]:
     """Return how many results a second come back while the worker always has frames waiting."""
     topics, clock = Topics("demo"), StageClock()
     room, answered = threading.Semaphore(WINDOW), [0]
@@ -98,8 +98,8 @@ def _frames_per_s(broker: str, bundle: Bundle, split: str, array: np.ndarray, sc
         if begin_s == 0.0 and answered[0] > 2 * WINDOW:
             counted_from, begin_s = answered[0], time.monotonic()
             end_s = begin_s + SECONDS
-    frames_per_s = (answered[0] - counted_from) / (time.monotonic() - begin_s)
+    reached = (answered[0] - counted_from) / (time.monotonic() - begin_s)
     session.stop()
     if refused:
         raise SystemExit(f"benchmarks: the worker refused {len(refused)} frames: {refused[0]}")
-    return frames_per_s, len(message)
+    return reached, len(message)

@@ -16,16 +16,24 @@ HTTP_DEFAULTS: Final = HttpSettings()
 def worker(settings: Annotated[WorkerSettings, Parameter(name="*")] = DEFAULTS) -> None:
     """Run a cloud worker: finish the frames of a fleet, store them, answer the devices.
 
-    Start as many as there are cores; the broker shares the frames among them. Prints `ready worker NAME` once it is
-    connected to broker and store. Ctrl-C or SIGTERM finishes what is in hand and ends.
+    Runs as many processes as there are cores, or --processes; the broker shares the frames among them, and a process
+    that ends by itself is started again. Prints `ready worker NAME` once all are connected to broker and store. Ctrl-C
+    or SIGTERM finishes what is in hand and ends.
 
     Example: headwater worker --broker mqtt://192.168.1.10 --store redis://192.168.1.10 --bundles my-models
     """
     from cloud_worker.process import run
+    from cloud_worker.several import run_several
+    from headwater.host import usable_cores
     from headwater.logs import configure_logging
 
     configure_logging(settings.log_level)
-    run(settings, announce=lambda name: print(f"ready worker {name}", flush=True))
+    announce = lambda name: print(f"ready worker {name}", flush=True)  # noqa: E731
+    count = settings.processes or usable_cores()
+    if count == 1:
+        run(settings, announce)
+    else:
+        run_several(settings, count, announce, run)
 
 
 def worker_http(settings: Annotated[HttpSettings, Parameter(name="*")] = HTTP_DEFAULTS) -> None:

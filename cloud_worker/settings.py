@@ -16,6 +16,7 @@ from headwater.topics import checked_name
 
 ENVELOPE_BYTES: Final = 65_536
 _LIMITS: Final = {
+    "processes": (0, 256),
     "threads": (1, 64),
     "batch": (1, 1024),
     "batch_wait_ms": (0, 10_000),
@@ -48,11 +49,14 @@ class WorkerSettings:
     fleet: str = "demo"
     """Fleet whose frames are finished."""
     name: str = ""
-    """Name of this worker in results and records; by default host and process id."""
+    """Name of this worker in results and records; by default host and process id. Of several processes each adds its
+    number to it."""
     bundles: tuple[Path, ...] = ()
     """Folders with more model bundles; those that ship with Headwater are always there."""
+    processes: int = 0
+    """Worker processes, each with its own inbox; 0 for as many as there are cores to use."""
     threads: int = 1
-    """LiteRT threads; more workers use more cores better than more threads do."""
+    """LiteRT threads of each process; more processes use more cores better than more threads do."""
     batch: int = 8
     """At most so many frames are stored and acknowledged together."""
     batch_wait_ms: float = 0

@@ -48,7 +48,7 @@ def stage(folder: Path, bundle: Path, pictures: Path) -> Iterator[Stage]:
         broker = ["broker", "run", "--host", WORKER, "--port", str(BROKER_PORT), "--folder", str(folder / "broker")]
         store = ["store", "run", "--port", str(STORE_PORT), "--folder", str(folder / "store"), "--no-append-only"]
         at = ["--broker", f"mqtt://{WORKER}:{BROKER_PORT}", "--store", f"redis://127.0.0.1:{STORE_PORT}"]
-        worker = ["worker", *at, "--bundles", str(bundle.parent), "--log-level", "error"]
+        worker = ["worker", "--processes", "1", *at, "--bundles", str(bundle.parent), "--log-level", "error"]
         for name, command, said in (
             ("broker", broker, "listening"), ("store", store, "listening"), ("worker", worker, "ready"),
         ):  # fmt: skip

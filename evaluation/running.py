@@ -146,7 +146,7 @@ def installation(bundle: str) -> Iterator[Installation]:
         path = Path(bundle)
         bundles = ["--bundles", str(path if path.is_dir() else path.parent)] if path.exists() else []
         at = ["--broker", broker.url, "--store", store.url, "--fleet", FLEET, "--log-level", "warning", *bundles]
-        worker = parts.start("worker", "worker", "--name", "worker-1", *at)
+        worker = parts.start("worker", "worker", "--processes", "1", "--name", "worker-1", *at)
         worker.wait_for_line("ready", START_S)
         pids = {"broker": broker.child.pid, "store": store.child.pid, "worker": worker.pid}
         yield Installation(broker.url, store.url, pids, folder, parts)

@@ -201,7 +201,7 @@ def _start_all(
     broker, store = _start_servers(settings, folder, parts)
     at = ["--broker", broker, "--store", store, *_bundle_folder(settings.bundle)]
     names = [f"worker-{n}" for n in range(1, settings.workers + 1)]
-    workers = [parts.start(name, "worker", "--name", name, *at, *common) for name in names]
+    workers = [parts.start(name, "worker", "--processes", "1", "--name", name, *at, *common) for name in names]
     for worker in workers:
         worker.wait_for_line("ready", START_S)
     if settings.visualizer:

@@ -17,6 +17,7 @@ CORES = Path("/sys/devices/system/cpu")
 CLOCK_KHZ = "cpu[0-9]*/cpufreq/scaling_cur_freq"
 CPUINFO = Path("/proc/cpuinfo")
 THERMAL = Path("/sys/class/thermal")
+CGROUPS = Path("/sys/fs/cgroup")
 MORE_FOLDERS = ("/usr/sbin", "/usr/local/sbin")
 
 
@@ -96,8 +97,48 @@ def processor() -> str:
 
 
 def usable_cores() -> int:
-    """Return how many processor cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Return how many whole processor cores this process may use, at least 1; a container's quota counts, too."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quota = cpu_quota()
+    return cores if quota is None else max(1, min(cores, int(quota)))
+
+
+def cpu_quota(root: Path = CGROUPS, own: Path = Path("/proc/self/cgroup")) -> float | None:
+    """Return how many cores' time the control groups of this process allow it, None for no limit.
+
+    Source: Linux, Documentation/admin-guide/cgroup-v2.rst, "cpu.max"; cgroup v1: cpu.cfs_quota_us, cpu.cfs_period_us.
+    """
+    try:
+        lines = own.read_text().splitlines()
+    except OSError:
+        return None
+    found: list[float] = []
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if controllers == "":
+            found += _quotas(root, path, ("cpu.max",))
+        elif "cpu" in controllers.split(","):
+            found += _quotas(root / controllers, path, ("cpu.cfs_quota_us", "cpu.cfs_period_us"))
+    return min(found, default=None)
+
+
+def _quotas(root: Path, path: str, names: tuple[str, ...]) -> list[float]:
+    """Return the quotas of a group and of all above it, in cores."""
+    found, group = [], root / path.lstrip("/")
+    for folder in (group, *group.parents):
+        words = _words(folder, names)
+        if len(words) == 2 and words[0].isdigit() and words[1].isdigit() and int(words[1]):
+            found.append(int(words[0]) / int(words[1]))
+        if folder == root:
+            break
+    return found
+
+
+def _words(folder: Path, names: tuple[str, ...]) -> list[str]:
+    try:
+        return [word for name in names for word in (folder / name).read_text().split()]
+    except OSError:
+        return []
 
 
 def memory_bytes() -> tuple[int, int] | None:

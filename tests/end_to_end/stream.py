@@ -26,7 +26,8 @@ def headwater(name: str, *arguments: str) -> Child:
 
 def worker(name: str, broker: str, store: str, fleet: str = "demo") -> Child:
     """Return a worker that is connected."""
-    child = headwater(name, "worker", "--name", name, "--broker", broker, "--store", store, "--fleet", fleet)
+    at = ["--broker", broker, "--store", store, "--fleet", fleet]
+    child = headwater(name, "worker", "--processes", "1", "--name", name, *at)
     child.wait_for_line("ready", START_S)
     return child
 

@@ -129,3 +129,26 @@ def test_a_folder_that_cannot_be_written_has_no_room(monkeypatch: pytest.MonkeyP
     """A spool that this user may not write is no spool, however large the disk."""
     monkeypatch.setattr(host.os, "access", lambda *_: False)
     assert host.free_disk_bytes(tmp_path) is None
+
+
+@pytest.mark.parametrize(
+    ("own", "files", "expected"),
+    [
+        ("0::/\n", {"cpu.max": "150000 100000\n"}, 1.5),
+        ("0::/\n", {"cpu.max": "max 100000\n"}, None),
+        ("0::/a/b\n", {"a/cpu.max": "50000 100000\n", "a/b/cpu.max": "max 100000\n"}, 0.5),
+        ("4:cpu,cpuacct:/a\n0::/\n", {"cpu,cpuacct/a/cpu.cfs_quota_us": "200000\n",
+                                       "cpu,cpuacct/a/cpu.cfs_period_us": "100000\n"}, 2.0),
+        ("4:cpu:/\n", {"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, None),
+        ("0::/\n", {}, None),
+    ],
+)  # fmt: skip
+def test_a_containers_quota_is_read_from_either_kind_of_control_group(
+    tmp_path: Path, own: str, files: dict[str, str], expected: float | None
+) -> None:
+    """The narrowest of a group and those above it counts; none where nothing is limited."""
+    for name, content in files.items():
+        (tmp_path / "fs" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "fs" / name).write_text(content)
+    (tmp_path / "own").write_text(own)
+    assert host.cpu_quota(tmp_path / "fs", tmp_path / "own") == expected

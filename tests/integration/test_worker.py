@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
@@ -104,7 +105,8 @@ class Site:
         name = f"w{len(self.workers) + 1}"
         log = self.folder.parent / f"{name}.log"
         addresses = ["--broker", self.broker.url, "--store", self.store.url, "--bundles", str(self.folder)]
-        command = [sys.executable, "-m", "headwater", "worker", *addresses, "--name", name, *flags]
+        own = ["--name", name, *(flags if "--processes" in flags else ("--processes", "1", *flags))]
+        command = [sys.executable, "-m", "headwater", "worker", *addresses, *own]
         child = start(name, command, log=log)
         self.workers.append(child)
         assert child.wait_for_line("ready worker", READY_S) == f"ready worker {name}"
@@ -156,6 +158,46 @@ def test_every_split_is_finished_exactly(site: Site) -> None:
     assert max(device.answers.values()) == 1
     assert worker.stop() == 0
     assert "answered=" in worker.last_words()
+
+
+def _children(pid: int) -> set[int]:
+    """Return the worker processes under a parent: those that run Python's spawn."""
+    found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return {int(child) for child in found if b"spawn_main" in _command_line(int(child))}
+
+
+def _command_line(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
+
+
+def test_several_processes_share_the_frames_and_one_that_dies_is_replaced(site: Site) -> None:
+    """Both answer under names of their own; after SIGKILL of one another takes its seat, and no frame is lost."""
+    worker, device = site.worker("--processes", "2"), site.device()
+    for sequence in range(40):
+        device.send(sequence)
+    assert_each_once(site, device, 40)
+    assert {record.worker for record in site.records()} == {"w1.1", "w1.2"}
+    before = _children(worker.pid)
+    assert len(before) == 2
+    os.kill(min(before), signal.SIGKILL)
+    for sequence in range(40, 80):
+        device.send(sequence)
+    assert_each_once(site, device, 80)
+    assert eventually(lambda: len(_children(worker.pid) - before) == 1, 20.0)
+    assert worker.stop() == 0
+    assert not any(_command_line(pid) for pid in before)
+
+
+def test_the_processes_of_a_killed_parent_die_with_it(site: Site) -> None:
+    """SIGKILL of the parent leaves no worker behind."""
+    worker = site.worker("--processes", "2")
+    children = _children(worker.pid)
+    assert len(children) == 2
+    os.kill(worker.pid, signal.SIGKILL)
+    assert eventually(lambda: not any(_command_line(pid) for pid in children), 10.0)
 
 
 def test_the_shipped_litter_bundle_is_known_to_every_worker(site: Site) -> None:
@@ -371,10 +413,12 @@ def test_a_flood_over_a_small_inbox_ends_exactly_once(
         site.close()
 
 
-def test_without_a_broker_a_worker_says_so(valkey: StoreUnderTest, tmp_path: Path) -> None:
-    """One line on stderr that names the address, and status 2."""
+@pytest.mark.parametrize("processes", ["1", "2"])
+def test_without_a_broker_a_worker_says_so(valkey: StoreUnderTest, tmp_path: Path, processes: str) -> None:
+    """The last line on stderr names the address, and the status is 2."""
     url = f"mqtt://127.0.0.1:{free_port('127.0.0.1')}"
     command = [sys.executable, "-m", "headwater", "worker", "--broker", url, "--store", valkey.url]
+    command += ["--processes", processes]
     worker = start("w", command, log=tmp_path / "w.log")
     assert worker.wait(30) == 2
     assert url in worker.last_words()

@@ -1,0 +1,157 @@
+"""Several worker processes under one parent, which starts again what ends by itself.
+
+Each has its own connection, inbox and inference thread, for Python runs one thread of a process at a time. The broker
+shares the frames among them. A process dies with its parent, however that ends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import logging
+import multiprocessing
+import os
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from typing import Final
+
+from cloud_worker.settings import WorkerSettings, default_name
+from headwater.errors import ChildError, HeadwaterError
+from headwater.logs import configure_logging, event
+from headwater.stopping import Stop, stop_on_signals
+
+log = logging.getLogger(__name__)
+
+START_S: Final = 60.0
+"""How long one process may take until it is ready: longer than it waits for broker and store."""
+FIRST_PAUSE_S: Final = 1.0
+LONGEST_PAUSE_S: Final = 30.0
+SETTLED_S: Final = 60.0
+"""A process that ran for so long is started again at once when it ends."""
+STOP_S: Final = 30.0
+POLL_S: Final = 0.1
+_PR_SET_PDEATHSIG: Final = 1  # Source: prctl(2)
+
+Body = Callable[[WorkerSettings, Callable[[str], None]], object]
+
+
+@dataclass(slots=True)
+class _Seat:
+    """One place for a process, whoever fills it."""
+
+    settings: WorkerSettings
+    process: BaseProcess
+    news: Connection
+    """What the process says of its start."""
+    since_s: float
+    pause_s: float = FIRST_PAUSE_S
+    due_s: float | None = None
+    """When the next process is started, None while one runs."""
+
+
+def run_several(settings: WorkerSettings, count: int, announce: Callable[[str], None], body: Body) -> None:
+    """Run `count` worker processes until SIGINT or SIGTERM; `announce` gets their common name once all are ready.
+
+    `body` runs one worker and is importable: it is called in another process. Raises: ChildError when one of them
+    does not become ready at the start, with its reason.
+    """
+    name = settings.name or default_name()
+    seats: list[_Seat] = []
+    with stop_on_signals() as stop:
+        try:
+            for number in range(1, count + 1):
+                seats.append(_seat(replace(settings, name=f"{name}.{number}"), body))
+                _wait_until_ready(seats[-1], stop)
+            if not stop.is_set():
+                announce(name)
+            _watch(seats, stop, body)
+        finally:
+            _end([seat.process for seat in seats])
+
+
+def _seat(settings: WorkerSettings, body: Body) -> _Seat:
+    process, news = _started(settings, body)
+    return _Seat(settings, process, news, time.monotonic())
+
+
+def _wait_until_ready(seat: _Seat, stop: Stop) -> None:
+    """Return when a process is ready, or when told to stop. Raises: ChildError."""
+    until_s = seat.since_s + START_S
+    while not seat.news.poll(POLL_S):
+        if stop.is_set():
+            return
+        if time.monotonic() > until_s:
+            raise ChildError(seat.settings.name, f"was not ready in {START_S:g} s", "")
+    try:
+        said = seat.news.recv()
+    except EOFError:
+        said = ""
+    if said is not None and not stop.is_set():
+        raise ChildError(seat.settings.name, "did not start", said)
+
+
+def _started(settings: WorkerSettings, body: Body) -> tuple[BaseProcess, Connection]:
+    context = multiprocessing.get_context("spawn")
+    news, told = context.Pipe(duplex=False)
+    process = context.Process(target=_child, args=(settings, body, told, os.getpid()), name=settings.name)
+    process.start()
+    told.close()
+    return process, news
+
+
+def _child(settings: WorkerSettings, body: Body, told: Connection, parent: int) -> None:
+    """Run one worker in this process; say None when it is ready, or why it is not."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:
+        os._exit(1)
+    configure_logging(settings.log_level)
+    try:
+        body(settings, lambda _name: _tell(told, None))
+    except HeadwaterError as error:
+        log.warning(event("worker process cannot run", worker=settings.name, reason=error))
+        _tell(told, str(error))
+        raise SystemExit(2) from None
+
+
+def _tell(told: Connection, what: str | None) -> None:
+    """Say something to a parent that may no longer listen."""
+    with contextlib.suppress(OSError):
+        told.send(what)
+
+
+def _watch(seats: list[_Seat], stop: Stop, body: Body) -> None:
+    while not stop.wait(POLL_S):
+        now_s = time.monotonic()
+        for seat in seats:
+            if seat.due_s is None and not seat.process.is_alive():
+                _note_end(seat, now_s)
+            elif seat.due_s is not None and now_s >= seat.due_s:
+                seat.news.close()
+                seat.process, seat.news = _started(seat.settings, body)
+                seat.since_s, seat.due_s = now_s, None
+
+
+def _note_end(seat: _Seat, now_s: float) -> None:
+    """Say that a process ended by itself, and when the next one starts."""
+    if now_s - seat.since_s > SETTLED_S:
+        seat.pause_s = FIRST_PAUSE_S
+    log.warning(event("worker process ended, another starts", worker=seat.settings.name,
+                      status=seat.process.exitcode, in_s=seat.pause_s))  # fmt: skip
+    seat.due_s, seat.pause_s = now_s + seat.pause_s, min(2 * seat.pause_s, LONGEST_PAUSE_S)
+
+
+def _end(processes: list[BaseProcess]) -> None:
+    """Ask all to stop, wait, and kill what does not."""
+    for process in processes:
+        process.terminate()
+    until_s = time.monotonic() + STOP_S
+    for process in processes:
+        process.join(max(0.0, until_s - time.monotonic()))
+        if process.is_alive():
+            log.warning(event("worker process killed, it did not stop", worker=process.name, within_s=STOP_S))
+            process.kill()
+            process.join()
