@@ -287,6 +287,7 @@ def run(settings: HttpSettings, announce: Callable[[str, str], None]) -> None:
             create_app(service, figures, settings),
             http=protocol,
             ws="none",
+            log_config=None,  # its lines go where all others go
             log_level="warning",
             access_log=False,
             server_header=False,

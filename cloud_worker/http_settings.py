@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from headwater.errors import SettingsError
-from headwater.logs import Level
+from headwater.logs import Level, LogFormat
 from headwater.settings import check_ranges
 from headwater.topics import checked_name
 
@@ -53,6 +53,8 @@ class HttpSettings:
     """Connections at once; with more, requests are answered 503."""
     log_level: Level = "info"
     """Lowest level of log lines on stderr: debug, info, warning or error."""
+    log_format: LogFormat = "text"
+    """Lines of text, or one JSON object a line."""
 
     def __post_init__(self) -> None:
         check_ranges(self, _LIMITS)

@@ -19,7 +19,7 @@ from cloud_worker.tail import Finisher
 from cloud_worker.worker import Bounds, Identity, Worker
 from headwater.clock import StageClock
 from headwater.errors import StoreError
-from headwater.logs import event, without_password
+from headwater.logs import Event, event, without_password
 from headwater.metrics import Counters
 from headwater.session import Address, Callbacks, Session
 from headwater.stopping import stop_on_signals
@@ -64,7 +64,7 @@ def run(settings: WorkerSettings, announce: Callable[[str], None]) -> Counters:
     return counters
 
 
-def settings_event(settings: WorkerSettings, name: str) -> str:
+def settings_event(settings: WorkerSettings, name: str) -> Event:
     """Return the effective settings as one event, secrets masked."""
     facts = {field.name: without_password(getattr(settings, field.name)) for field in fields(settings)}
     facts["worker"] = facts.pop("name") or name

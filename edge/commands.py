@@ -17,7 +17,7 @@ from cyclopts import Parameter
 from edge.preferences import Preferences, limits_wanted, rates_wanted
 from headwater.errors import SettingsError
 from headwater.fields import Report
-from headwater.logs import Level, configure_logging, settings_line
+from headwater.logs import Level, LogFormat, configure_logging, settings_line
 from models.choices import CropName
 
 if TYPE_CHECKING:
@@ -105,6 +105,8 @@ class EdgeSettings:
     """LiteRT threads."""
     log_level: Level = "warning"
     """What goes to stderr."""
+    log_format: LogFormat = "text"
+    """Lines of text, or one JSON object a line."""
 
 
 def edge(*, settings: Annotated[EdgeSettings, Parameter(name="*")], json: bool = False) -> None:
@@ -119,7 +121,7 @@ def edge(*, settings: Annotated[EdgeSettings, Parameter(name="*")], json: bool =
     """
     from headwater.session import Address
 
-    configure_logging(settings.log_level)
+    configure_logging(settings.log_level, settings.log_format)
     _check(settings)
     address = Address.parse(
         settings.broker,

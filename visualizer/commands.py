@@ -18,6 +18,7 @@ def visualizer(
     window_frames: int = 5000,
     tiles: str = "https://tile.openstreetmap.org/{z}/{x}/{y}.png",
     log_level: Literal["debug", "info", "warning", "error"] = "info",
+    log_format: Literal["text", "json"] = "text",
 ) -> None:
     """Run the site: live map, stage times, devices.
 
@@ -40,10 +41,11 @@ def visualizer(
         window_frames: how many of the newest frames every browser holds
         tiles: the address of street tiles, asked for by the browser; none for a map that asks nobody
         log_level: what is written to stderr
+        log_format: lines of text, or one JSON object a line
     """
     from headwater.logs import configure_logging
     from visualizer.server import SiteSettings, run
 
-    configure_logging(log_level)
+    configure_logging(log_level, log_format)
     settings = SiteSettings(store, broker, username, password, fleet, host, port, window_frames, tiles, public_name)
     run(settings)
