@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from headwater.clock import Stage
-from headwater.prometheus import SECONDS, Figure, Figures, Reading
+from headwater.prometheus import SECONDS, Figure, Figures, Reading, Values
 from headwater.verdict import UNWELL_AFTER_S, Verdict, since_s, too_long
 
 FIGURES: Final = (
@@ -89,7 +89,7 @@ class HttpFigures:
     def reading(self) -> Reading:
         """Return the figures as they are now."""
         found = self.health()
-        finished_s = {} if found.last_finished_s_ago is None else time.time() - found.last_finished_s_ago
+        finished_s: Values = {} if found.last_finished_s_ago is None else time.time() - found.last_finished_s_ago
         return {
             "headwater_http_requests_total": dict(self._requests),
             "headwater_http_waiting_requests": self.waiting,

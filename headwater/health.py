@@ -1,4 +1,4 @@
-"""Asks a process how it is: `headwater health`, or `python -m headwater.health`, which spares the command line's imports.
+"""Asks a process how it is: `headwater health`, or without the command line's imports `python -m headwater.health`.
 
 Needs the standard library alone, and loads little of that: containers ask every few seconds.
 """

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4, CollectorRegistry, Histogram, disable_created_metrics
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
@@ -22,7 +22,7 @@ SECONDS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.
 """Bounds of durations."""
 
 Family = CounterMetricFamily | GaugeMetricFamily
-Values = float | Mapping[str, float] | Mapping[tuple[str, ...], float]
+Values = float | Mapping[Any, float]
 """A figure's value; by the value of its label, or the values of its labels, where it has any."""
 Reading = Mapping[str, Values]
 """Values by the figure's name; one that is left out is not known now."""
@@ -45,7 +45,7 @@ class Figures:
 
     def __init__(self, figures: Sequence[Figure], read: Callable[[], Reading]) -> None:
         """Ask `read`, on the asking thread, for all but histograms; it must not wait for anything."""
-        disable_created_metrics()
+        disable_created_metrics()  # type: ignore[no-untyped-call]
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
         self._registry.register(_Read([one for one in figures if one.kind != "histogram"], read))
@@ -60,7 +60,7 @@ class Figures:
         histogram = self._histograms[name]
         (histogram.labels(*labels) if labels else histogram).observe(value)
 
-    def observe_stages(self, name: str, stages_ns: Mapping[str, int], *labels: str) -> None:
+    def observe_stages(self, name: str, stages_ns: Mapping[Any, int], *labels: str) -> None:
         """Add the durations of one frame's stages to a histogram whose last label is the stage."""
         for stage, took_ns in stages_ns.items():
             self.observe(name, took_ns / 1e9, *labels, stage)

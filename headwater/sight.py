@@ -51,12 +51,12 @@ def parse_address(text: str) -> tuple[str, int]:
 
 
 @contextmanager
-def served(address: str | None, sight: Callable[[], Sight]) -> Iterator[None]:
+def served(address: str | None, sight: Sight) -> Iterator[None]:
     """Answer at `[HOST:]PORT` while the block runs, or nowhere where there is none. Raises: SettingsError."""
     if address is None:
         yield
         return
-    server = SightServer(*parse_address(address), sight())
+    server = SightServer(*parse_address(address), sight)
     thread = threading.Thread(target=server.serve_forever, args=(LOOK_EVERY_S,), name="sight", daemon=True)
     thread.start()
     log.info(event("in sight", metrics=f"{server.url}/metrics", health=f"{server.url}/health"))
@@ -142,7 +142,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(405, TEXT, b"405 only GET is answered\n", ("Allow", "GET"))
         return self.command == "GET"
 
-    def do_GET(self) -> None:  # noqa: N802  the standard library's name
+    def do_GET(self) -> None:
         """Answer."""
         path, sight = self.path.partition("?")[0], self.server.sight
         if path == "/metrics":

@@ -125,15 +125,15 @@ def test_other_addresses_are_refused(text: str) -> None:
 
 def test_a_process_is_in_sight_where_it_was_told_to_be() -> None:
     """Nowhere without an address; a port that is taken is one line; the port is free again afterwards."""
-    with served(None, Process().sight):
+    with served(None, Process().sight()):
         pass
     port = free_port()
     for _ in range(2):
-        with served(f"127.0.0.1:{port}", Process().sight):
+        with served(f"127.0.0.1:{port}", Process().sight()):
             assert asked(port, "/health")[0] == 200
             with (
                 pytest.raises(SettingsError, match=f"cannot listen on 127.0.0.1:{port}"),
-                served(str(port), Process().sight),
+                served(str(port), Process().sight()),
             ):
                 pass
     with pytest.raises(ConnectionRefusedError):
