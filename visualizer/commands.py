@@ -19,6 +19,8 @@ def visualizer(
     tiles: str = "https://tile.openstreetmap.org/{z}/{x}/{y}.png",
     log_level: Literal["debug", "info", "warning", "error"] = "info",
     log_format: Literal["text", "json"] = "text",
+    metrics: str | None = None,
+    unwell_after: float = 30.0,
 ) -> None:
     """Run the site: live map, stage times, devices.
 
@@ -42,10 +44,15 @@ def visualizer(
         tiles: the address of street tiles, asked for by the browser; none for a map that asks nobody
         log_level: what is written to stderr
         log_format: lines of text, or one JSON object a line
+        metrics: [HOST:]PORT where GET /metrics and GET /health are answered, too, for those who shall not reach the
+            site; a bare port is this machine's alone
+        unwell_after: seconds without an answer of the store before /health answers 503
     """
     from headwater.logs import configure_logging
     from visualizer.server import SiteSettings, run
 
     configure_logging(log_level, log_format)
-    settings = SiteSettings(store, broker, username, password, fleet, host, port, window_frames, tiles, public_name)
+    settings = SiteSettings(
+        store, broker, username, password, fleet, host, port, window_frames, tiles, public_name, metrics, unwell_after
+    )
     run(settings)
