@@ -27,7 +27,7 @@ def worker(settings: Annotated[WorkerSettings, Parameter(name="*")] = DEFAULTS) 
     from headwater.host import usable_cores
     from headwater.logs import configure_logging
 
-    configure_logging(settings.log_level)
+    configure_logging(settings.log_level, settings.log_format)
     announce = lambda name: print(f"ready worker {name}", flush=True)  # noqa: E731
     count = settings.processes or usable_cores()
     if count == 1:
@@ -47,5 +47,5 @@ def worker_http(settings: Annotated[HttpSettings, Parameter(name="*")] = HTTP_DE
     from cloud_worker.http import run
     from headwater.logs import configure_logging
 
-    configure_logging(settings.log_level)
+    configure_logging(settings.log_level, settings.log_format)
     run(settings, announce=lambda name, url: print(f"ready http {name} {url}", flush=True))

@@ -22,6 +22,7 @@ from typing import Final
 from cloud_worker.settings import WorkerSettings, default_name
 from headwater.errors import ChildError, HeadwaterError
 from headwater.logs import configure_logging, event
+from headwater.sight import ports_on
 from headwater.stopping import Stop, stop_on_signals
 
 log = logging.getLogger(__name__)
@@ -63,14 +64,20 @@ def run_several(settings: WorkerSettings, count: int, announce: Callable[[str], 
     seats: list[_Seat] = []
     with stop_on_signals() as stop:
         try:
-            for number in range(1, count + 1):
-                seats.append(_seat(replace(settings, name=f"{name}.{number}"), body))
+            for own in [of_process(settings, name, number) for number in range(count)]:
+                seats.append(_seat(own, body))
                 _wait_until_ready(seats[-1], stop)
             if not stop.is_set():
                 announce(name)
             _watch(seats, stop, body)
         finally:
             _end([seat.process for seat in seats])
+
+
+def of_process(settings: WorkerSettings, name: str, number: int) -> WorkerSettings:
+    """Return the settings of one process, counted from 0: names from 1 on, each its own port for its figures."""
+    metrics = None if settings.metrics is None else ports_on(settings.metrics, number)
+    return replace(settings, name=f"{name}.{number + 1}", metrics=metrics)
 
 
 def _seat(settings: WorkerSettings, body: Body) -> _Seat:
@@ -108,7 +115,7 @@ def _child(settings: WorkerSettings, body: Body, told: Connection, parent: int) 
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:
         os._exit(1)
-    configure_logging(settings.log_level)
+    configure_logging(settings.log_level, settings.log_format)
     try:
         body(settings, lambda _name: _tell(told, None))
     except HeadwaterError as error:

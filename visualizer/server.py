@@ -2,46 +2,29 @@
 
 from __future__ import annotations
 
+import logging
 import socket
-from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 
 import uvicorn
 
-from headwater.errors import SettingsError
+from headwater.logs import settings_line
 from headwater.session import Address
-from headwater.topics import checked_name
+from headwater.sight import served
 from headwater.web import AnnouncingServer, bind
 from visualizer.app import create_app
 from visualizer.devices import Devices, NoBroker, StatusReader
 from visualizer.live import LARGEST_WORD
 from visualizer.reader import RedisStore
 from visualizer.security import checked_public_name, is_loopback
+from visualizer.settings import SiteSettings
 
-LARGEST_WINDOW: Final = 100_000
-
-
-@dataclass(frozen=True)
-class SiteSettings:
-    """What a person says of the site; see the command's help."""
-
-    store: str
-    broker: str | None
-    username: str | None
-    password: str | None = field(repr=False)
-    fleet: str
-    host: str
-    port: int
-    window_frames: int
-    tiles: str
-    public_name: str | None = None
+log = logging.getLogger(__name__)
 
 
 def run(settings: SiteSettings) -> None:
     """Serve the site until SIGTERM or SIGINT. Raises: SettingsError, StoreError."""
-    checked_name("fleet", settings.fleet)
-    if not 1 <= settings.window_frames <= LARGEST_WINDOW:
-        raise SettingsError(f"window-frames: got {settings.window_frames}, expected 1 to {LARGEST_WINDOW}")
+    log.info(settings_line(settings))
     public_name = checked_public_name(settings.public_name) if settings.public_name else ""
     with bind(settings.host, settings.port) as sock:
         site = create_app(
@@ -52,12 +35,14 @@ def run(settings: SiteSettings) -> None:
             tiles="" if settings.tiles == "none" else settings.tiles,
             known_hosts=bool(public_name) or is_loopback(sock.getsockname()[0]),
             public_name=public_name,
+            unwell_after_s=settings.unwell_after,
         )
-        site.start()
-        try:
-            serve(site.asgi, sock)
-        finally:
-            site.stop()
+        with served(settings.metrics, site.sight):
+            site.start()
+            try:
+                serve(site.asgi, sock)
+            finally:
+                site.stop()
 
 
 def _devices(settings: SiteSettings) -> Devices:
@@ -71,6 +56,7 @@ def serve(asgi: Any, sock: socket.socket) -> None:
     """Serve on the socket until SIGTERM or SIGINT, then close every connection within two seconds."""
     config = uvicorn.Config(
         asgi,
+        log_config=None,  # its lines go where all others go
         log_level="warning",
         access_log=False,
         ws_max_size=4 * LARGEST_WORD,

@@ -23,7 +23,7 @@ class FacesSettings:
     """Pictures named age_gender_… as in UTKFace: a folder or tar, or a folder with a labels.csv; may be repeated."""
     size: int = 128
     """Side of the network's input in pixels, a multiple of 32."""
-    epochs: Annotated[int, Parameter(validator=Number(gte=1, lte=1000))] = 14
+    epochs: Annotated[int, Parameter(validator=Number(gte=1, lte=1000))] = 24
     """How often every picture is seen."""
     seed: int = 0
     """Draws weights, order and changed copies."""

@@ -22,13 +22,14 @@ from models.zoo.faces import BRANCHES, EXITS, TASKS, faces
 from models.zoo.mobilenet_v2 import expected_arrays, load_imagenet
 
 WEIGHTS: Final[Mapping[str, float]] = {
-    "age": 0.05, "exit1/age": 0.02, "exit2/age": 0.025,
+    "gender": 1.5, "age": 0.05, "exit1/age": 0.02, "exit2/age": 0.025,
     "exit1/gender": 0.4, "exit1/age-group": 0.4, "exit2/gender": 0.5, "exit2/age-group": 0.5,
 }  # fmt: skip
 """Of the outputs in the loss; ages count in years."""
 SMOOTHING: Final = 0.05
 RARITY: Final = 0.3
 """To which power the rarity of an age group raises the weight of its pictures."""
+CHANGES: Final = FaceChanges(blank=0.2)
 
 
 def _train(
@@ -39,7 +40,7 @@ def _train(
     load_imagenet(model, read_weights(find_weights(order.weights), expected_arrays()))
     groups = next(task for task in TASKS if task.name == "age-group")
     rare = balanced(data.targets["age-group"], len(groups.labels), RARITY)
-    batches = Batches(data, schedule.batch, seed=schedule.seed, change=FaceChanges(), class_weights={"age-group": rare})
+    batches = Batches(data, schedule.batch, seed=schedule.seed, change=CHANGES, class_weights={"age-group": rare})
     aim = Aim("joint", WEIGHTS, SMOOTHING)
     history = fit(model, TASKS, batches, schedule, aim, resume=kept / "epochs.npz", progress=progress)
     return model, tuple(history["loss"])
@@ -56,15 +57,15 @@ def _told(order: FaceOrder) -> str:
         f"together for {schedule.epochs} epochs (AdamW, {schedule.rate:g} after a warm-up, falling along a cosine, "
         f"batch {schedule.batch}, decay {schedule.weight_decay:g}, running mean of the weights {schedule.average:g}, "
         f"seed {schedule.seed}). Copies: shifted and scaled by up to 8%, mirrored, light, contrast, colour, "
-        f"{FaceChanges().coarse:.0%} with less detail. Rare age groups weigh more. Channels are evened out before the "
-        "file is made."
+        f"{CHANGES.coarse:.0%} with less detail, a square of {CHANGES.blank:.0%} of the side blanked. Rare age groups "
+        "weigh more. Channels are evened out before the file is made."
     )
 
 
 LIGHT: Final = FaceNet(
     name="faces",
     size=128,
-    schedule=Schedule(14, 32, 4e-4, weight_decay=0.01, warm_up=0.05, average=0.998),
+    schedule=Schedule(24, 32, 4e-4, weight_decay=0.01, warm_up=0.05, average=0.998),
     network="MobileNetV2, width 1.0, two exits",
     start="ImageNet weights of torchvision (BSD-3-Clause)",
     exits=EXITS,

@@ -16,6 +16,7 @@ from models.crop import NothingFound, read_cuts
 from models.faces.crop import FaceCrop
 from models.samples import Sample
 from models.training.batches import Labelled, Rng, labelled
+from models.training.plan import blanked
 from models.zoo.faces import TASKS
 
 MARGIN: Final = 0.1
@@ -71,6 +72,8 @@ class FaceChanges:
     coarse: float = 0.25
     """Share of copies that lose detail, as if the face were further away."""
     grey: float = 0.05
+    blank: float = 0.0
+    """Side of a square that is blanked in every copy, as a share of the face's."""
 
     def __call__(self, pictures: np.ndarray, rng: Rng) -> np.ndarray:
         """Return shifted, mirrored copies under another light: (n, side, side, 3) uint8 in, network size out."""
@@ -84,7 +87,8 @@ class FaceChanges:
         shift = rng.uniform(-self.light, self.light, (len(out), 1, 1, 1)) * 128
         grey = (rng.random((len(out), 1, 1, 1)) < self.grey).astype(np.float32)
         values = values * (1 - grey) + values.mean(axis=3, keepdims=True) * grey
-        return np.asarray(np.clip((values - 128) * gain * tint + 128 + shift, 0, 255), np.uint8)
+        lit = np.asarray(np.clip((values - 128) * gain * tint + 128 + shift, 0, 255), np.uint8)
+        return blanked(lit, round(size * self.blank), rng) if self.blank else lit
 
     def _changed(self, picture: np.ndarray, size: int, rng: Rng) -> np.ndarray:
         """Return a random square of a face with its margin, mirrored half of the times."""

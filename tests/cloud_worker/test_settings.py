@@ -7,6 +7,7 @@ import pytest
 
 from cloud_worker.process import settings_event
 from cloud_worker.settings import WorkerSettings, default_name
+from cloud_worker.several import of_process
 from cloud_worker.store import RedisStore
 from headwater.errors import SettingsError
 from headwater.messages import Name
@@ -52,3 +53,14 @@ def test_an_address_that_is_no_store_is_refused(url: str) -> None:
     """The message shows what is expected."""
     with pytest.raises(SettingsError, match="redis://"):
         RedisStore(url, "demo")
+
+
+def test_each_process_has_a_name_and_a_port_of_its_own() -> None:
+    """Names count from 1, ports from the one asked for; without figures there is no port."""
+    settings = WorkerSettings(metrics="[::1]:9464")
+    first, second = (of_process(settings, "w", number) for number in range(2))
+    assert (first.name, first.metrics) == ("w.1", "[::1]:9464")
+    assert (second.name, second.metrics) == ("w.2", "[::1]:9465")
+    assert of_process(WorkerSettings(), "w", 1).metrics is None
+    with pytest.raises(SettingsError, match="65536"):
+        of_process(WorkerSettings(metrics="65535"), "w", 1)

@@ -73,6 +73,17 @@ def test_copies_are_repeatable_and_of_the_networks_size(pictures: np.ndarray) ->
     assert not np.array_equal(first, change(pictures, np.random.default_rng(2)))
 
 
+def test_a_blank_lies_over_copies_that_are_otherwise_the_same(pictures: np.ndarray) -> None:
+    """A square of the asked share of the side at most is mid-grey; nothing else differs."""
+    plain = FaceChanges()(pictures, np.random.default_rng(1))
+    blanked = FaceChanges(blank=0.25)(pictures, np.random.default_rng(1))
+    for before, after in zip(plain, blanked, strict=True):
+        rows, columns = np.nonzero((before != after).any(axis=2))
+        assert 1 <= np.ptp(rows) + 1 <= SIZE // 4
+        assert 1 <= np.ptp(columns) + 1 <= SIZE // 4
+        assert np.ptp(after[rows, columns]) == 0
+
+
 def test_the_middle_of_a_margin_is_what_a_device_cuts(pictures: np.ndarray) -> None:
     """Three pixels of margin are left away on each side."""
     assert np.array_equal(middle(pictures, SIZE), pictures[:, 3:35, 3:35])
