@@ -18,6 +18,7 @@ from edge.preferences import Preferences, limits_wanted, rates_wanted
 from headwater.errors import SettingsError
 from headwater.fields import Report
 from headwater.logs import Level, configure_logging, settings_line
+from headwater.settings import password_of
 from models.choices import CropName
 
 if TYPE_CHECKING:
@@ -79,6 +80,8 @@ class EdgeSettings:
     """Who we are to the broker."""
     password: str | None = None
     """Better given as HEADWATER_PASSWORD than as a flag."""
+    password_file: Path | None = None
+    """A file whose first line is the password."""
     ca_file: Path | None = None
     """The authority that signed the broker's certificate."""
     certificate: Path | None = None
@@ -124,7 +127,7 @@ def edge(*, settings: Annotated[EdgeSettings, Parameter(name="*")], json: bool =
     address = Address.parse(
         settings.broker,
         username=settings.username,
-        password=settings.password,
+        password=password_of(settings.password, settings.password_file),
         ca_file=settings.ca_file,
         certificate=settings.certificate,
         key=settings.key,

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import socket
-from dataclasses import dataclass, field
 from typing import Any, Final
 
 import uvicorn
 
 from headwater.errors import SettingsError
 from headwater.session import Address
+from headwater.settings import password_of, store_with_password
 from headwater.topics import checked_name
 from headwater.web import AnnouncingServer, bind
 from visualizer.app import create_app
@@ -17,24 +17,9 @@ from visualizer.devices import Devices, NoBroker, StatusReader
 from visualizer.live import LARGEST_WORD
 from visualizer.reader import RedisStore
 from visualizer.security import checked_public_name, is_loopback
+from visualizer.settings import SiteSettings
 
 LARGEST_WINDOW: Final = 100_000
-
-
-@dataclass(frozen=True)
-class SiteSettings:
-    """What a person says of the site; see the command's help."""
-
-    store: str
-    broker: str | None
-    username: str | None
-    password: str | None = field(repr=False)
-    fleet: str
-    host: str
-    port: int
-    window_frames: int
-    tiles: str
-    public_name: str | None = None
 
 
 def run(settings: SiteSettings) -> None:
@@ -45,7 +30,7 @@ def run(settings: SiteSettings) -> None:
     public_name = checked_public_name(settings.public_name) if settings.public_name else ""
     with bind(settings.host, settings.port) as sock:
         site = create_app(
-            RedisStore(settings.store, settings.fleet),
+            RedisStore(store_with_password(settings.store, settings.store_password_file), settings.fleet),
             _devices(settings),
             fleet=settings.fleet,
             window_frames=settings.window_frames,
@@ -63,7 +48,14 @@ def run(settings: SiteSettings) -> None:
 def _devices(settings: SiteSettings) -> Devices:
     if settings.broker is None:
         return NoBroker()
-    address = Address.parse(settings.broker, username=settings.username, password=settings.password)
+    address = Address.parse(
+        settings.broker,
+        username=settings.username,
+        password=password_of(settings.password, settings.password_file),
+        ca_file=settings.ca_file,
+        certificate=settings.certificate,
+        key=settings.key,
+    )
     return StatusReader(address, settings.fleet)
 
 

@@ -1,0 +1,47 @@
+"""What the site can be told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from headwater.logs import Level
+
+
+@dataclass(frozen=True, kw_only=True)
+class SiteSettings:
+    """Where the site reads, and whom it answers."""
+
+    store: str = "redis://127.0.0.1:6379"
+    """The Redis or Valkey that the workers write to."""
+    store_password_file: Path | None = None
+    """A file whose first line is the password for the store."""
+    broker: str | None = None
+    """Where the devices report, mqtt://HOST[:PORT]; without it the devices are those in the store."""
+    username: str | None = None
+    """For the broker."""
+    password: str | None = field(default=None, repr=False)
+    """For the broker; better set as HEADWATER_PASSWORD."""
+    password_file: Path | None = None
+    """A file whose first line is the password for the broker."""
+    ca_file: Path | None = None
+    """The authority that signed the broker's certificate."""
+    certificate: Path | None = None
+    """Our own certificate for the broker."""
+    key: Path | None = None
+    """The key of our certificate."""
+    fleet: str = "demo"
+    """The fleet to show."""
+    host: str = "127.0.0.1"
+    """The address to listen on; the site asks nobody for a password, so the default is this machine only."""
+    port: int = 8050
+    """The port to listen on; 0 takes a free one."""
+    public_name: str | None = None
+    """The host name under which a proxy offers the site, such as site.example; without it a site that listens on this
+    machine only answers to 127.0.0.1, localhost and [::1] alone."""
+    window_frames: int = 5000
+    """How many of the newest frames every browser holds."""
+    tiles: str = "https://tile.openstreetmap.org/{z}/{x}/{y}.png"
+    """The address of street tiles, asked for by the browser; none for a map that asks nobody."""
+    log_level: Level = "info"
+    """What is written to stderr."""
