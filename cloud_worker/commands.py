@@ -24,7 +24,7 @@ def worker(settings: Annotated[WorkerSettings, Parameter(name="*")] = DEFAULTS) 
     from cloud_worker.process import run
     from headwater.logs import configure_logging
 
-    configure_logging(settings.log_level)
+    configure_logging(settings.log_level, settings.log_format)
     run(settings, announce=lambda name: print(f"ready worker {name}", flush=True))
 
 
@@ -39,5 +39,5 @@ def worker_http(settings: Annotated[HttpSettings, Parameter(name="*")] = HTTP_DE
     from cloud_worker.http import run
     from headwater.logs import configure_logging
 
-    configure_logging(settings.log_level)
+    configure_logging(settings.log_level, settings.log_format)
     run(settings, announce=lambda name, url: print(f"ready http {name} {url}", flush=True))

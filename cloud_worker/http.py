@@ -24,7 +24,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from cloud_worker.answering import JSON, OFFLOAD, PREDICT, Answer, Answering, Bounds, Request, refused
 from cloud_worker.http_document import document, page
-from cloud_worker.http_figures import Figures
+from cloud_worker.http_figures import HttpFigures
 from cloud_worker.http_settings import HttpSettings
 from cloud_worker.library import Library, open_bundle
 from cloud_worker.settings import default_name
@@ -61,12 +61,11 @@ class Service:
     def __init__(
         self,
         answering: Answering,
-        library: Library,
         settings: HttpSettings,
-        figures: Figures,
+        figures: HttpFigures,
         now_ns: Callable[[], int],
     ) -> None:
-        self._answering, self._library, self._settings = answering, library, settings
+        self._answering, self._settings = answering, settings
         self._figures, self._now_ns = figures, now_ns
         self._models = ThreadPoolExecutor(1, "models")
 
@@ -79,9 +78,8 @@ class Service:
         return await self._answer(request, OFFLOAD, self._answering.offload)
 
     async def health(self, _: HttpRequest) -> Response:
-        """Say how this worker is; 503 when it is stuck."""
-        found = self._figures.health() | {"bundle": self._settings.bundle, "models": self._library.loaded}
-        return Response(msgspec.json.encode(found), 200 if found["status"] == "ok" else 503, media_type=JSON)
+        """Say how this worker is; 503 when it is unwell."""
+        return Response((found := self._figures.health()).as_json(), found.http_status, media_type=JSON)
 
     async def metrics(self, _: HttpRequest) -> Response:
         """Say this worker's figures, for Prometheus."""
@@ -132,7 +130,7 @@ class Service:
 class Held:
     """One request's body, counted among the bytes that this worker holds."""
 
-    def __init__(self, figures: Figures, settings: HttpSettings) -> None:
+    def __init__(self, figures: HttpFigures, settings: HttpSettings) -> None:
         self._figures, self._settings = figures, settings
         self._data = bytearray()
         self._bytes = 0
@@ -178,7 +176,7 @@ def response(answer: Answer) -> Response:
     return Response(answer.body, answer.status, HEADERS.get(answer.status), JSON)
 
 
-def create_app(service: Service, figures: Figures, settings: HttpSettings) -> Starlette:
+def create_app(service: Service, figures: HttpFigures, settings: HttpSettings) -> Starlette:
     """Return the addresses of a worker."""
     described = document(settings)
     as_json, as_page = msgspec.json.encode(described), page(described)
@@ -274,19 +272,21 @@ def run(settings: HttpSettings, announce: Callable[[str, str], None]) -> None:
 
     Raises: SettingsError, WireError, ModelError, all before it is ready.
     """
-    name, clock, figures = settings.name or default_name(), StageClock(), Figures()
+    name, clock = settings.name or default_name(), StageClock()
     log.info(settings_line(settings))
     library = Library(settings.bundles, lambda bundle: open_bundle(bundle, settings.threads))
     bounds = Bounds(settings.max_body_bytes, settings.max_pixels)
     answering = Answering(library, name, settings.bundle, clock.now_ns, bounds)
     answering.prepare()
-    service = Service(answering, library, settings, figures, clock.now_ns)
+    figures = HttpFigures(name, unwell_after_s=settings.unwell_after, models=lambda: library.loaded)
+    service = Service(answering, settings, figures, clock.now_ns)
     with bind(settings.host, settings.port) as sock:
         protocol = type("Patient", (PatientProtocol,), {"head_s": settings.upload_timeout})
         config = Config(
             create_app(service, figures, settings),
             http=protocol,
             ws="none",
+            log_config=None,  # its lines go where all others go
             log_level="warning",
             access_log=False,
             server_header=False,

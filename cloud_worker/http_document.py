@@ -50,7 +50,7 @@ def document(settings: HttpSettings) -> dict[str, Any]:
         "paths": {
             PREDICT: {"post": _operation("predict", "A picture of any size in, predictions out.", picture, [bundle])},
             OFFLOAD: {"post": _operation("offload", "A tensor at a cut point in, predictions out.", tensor, [])},
-            "/health": {"get": _look("health", "How the worker is.", JSON, stuck=True)},
+            "/health": {"get": _look("health", "How the worker is.", JSON, health=True)},
             "/metrics": {"get": _look("metrics", "Its figures, for Prometheus.", "text/plain")},
             "/openapi.json": {"get": _look("openapi", "This document.", JSON)},
             "/docs": {"get": _look("docs", "This document as a page.", "text/html")},
@@ -78,10 +78,13 @@ def _operation(name: str, summary: str, content: dict[str, Any], parameters: lis
     }
 
 
-def _look(name: str, summary: str, kind: str, *, stuck: bool = False) -> dict[str, Any]:
+def _look(name: str, summary: str, kind: str, *, health: bool = False) -> dict[str, Any]:
     responses = {"200": {"description": summary, "content": {kind: {}}}}
-    if stuck:
-        responses["503"] = {"description": "A request has been computed for over a minute.", "content": {kind: {}}}
+    if health:
+        responses["503"] = {
+            "description": "A request has been computed for longer than --unwell-after seconds.",
+            "content": {kind: {}},
+        }
     return {"operationId": name, "summary": summary, "responses": responses}
 
 

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Final
 
 from headwater.errors import SettingsError
-from headwater.logs import Level
+from headwater.logs import Level, LogFormat
 from headwater.settings import check_ranges
 from headwater.topics import checked_name
+from headwater.verdict import UNWELL_AFTER_S, check_unwell_after
 
 # The most pixels are those up to which Pillow does not warn of a decompression bomb.
 _LIMITS: Final = {
@@ -53,9 +54,14 @@ class HttpSettings:
     """Connections at once; with more, requests are answered 503."""
     log_level: Level = "info"
     """Lowest level of log lines on stderr: debug, info, warning or error."""
+    log_format: LogFormat = "text"
+    """Lines of text, or one JSON object a line."""
+    unwell_after: float = UNWELL_AFTER_S
+    """Seconds that one request may be computed before /health answers 503."""
 
     def __post_init__(self) -> None:
         check_ranges(self, _LIMITS)
+        check_unwell_after(self.unwell_after)
         if self.bodies_bytes < self.max_body_bytes:
             raise SettingsError(
                 f"--bodies-bytes: got {self.bodies_bytes}, expected at least --max-body-bytes, {self.max_body_bytes};"

@@ -7,7 +7,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Literal, NamedTuple, Protocol, TypeVar
 
 from headwater.logs import event
 from headwater.metrics import Counters
@@ -26,6 +26,15 @@ class Delivery:
     message: Received
     received_ns: int
     taken_ns: int = 0
+
+
+class Waiting(NamedTuple):
+    """What waits in an inbox at one moment."""
+
+    messages: int
+    size_bytes: int
+    oldest_ns: int | None
+    """The stage clock when the one that waits longest came in."""
 
 
 class Inbox:
@@ -57,6 +66,12 @@ class Inbox:
             self._bytes -= sum(len(delivery.message.payload) for delivery in taken)
         return taken
 
+    def waiting(self) -> Waiting:
+        """Return what waits now."""
+        with self._news:
+            oldest_ns = self._waiting[0].received_ns if self._waiting else None
+            return Waiting(len(self._waiting), self._bytes, oldest_ns)
+
     @property
     def has_room(self) -> bool:
         """Tell whether at most half of either bound is used."""
@@ -71,10 +86,19 @@ class Source(Protocol):
         """Return what is there; waits at most `wait_s` for the first."""
 
 
-def next_batch(
-    inbox: Source, max_size: int, max_wait_s: float, *, idle_s: float, now_ns: Callable[[], int]
-) -> list[Delivery]:
-    """Return the next messages, stamped as taken; [] when none came within `idle_s`.
+Release = Literal["idle", "full", "emptied", "waited"]
+
+
+class Batch(NamedTuple):
+    """Messages that are finished together, and why no more were waited for."""
+
+    deliveries: list[Delivery]
+    release: Release
+    """idle: none came; full: as many as there may be; emptied: no more were there; waited: the wait was over."""
+
+
+def next_batch(inbox: Source, max_size: int, max_wait_s: float, *, idle_s: float, now_ns: Callable[[], int]) -> Batch:
+    """Return the next messages, stamped as taken; none when none came within `idle_s`.
 
     The first is waited for, then all others until one deadline, `max_wait_s` after the first.
     """
@@ -82,7 +106,13 @@ def next_batch(
     deadline_ns = now_ns() + round(max_wait_s * 1e9)
     while batch and len(batch) < max_size and (left_ns := deadline_ns - now_ns()) > 0:
         batch += _stamped(inbox.take(max_size - len(batch), left_ns / 1e9), now_ns())
-    return batch
+    return Batch(batch, _release(len(batch), max_size, max_wait_s))
+
+
+def _release(size: int, max_size: int, max_wait_s: float) -> Release:
+    if size in (0, max_size):
+        return "full" if size else "idle"
+    return "waited" if max_wait_s > 0 else "emptied"
 
 
 def _stamped(taken: list[Delivery], now_ns: int) -> list[Delivery]:

@@ -36,7 +36,7 @@ class Keeper:
         self._store, self._topics, self._worker = store, topics, worker
         self._counters, self._stop, self._now_ns = counters, stop, now_ns
         self._last_write_ns = 0
-        self._is_away = False
+        self.away_since_ns: int | None = None
 
     def keep(self, works: Sequence[Work]) -> list[bool] | None:
         """Return for each frame whether it was new; None when told to stop while the store was away.
@@ -54,7 +54,7 @@ class Keeper:
             try:
                 is_new = self._store.add(records)
             except StoreError as error:
-                self._note_away(error)
+                self._note_away(error, asked_ns)
             else:
                 self._note_back()
                 return self._timed(works, is_new, asked_ns)
@@ -70,15 +70,15 @@ class Keeper:
             work.lap("store", stored_ns)
         return is_new
 
-    def _note_away(self, error: StoreError) -> None:
-        if not self._is_away:
-            self._is_away = True
+    def _note_away(self, error: StoreError, asked_ns: int) -> None:
+        if self.away_since_ns is None:
+            self.away_since_ns = asked_ns
             self._counters.add("store_outages")
             log.warning(event("store away, frames wait", reason=error))
 
     def _note_back(self) -> None:
-        if self._is_away:
-            self._is_away = False
+        if self.away_since_ns is not None:
+            self.away_since_ns = None
             log.info(event("store back"))
 
     def keep_journeys(self, journeys: Sequence[StoredJourney]) -> None:

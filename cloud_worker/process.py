@@ -5,13 +5,16 @@ from __future__ import annotations
 import logging
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import fields
 from typing import Final
 
 from cloud_worker.inbox import Inbox, Receiver
 from cloud_worker.keeper import Keeper
 from cloud_worker.library import Library, open_bundle
+from cloud_worker.parts import Parts
+from cloud_worker.progress import Progress
 from cloud_worker.replies import MqttReplies
 from cloud_worker.settings import WorkerSettings, default_name
 from cloud_worker.store import RedisStore
@@ -19,10 +22,11 @@ from cloud_worker.tail import Finisher
 from cloud_worker.worker import Bounds, Identity, Worker
 from headwater.clock import StageClock
 from headwater.errors import StoreError
-from headwater.logs import event, without_password
+from headwater.logs import Event, event, without_password
 from headwater.metrics import Counters
 from headwater.session import Address, Callbacks, Session
 from headwater.settings import password_of, store_with_password
+from headwater.sight import served
 from headwater.stopping import stop_on_signals
 from headwater.topics import Topics
 
@@ -58,17 +62,33 @@ def run(settings: WorkerSettings, announce: Callable[[str], None]) -> Counters:
     session.start(START_DEADLINE_S)
     with stop_on_signals() as stop:
         keeper = Keeper(store, topics, name, counters, stop, clock.now_ns)
-        bounds = Bounds(settings.batch, settings.batch_wait_ms / 1000)
-        worker = Worker(Identity(name, topics), inboxes, finisher, keeper, replies, counters, clock.now_ns, bounds)
-        announce(name)
-        worker.run(stop)
-        session.stop()
+        bounds, progress = Bounds(settings.batch, settings.batch_wait_ms / 1000), Progress(clock.now_ns)
+        worker = Worker(
+            Identity(name, topics), inboxes, finisher, keeper, replies, counters, clock.now_ns, bounds, progress
+        )
+        parts = Parts(name, clock, counters, progress, inboxes[0], keeper, session, store)
+        with in_sight(settings, parts):
+            announce(name)
+            worker.run(stop)
+            session.stop()
     store.close()
     log.info(event("stopped", worker=name, **counters.snapshot()))
     return counters
 
 
-def settings_event(settings: WorkerSettings, name: str) -> str:
+@contextmanager
+def in_sight(settings: WorkerSettings, parts: Parts) -> Iterator[None]:
+    """Tell of the worker at --metrics while the block runs; without one, what that needs is not loaded."""
+    if settings.metrics is None:
+        yield
+        return
+    from cloud_worker.figures import WorkerSight
+
+    with WorkerSight(parts, settings.unwell_after).watching() as sight, served(settings.metrics, sight):
+        yield
+
+
+def settings_event(settings: WorkerSettings, name: str) -> Event:
     """Return the effective settings as one event, secrets masked."""
     facts = {field.name: without_password(getattr(settings, field.name)) for field in fields(settings)}
     facts["worker"] = facts.pop("name") or name

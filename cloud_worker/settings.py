@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Final
 
 from headwater.errors import SettingsError
-from headwater.logs import Level
+from headwater.logs import Level, LogFormat
 from headwater.settings import check_ranges
+from headwater.sight import parse_address
 from headwater.topics import checked_name
+from headwater.verdict import UNWELL_AFTER_S, check_unwell_after
 
 ENVELOPE_BYTES: Final = 65_536
 _LIMITS: Final = {
@@ -73,9 +75,16 @@ class WorkerSettings:
     """How long the store knows a frame that was sent again."""
     log_level: Level = "info"
     """Lowest level of log lines on stderr: debug, info, warning or error."""
+    log_format: LogFormat = "text"
+    """Lines of text, or one JSON object a line."""
+    metrics: str | None = None
+    """[HOST:]PORT where GET /metrics and GET /health are answered; a bare port is this machine's alone."""
+    unwell_after: float = UNWELL_AFTER_S
+    """Seconds that one frame may take, frames may wait, or broker or store be away before /health answers 503."""
 
     def __post_init__(self) -> None:
         check_ranges(self, _LIMITS)
+        check_unwell_after(self.unwell_after)
         if self.inbox_bytes < self.packet_limit_bytes:
             raise SettingsError(
                 f"--inbox-bytes: got {self.inbox_bytes}, expected at least {self.packet_limit_bytes}, room for one"
@@ -84,6 +93,8 @@ class WorkerSettings:
         checked_name("--fleet", self.fleet)
         if self.name:
             checked_name("--name", self.name)
+        if self.metrics is not None:
+            parse_address(self.metrics)
 
     @property
     def packet_limit_bytes(self) -> int:

@@ -14,6 +14,7 @@ from typing import Final, TypeVar
 from cloud_worker.answers import result
 from cloud_worker.inbox import Delivery, Inbox, grouped, next_batch
 from cloud_worker.keeper import Keeper, read_journeys
+from cloud_worker.progress import Progress
 from cloud_worker.refusals import FAULTS, FailedFrame, correlated_id, dead, refusal
 from cloud_worker.replies import Replies
 from cloud_worker.tail import Finisher, Work
@@ -63,19 +64,22 @@ class Worker:
         counters: Counters,
         now_ns: Callable[[], int],
         bounds: Bounds = Bounds(),
+        progress: Progress | None = None,
     ) -> None:
         self.name, self._topics = identity.name, identity.topics
         self._frames, self._journeys = inboxes
         self._finisher, self._keeper, self._replies = finisher, keeper, replies
         self._counters, self._now_ns, self._bounds = counters, now_ns, bounds
+        self._progress = progress or Progress(now_ns)
 
     def run(self, stop: Stop) -> None:
         """Finish batches until told to stop; the batch in hand is finished first."""
         bounds = self._bounds
         while not stop.is_set():
             batch = next_batch(self._frames, bounds.batch, bounds.batch_wait_s, idle_s=IDLE_S, now_ns=self._now_ns)
-            if batch:
-                self.finish(batch)
+            if batch.deliveries:
+                self._progress.batch(len(batch.deliveries), batch.release)
+                self.finish(batch.deliveries)
             self.keep_journeys()
 
     def finish(self, batch: Sequence[Delivery]) -> None:
@@ -106,7 +110,8 @@ class Worker:
     def _attempt(self, delivery: Delivery, frame: Frame | None, step: Callable[..., T], *arguments: object) -> T | None:
         """Return what one step gives; a frame that cannot be finished is refused and gives None."""
         try:
-            return step(*arguments)
+            with self._progress.in_hand():
+                return step(*arguments)
         except (WireError, ModelError) as error:
             self._refuse(delivery, frame, error)
         except FAULTS as error:
@@ -117,6 +122,8 @@ class Worker:
     def _refuse(self, delivery: Delivery, frame: Frame | None, error: Exception) -> None:
         self._tell(delivery, error)
         self._counters.add("refused")
+        self._counters.add(f"refused_{type(error).__name__}")
+        self._progress.refused()
         frame_id = frame.id if frame else correlated_id(delivery, self._topics)
         if frame_id is not None:
             sent_ns = frame.sent_ns if frame else 0
@@ -124,9 +131,7 @@ class Worker:
         self._replies.ack(delivery)
 
     def _tell(self, delivery: Delivery, error: Exception) -> None:
-        kind = type(error).__name__
-        self._counters.add(f"refused_{kind}")
-        log.warning(event("refused", error=kind, topic=delivery.message.topic, reason=error))
+        log.warning(event("refused", error=type(error).__name__, topic=delivery.message.topic, reason=error))
         self._replies.dead(dead(delivery, error, self.name, self._now_ns()))
 
     def _settle(self, works: Sequence[Work]) -> bool:
@@ -140,6 +145,7 @@ class Worker:
                 log.debug(event("finished", frame=work.frame.id, split=work.frame.split, found=work.predictions))
         for work in works:
             self._replies.ack(work.delivery)
+        self._progress.finished(works)
         self._counters.add("answered", len(works))
         self._counters.add("stored", sum(is_new))
         self._counters.add("duplicates", len(works) - sum(is_new))

@@ -17,14 +17,17 @@ from cyclopts import Parameter
 from edge.preferences import Preferences, limits_wanted, rates_wanted
 from headwater.errors import SettingsError
 from headwater.fields import Report
-from headwater.logs import Level, configure_logging, settings_line
+from headwater.logs import Level, LogFormat, configure_logging, settings_line
 from headwater.settings import password_of
+from headwater.sight import parse_address
+from headwater.verdict import UNWELL_AFTER_S, check_unwell_after
 from models.choices import CropName
 
 if TYPE_CHECKING:
     from types import FrameType
 
     from edge.device import Device
+    from edge.parts import InSight
     from edge.scheduler import Auto
 
 LARGEST: Final = 1e15
@@ -108,6 +111,12 @@ class EdgeSettings:
     """LiteRT threads."""
     log_level: Level = "warning"
     """What goes to stderr."""
+    log_format: LogFormat = "text"
+    """Lines of text, or one JSON object a line."""
+    metrics: str | None = None
+    """[HOST:]PORT where GET /metrics and GET /health are answered; a bare port is this machine's alone."""
+    unwell_after: float = UNWELL_AFTER_S
+    """Seconds without a picture, or with one in the head, before /health answers 503."""
 
 
 def edge(*, settings: Annotated[EdgeSettings, Parameter(name="*")], json: bool = False) -> None:
@@ -122,7 +131,7 @@ def edge(*, settings: Annotated[EdgeSettings, Parameter(name="*")], json: bool =
     """
     from headwater.session import Address
 
-    configure_logging(settings.log_level)
+    configure_logging(settings.log_level, settings.log_format)
     _check(settings)
     address = Address.parse(
         settings.broker,
@@ -136,7 +145,8 @@ def edge(*, settings: Annotated[EdgeSettings, Parameter(name="*")], json: bool =
     _log_settings(settings)
     stop = threading.Event()
     _stop_on_signals(stop)
-    summary = device.run(address, stop, lambda: print(f"ready device {settings.name}", flush=True))
+    ready = f"ready device {settings.name}"
+    summary = device.run(address, stop, lambda: print(ready, flush=True), _in_sight(settings))
     _print(summary, as_json=json)
 
 
@@ -205,7 +215,21 @@ def _auto(settings: EdgeSettings, decisions: Path) -> Auto:
     return Auto(order, Policy(wanted.weight, wanted.method, limits), rates, cache_folder(), decisions)
 
 
+def _in_sight(settings: EdgeSettings) -> InSight:
+    """Return what tells of the device at --metrics; without one, what that needs is not loaded."""
+    from edge.parts import out_of_sight
+
+    if settings.metrics is None:
+        return out_of_sight
+    from edge.figures import in_sight
+
+    return in_sight(settings.metrics, settings.unwell_after)
+
+
 def _check(settings: EdgeSettings) -> None:
+    check_unwell_after(settings.unwell_after)
+    if settings.metrics is not None:
+        parse_address(settings.metrics)
     for name in ("rate", "frames", "max_frame_bytes", "window", "timeout", "expire", "threads"):
         value = getattr(settings, name)
         if value is not None and not 0 < value <= LARGEST:

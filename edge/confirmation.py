@@ -37,6 +37,7 @@ class Confirmations:
         try:
             result = decode(Result, payload, RESULT_LIMIT_BYTES)
         except WireError as error:
+            self._ledger.tally.add("results_unreadable")
             log.warning(event("result refused", error=error))
             return
         key = Key(result.id.boot, result.id.sequence)
@@ -70,6 +71,7 @@ class Confirmations:
         offset = self._offset_of(result.worker, trip, at_ns)
         if offset is None:
             return
+        self._ledger.clock = offset
         uplink_ns, downlink_ns = one_way_ns(trip, offset)
         spool_ns = max(0, result.sent_ns - sent.spooled_ns)
         total_ns = sum(sent.stages_ns.values()) + spool_ns + max(0, at_ns - result.sent_ns)

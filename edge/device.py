@@ -10,16 +10,19 @@ import time
 from collections.abc import Callable
 from typing import Any, Final
 
+from edge.capturing import Capturing
 from edge.control import Control
 from edge.delivery import Delivery
 from edge.head import Body, Faceless, Head, Hopeless, exit_of, is_positive
 from edge.ledger import Ledger
 from edge.location import Location, place
 from edge.outbox import Outbox
+from edge.parts import InSight, Parts, out_of_sight
 from edge.plan import Bounds, Plan
+from edge.progress import Progress
 from edge.scheduler import Auto, AutoSplit
 from edge.sender import Sender
-from edge.sources import Capture, CaptureQueue, Source, WhenFull, feed
+from edge.sources import Capture, Source, WhenFull
 from edge.spool import Spool
 from headwater.clock import Stage, StageClock, Stopwatch
 from headwater.errors import WireError
@@ -47,7 +50,6 @@ log = logging.getLogger(__name__)
 
 LONGEST_TIMEOUT_S: Final = 120.0
 TAKE_S: Final = 0.2
-SOURCE_CLOSE_S: Final = 2.0
 
 
 class Device:
@@ -90,7 +92,7 @@ class Device:
         )
         self._auto = None if auto is None else self._auto_split(engine, crop, auto)
         self._sequence = 0
-        self._seen_dropped = 0
+        self._progress = Progress()
         self._position: Position | None = None
         self._last_captured_ns: int | None = None
 
@@ -120,9 +122,26 @@ class Device:
 
     # -- life ----------------------------------------------------------------------------------------------------------
 
-    def run(self, address: Address, stop: threading.Event, on_ready: Callable[[], None]) -> dict[str, Any]:
-        """Run until the source ends or `stop` is set, then until all is confirmed; return the run's figures."""
-        session, over = self._session(address), threading.Event()
+    def run(
+        self, address: Address, stop: threading.Event, on_ready: Callable[[], None], in_sight: InSight = out_of_sight
+    ) -> dict[str, Any]:
+        """Run until the source ends or `stop` is set, then until all is confirmed; return the run's figures.
+
+        `in_sight` tells of the device meanwhile.
+        """
+        session = self._session(address)
+        with in_sight(self._parts(session)):
+            return self._run(session, stop, on_ready)
+
+    def _parts(self, session: Session) -> Parts:
+        progress, auto, rate = self._progress, self._auto, self._limits.rate
+        return Parts(
+            self._name, self._bundle.name, self.ledger, self._spool, self._control, self._sender, session, progress,
+            auto, rate,
+        )  # fmt: skip
+
+    def _run(self, session: Session, stop: threading.Event, on_ready: Callable[[], None]) -> dict[str, Any]:
+        over = threading.Event()
         sending = threading.Thread(target=self._sender.run, args=(session,), name="sender")
         deciding = threading.Thread(target=self._auto.run, args=(over,), name="auto") if self._auto else None
         session.start()
@@ -168,35 +187,17 @@ class Device:
 
     def _capture(self, stop: threading.Event) -> None:
         """Take pictures until the source ends or `stop` is set. Raises: SourceError, after its last picture."""
-        captures, over = CaptureQueue(self._source.when_full, size=2), threading.Event()
-        capturing = threading.Thread(target=feed, args=(self._source, captures, over), name="capture", daemon=True)
-        capturing.start()
-        try:
+        with Capturing(self._source, self.ledger, self._progress) as capturing:
             while not stop.is_set() and not self._has_enough():
                 self._sender.check()
-                capture = captures.take(TAKE_S)
-                self._count_stale(captures)
+                capture = capturing.next(TAKE_S)
                 if capture is not None:
                     self._frame(capture, stop)
-                elif captures.ended:
-                    captures.take(0)  # raises what the source may have ended with just now
+                elif capturing.ended:
                     return
-        finally:
-            over.set()
-            captures.end()
-            self._count_stale(captures)
-            capturing.join(SOURCE_CLOSE_S)
 
     def _has_enough(self) -> bool:
         return self._limits.frames is not None and self._sequence >= self._limits.frames
-
-    def _count_stale(self, captures: CaptureQueue) -> None:
-        """Count pictures that a camera took while the head was busy: captured, and dropped because stale."""
-        stale = captures.dropped - self._seen_dropped
-        if stale:
-            self._seen_dropped += stale
-            self.ledger.captured(stale)
-            self.ledger.dropped("stale", stale)
 
     # -- one frame -----------------------------------------------------------------------------------------------------
 
@@ -209,7 +210,8 @@ class Device:
         self._last_captured_ns = capture.captured_ns
         self._sequence += 1
         try:
-            body = now.head.run(capture.picture, watch)
+            with self._progress.in_hand():
+                body = now.head.run(capture.picture, watch)
             if self._auto is not None and not isinstance(body, Faceless):
                 self._auto.computed(capture.picture, now.head, exit_of(body), watch.stages_ns)
             if isinstance(body, Hopeless | Faceless):

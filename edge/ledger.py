@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 import numpy as np
 
-from headwater.clock import STAGES
+from headwater.clock import STAGES, Offset
+from headwater.metrics import Counters
 
 KEPT_JOURNEYS: Final = 10_000
 """How many of the last finished frames the percentiles speak of."""
@@ -48,7 +49,11 @@ class Ledger:
         self._first_s = self._last_s = 0.0
         self._lock = threading.Lock()
         self._counts = Counts(recovered=recovered)
-        self._resends: Counter[str] = Counter()
+        self.tally = Counters()
+        """What is counted beside the frames' states: messages sent again, bytes sent, results that cannot be read."""
+        self.clock: Offset | None = None
+        """How far the clock of the worker that answered last is ahead."""
+        self.on_journey: Callable[[Mapping[str, int]], None] = lambda stages_ns: None
         self._journeys: deque[dict[str, int]] = deque(maxlen=KEPT_JOURNEYS)
         self._recent: deque[tuple[float, int]] = deque(maxlen=RECENT_FRAMES)
         self._captures: deque[float] = deque(maxlen=RECENT_FRAMES)
@@ -76,8 +81,11 @@ class Ledger:
                 self._counts.exits[at_exit] = self._counts.exits.get(at_exit, 0) + 1
             self._counts.unreported += not reported
 
-    def sent(self, message_bytes: int, now_s: float) -> None:
-        """Count one message on its first way out."""
+    def sent(self, message_bytes: int, now_s: float, *, first: bool = True) -> None:
+        """Count one message that goes out, for the first time or again."""
+        self.tally.add("sent_bytes", message_bytes)
+        if not first:
+            return
         with self._lock:
             self._sent_bytes += message_bytes
             self._sent_frames += 1
@@ -85,13 +93,18 @@ class Ledger:
 
     def resent(self, n: int) -> None:
         """Count messages sent once more."""
-        with self._lock:
-            self._resends["resent"] += n
+        self.tally.add("resent", n)
 
     def journey(self, stages_ns: Mapping[Any, int], total_ns: int) -> None:
         """Keep the stage times of one finished frame."""
         with self._lock:
             self._journeys.append({**stages_ns, "total": total_ns})
+        self.on_journey(stages_ns)
+
+    @property
+    def last_finished_s(self) -> float | None:
+        """When the last frame was finished, by the monotonic clock."""
+        return self._last_s or None
 
     def counts(self) -> Counts:
         """Return a copy of the counts."""
@@ -113,7 +126,6 @@ class Ledger:
         with self._lock:
             journeys = list(self._journeys)
             mean_bytes = self._sent_bytes / self._sent_frames if self._sent_frames else 0.0
-            resent = self._resends["resent"]
             span_s = max(self._last_s - self._first_s, 1e-9)
         return {
             "captured": counts.captured,
@@ -123,7 +135,7 @@ class Ledger:
             "unreported": counts.unreported,
             "dropped": counts.dropped,
             "in_flight": counts.in_flight,
-            "resent": resent,
+            "resent": self.tally["resent"],
             "frames_per_s": round(sum(counts.finished.values()) / span_s, 2),
             "bytes_per_frame": round(mean_bytes, 1),
             "stages_ms": stage_percentiles(journeys),

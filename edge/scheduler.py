@@ -31,6 +31,7 @@ from headwater.errors import HeadwaterError
 from headwater.host import clock_hz, temperature_c
 from headwater.logs import event
 from headwater.messages import VERSION, Result
+from headwater.metrics import Counters
 from models.bundle import Bundle
 from models.crop import Crop
 from models.engine import Engine
@@ -100,6 +101,8 @@ class AutoSplit:
         self._measured: tuple[Way, ...] = ()
         self._clock_s = float("-inf")
         self._clock_hz: float | None = None
+        self.decisions = Counters()
+        """By why they fell out so."""
 
     # -- for other threads ---------------------------------------------------------------------------------------------
 
@@ -188,6 +191,7 @@ class AutoSplit:
         if not self._put_in_place(found):
             return found
         at_ns = self._now_ns()
+        self.decisions.add(found.why)
         self._log.add(found, at_ns, link.message_bytes)
         if self._enabled.is_set():
             self._publish(found, at_ns, now_s)

@@ -67,7 +67,7 @@ class Sender:
         self._wire = Wire(max_frame_bytes, now_s())
         self._unsaid: dict[str, bytes] = {}
         self._finishing, self._over, self._ended_well = threading.Event(), threading.Event(), False
-        self._deadline_s = float("inf")
+        self._deadline_s, self.turned_s = float("inf"), time.monotonic()
         self._status_due_s = self._journeys_due_s = 0.0
 
     # -- for other threads ---------------------------------------------------------------------------------------------
@@ -142,7 +142,7 @@ class Sender:
 
     def turn(self, link: Publisher, wait_s: float = 0.0) -> None:
         """Take in what has happened, after waiting for it at most `wait_s`, and do what is due."""
-        events = self._take(wait_s)
+        self.turned_s, events = time.monotonic(), self._take(wait_s)
         offered = [(e.frame, e.message) for e in events if isinstance(e, Offer)]
         results = [e for e in events if isinstance(e, Incoming)]
         for happened in events:
@@ -262,8 +262,7 @@ class Sender:
         now_s = self._now_s()
         self._wire.put(mid, key, len(message), now_s)
         sent = SentFrame(spooled_ns, frame.stages_ns, finished_here, frame.split, frame.codec)
-        if self._outbox.remember(key, sent):
-            self._ledger.sent(len(message), now_s)
+        self._ledger.sent(len(message), now_s, first=self._outbox.remember(key, sent))
 
     def _say(self, link: Publisher) -> None:
         """Publish what there is to say, the newest of each kind, where there is a link."""

@@ -49,6 +49,7 @@ COMMANDS: Final[dict[str, dict[str, tuple[str, str]]]] = {
         ),
         "prices": ("planning.price_commands:prices", "Show price books: servers, functions, devices, messages, power."),
         "doctor": ("headwater.doctor:doctor", "Say what is installed and working here, and what is missing."),
+        "health": ("headwater.health:health", "Ask a running process how it is."),
         "edge": ("edge.commands:edge", "Run a device: pictures in, frames out."),
         "worker": ("cloud_worker.commands:worker", "Run a cloud worker: frames in, results out."),
         "worker-http": ("cloud_worker.commands:worker_http", "Run a cloud worker over HTTP: pictures in, answers out."),

@@ -1,14 +1,18 @@
-"""Logging as all processes do it: standard library, one event a line, key=value."""
+"""Logging as all processes do it: standard library, one event a line, as key=value or as a JSON object."""
 
 from __future__ import annotations
 
+import json
 import logging
+import math
 import re
 import sys
 from dataclasses import fields, is_dataclass
-from typing import Any, Final, Literal
+from datetime import UTC, datetime
+from typing import Any, Final, Literal, Self
 
 Level = Literal["debug", "info", "warning", "error"]
+LogFormat = Literal["text", "json"]
 SECRET_WORDS: Final = ("password", "passphrase", "secret", "token")
 
 # Where a password may hold "/", the last @ is the end of it: more is masked than need be, never less.
@@ -21,19 +25,54 @@ _VALUE: Final = re.compile(
 )
 
 
-def configure_logging(level: Level) -> None:
+class Event(str):
+    """A log line that still knows its name and its facts."""
+
+    __slots__ = ("facts", "name")
+    name: str
+    facts: dict[str, Any]
+
+    @classmethod
+    def of(cls, name: str, facts: dict[str, Any]) -> Self:
+        """Return `name key=value …` with values quoted where they hold spaces, controls or quotes."""
+        line = cls(" ".join([name, *(f"{key}={_quoted(value)}" for key, value in facts.items())]))
+        line.name, line.facts = name, facts
+        return line
+
+
+class JsonLines(logging.Formatter):
+    """Each record as one JSON object: time (UTC), level, logger, event, its facts, and an exception as one text."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return one line."""
+        said = record.msg if isinstance(record.msg, Event) and not record.args else None
+        fields: dict[str, Any] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname,
+            "logger": record.name,
+            "event": said.name if said is not None else record.getMessage(),
+        }
+        for key, value in (said.facts if said is not None else {}).items():
+            fields[f"{key}_" if key in fields else key] = _plain(value)
+        if record.exc_info:
+            fields["exception"] = self.formatException(record.exc_info)
+        return json.dumps(fields, ensure_ascii=False)
+
+
+def configure_logging(level: Level, log_format: LogFormat = "text") -> None:
     """Send every log line of this process to stderr."""
-    logging.basicConfig(
-        level=level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s", force=True
-    )
+    handler = logging.StreamHandler(sys.stderr)
+    text = logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s")
+    handler.setFormatter(JsonLines() if log_format == "json" else text)
+    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
 
 
-def event(name: str, /, **facts: Any) -> str:
-    """Return `name key=value …` with values quoted where they hold spaces, controls or quotes."""
-    return " ".join([name, *(f"{key}={_quoted(value)}" for key, value in facts.items())])
+def event(name: str, /, **facts: Any) -> Event:
+    """Return a log line of a name and facts: `name key=value …` as text, fields of their own in JSON."""
+    return Event.of(name, facts)
 
 
-def settings_line(settings: Any) -> str:
+def settings_line(settings: Any) -> Event:
     """Return the effective settings of a process as one event, secrets masked."""
     facts = _facts(settings)
     masked = {name: "***" if value and _is_secret(name) else without_password(value) for name, value in facts.items()}
@@ -57,6 +96,13 @@ def without_password(value: Any) -> str:
 
 def _is_secret(name: str) -> bool:
     return any(word in name for word in SECRET_WORDS)
+
+
+def _plain(value: Any) -> Any:
+    """Return a value as JSON can say it; what is neither text, number nor truth becomes text."""
+    if value is None or isinstance(value, str | bool | int) or (isinstance(value, float) and math.isfinite(value)):
+        return value
+    return str(value)
 
 
 def _quoted(value: Any) -> str:

@@ -1,63 +1,91 @@
-"""Figures of one process as Prometheus reads them. Pure: values in, text out.
+"""What a process counts and measures, said once, and read as Prometheus reads it.
 
-Source: Prometheus, "Exposition formats", text format 0.0.4. So little of it is needed, counters, gauges and histograms,
-that the package prometheus_client, with its global registry, would not make it shorter.
+Built on prometheus_client (pure Python, nothing else with it, 1.7 MB resident): the exposition and the process's own
+figures are its work. Each process has a registry of its own; the package's global one is not used. Counts and states
+are read where they are kept anyway, when somebody asks; only histograms are kept here.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Mapping
-from typing import Final, Literal
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal
 
-CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
-BOUNDS_S: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4, CollectorRegistry, Histogram, disable_created_metrics
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.exposition import generate_latest
+from prometheus_client.process_collector import ProcessCollector
+from prometheus_client.registry import Collector
 
-Labels = tuple[tuple[str, str], ...]
-"""Pairs of a label's name and its value."""
+CONTENT_TYPE: Final = CONTENT_TYPE_PLAIN_0_0_4
+SECONDS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+"""Bounds of durations."""
 
-
-class Histogram:
-    """Durations in seconds, counted by bounds that are the same for all."""
-
-    def __init__(self) -> None:
-        self._counts = [0] * (len(BOUNDS_S) + 1)
-        self._sum_s = 0.0
-
-    def add(self, seconds: float) -> None:
-        """Count one duration."""
-        self._counts[bisect_left(BOUNDS_S, seconds)] += 1
-        self._sum_s += seconds
-
-    def lines(self, name: str, labels: Labels) -> list[str]:
-        """Return its samples: so many up to each bound, their sum, their number."""
-        so_far, out = 0, []
-        for bound, count in zip((*(f"{bound:g}" for bound in BOUNDS_S), "+Inf"), self._counts, strict=True):
-            so_far += count
-            out.append(sample(f"{name}_bucket", (*labels, ("le", bound)), so_far))
-        return [*out, sample(f"{name}_sum", labels, self._sum_s), sample(f"{name}_count", labels, so_far)]
+Family = CounterMetricFamily | GaugeMetricFamily
+Values = float | Mapping[Any, float]
+"""A figure's value; by the value of its label, or the values of its labels, where it has any."""
+Reading = Mapping[str, Values]
+"""Values by the figure's name; one that is left out is not known now."""
 
 
-def sample(name: str, labels: Labels, value: float) -> str:
-    """Return one line: the name, its labels, the value."""
-    inside = ",".join(f'{key}="{_escaped(text)}"' for key, text in labels)
-    return f"{name}{{{inside}}} {value:.10g}" if inside else f"{name} {value:.10g}"
+@dataclass(frozen=True)
+class Figure:
+    """One thing that a process counts or measures."""
+
+    name: str
+    kind: Literal["counter", "gauge", "histogram"]
+    text: str
+    labels: tuple[str, ...] = ()
+    bounds: tuple[float, ...] = ()
+    """Of a histogram."""
 
 
-def family(name: str, kind: Literal["counter", "gauge"], text: str, samples: Mapping[Labels, float]) -> list[str]:
-    """Return a counter or gauge with all its samples; `text` says in a line what it counts."""
-    return [*_head(name, kind, text), *(sample(name, labels, value) for labels, value in samples.items())]
+class Figures:
+    """All figures of one process."""
+
+    def __init__(self, figures: Sequence[Figure], read: Callable[[], Reading]) -> None:
+        """Ask `read`, on the asking thread, for all but histograms; it must not wait for anything."""
+        disable_created_metrics()  # type: ignore[no-untyped-call]
+        self._registry = CollectorRegistry()
+        ProcessCollector(registry=self._registry)
+        self._registry.register(_Read([one for one in figures if one.kind != "histogram"], read))
+        self._histograms = {
+            one.name: Histogram(one.name, one.text, one.labels, buckets=one.bounds, registry=self._registry)
+            for one in figures
+            if one.kind == "histogram"
+        }
+
+    def observe(self, name: str, value: float, *labels: str) -> None:
+        """Add a value to a histogram; from any thread."""
+        histogram = self._histograms[name]
+        (histogram.labels(*labels) if labels else histogram).observe(value)
+
+    def observe_stages(self, name: str, stages_ns: Mapping[Any, int], *labels: str) -> None:
+        """Add the durations of one frame's stages to a histogram whose last label is the stage."""
+        for stage, took_ns in stages_ns.items():
+            self.observe(name, took_ns / 1e9, *labels, stage)
+
+    def exposition(self) -> bytes:
+        """Return all figures in Prometheus's text format."""
+        return generate_latest(self._registry)
 
 
-def histogram_family(name: str, text: str, histograms: Mapping[Labels, Histogram]) -> list[str]:
-    """Return a histogram with all its samples."""
-    found = [line for labels, histogram in histograms.items() for line in histogram.lines(name, labels)]
-    return [*_head(name, "histogram", text), *found]
+class _Read(Collector):
+    """Asks the process for its figures when they are wanted."""
+
+    def __init__(self, figures: Sequence[Figure], read: Callable[[], Reading]) -> None:
+        self._figures, self._read = figures, read
+
+    def collect(self) -> Iterable[Family]:
+        """Return all families; those that nothing is known of have no samples."""
+        found = self._read()
+        return [_family(one, found.get(one.name, {})) for one in self._figures]
 
 
-def _head(name: str, kind: str, text: str) -> list[str]:
-    return [f"# HELP {name} {text}", f"# TYPE {name} {kind}"]
-
-
-def _escaped(text: str) -> str:
-    return text.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
+def _family(figure: Figure, values: Values) -> Family:
+    kind = CounterMetricFamily if figure.kind == "counter" else GaugeMetricFamily
+    family = kind(figure.name, figure.text, labels=figure.labels)
+    by_labels = values if isinstance(values, Mapping) else {(): values}
+    for labels, value in by_labels.items():
+        family.add_metric([labels] if isinstance(labels, str) else list(labels), value)
+    return family

@@ -101,6 +101,8 @@ class Session:
         self._acks, self._lock = AckOrder(), threading.Lock()
         self._last: mqtt.MQTTMessageInfo | None = None
         self._connected = threading.Event()
+        self.away_since_s: float | None = time.monotonic()
+        """Since when there is no connection, by the monotonic clock; None: there is one."""
         self._connect_properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
         self._connect_properties.ReceiveMaximum = receive_maximum
         self._connect_properties.MaximumPacketSize = packet_limit_bytes
@@ -228,6 +230,7 @@ class Session:
         if not self._awaited:
             log.info(event("connected", broker=self.address, packet_bytes=self.limits.packet_bytes))
             self._connected.set()
+            self.away_since_s = None
             self._callbacks.on_connected()
 
     def _on_connect_fail(self, _client: Any, _data: Any) -> None:
@@ -251,6 +254,7 @@ class Session:
         self._begin_anew()
         if self._connected.is_set():
             self._connected.clear()
+            self.away_since_s = time.monotonic()
             log.info(event("disconnected", broker=self.address, reason=code))
             self._callbacks.on_disconnected()
         elif not self._problem:

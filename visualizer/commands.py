@@ -23,5 +23,5 @@ def visualizer(settings: Annotated[SiteSettings, Parameter(name="*")] = DEFAULTS
     from headwater.logs import configure_logging
     from visualizer.server import run
 
-    configure_logging(settings.log_level)
+    configure_logging(settings.log_level, settings.log_format)
     run(settings)

@@ -63,6 +63,7 @@ def serve(asgi: Any, sock: socket.socket) -> None:
     """Serve on the socket until SIGTERM or SIGINT, then close every connection within two seconds."""
     config = uvicorn.Config(
         asgi,
+        log_config=None,  # its lines go where all others go
         log_level="warning",
         access_log=False,
         ws_max_size=4 * LARGEST_WORD,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from headwater.logs import Level
+from headwater.logs import Level, LogFormat
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,3 +45,5 @@ class SiteSettings:
     """The address of street tiles, asked for by the browser; none for a map that asks nobody."""
     log_level: Level = "info"
     """What is written to stderr."""
+    log_format: LogFormat = "text"
+    """Lines of text, or one JSON object a line."""

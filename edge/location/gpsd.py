@@ -18,6 +18,7 @@ import msgspec
 
 from edge.backoff import backoff_s
 from edge.location.place import on_earth
+from headwater.logs import event
 from headwater.messages import Position
 
 log = logging.getLogger(__name__)
@@ -123,7 +124,7 @@ class Gpsd:
                 reason = str(error)
             self._socket = None
             if not self._stop.is_set() and self._failures == 0:
-                log.warning("gpsd away address=%s:%d reason=%r, trying again", self._host, self._port, reason)
+                log.warning(event("gpsd away", address=f"{self._host}:{self._port}", reason=reason))
             self._stop.wait(backoff_s(self._failures))
             self._failures += 1
 
@@ -137,7 +138,7 @@ class Gpsd:
             if report is None:
                 continue
             if self._failures or not self.heard:
-                log.info("gpsd reports address=%s:%d", self._host, self._port)
+                log.info(event("gpsd reports", address=f"{self._host}:{self._port}"))
             self._failures, self.heard = 0, True
             self._fix = Fix(report, time.monotonic()) if isinstance(report, Position) else None
 

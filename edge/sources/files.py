@@ -14,6 +14,7 @@ from edge.sources.capture import Capture, Pace, WhenFull, printable
 from edge.sources.video import SUFFIXES as VIDEO_SUFFIXES
 from edge.sources.video import clip_captures, open_clip
 from headwater.errors import SourceError
+from headwater.logs import event
 from models.errors import ModelError
 from models.pictures import MAX_PIXELS, decode_with_exif
 
@@ -122,13 +123,13 @@ class Files:
         if new:
             self._warned.update(new)
             self.skipped += len(new)
-            log.warning("no pictures by their names, skipped files=%d such_as=%r", len(new), new[0])
+            log.warning(event("no pictures by their names, skipped", files=len(new), such_as=new[0]))
 
     def _skip(self, name: str, reason: str) -> None:
         if name not in self._warned:
             self._warned.add(name)
             self.skipped += 1
-            log.warning("file skipped name=%r reason=%r", name, reason)
+            log.warning(event("file skipped", name=name, reason=reason))
 
     def _described(self, names: list[str]) -> str:
         if names == [""]:

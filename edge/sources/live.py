@@ -11,7 +11,7 @@ from typing import Protocol
 from edge.backoff import backoff_s
 from edge.sources.capture import Capture, Pixels, Thinner, WhenFull
 from headwater.errors import SourceError
-from headwater.logs import without_password
+from headwater.logs import event, without_password
 
 log = logging.getLogger(__name__)
 
@@ -95,7 +95,7 @@ class Live:
             if picture is None:
                 raise StreamBroken("it gave a frame that is damaged, or over the size allowed")
             if self._failures:
-                log.info("stream back source=%r", self.description)
+                log.info(event("stream back", source=self.description))
             self._failures, given = 0, True
             yield Capture(picture, captured_ns, time.monotonic_ns() - begin_ns, begun_ns=begin_ns)
 
@@ -103,7 +103,7 @@ class Live:
         self._close_stream()
         if not self._failures:
             self.outages += 1
-            log.warning("stream lost source=%r reason=%r, trying again", self.description, reason)
+            log.warning(event("stream lost", source=self.description, reason=reason))
 
     def _close_stream(self) -> None:
         if self._stream is not None:

@@ -16,6 +16,7 @@ from typing import Any
 from edge.sources.capture import MAX_FRAME_PIXELS, Capture, Pace, printable
 from edge.sources.opencv import opencv, retrieved
 from headwater.errors import SourceError
+from headwater.logs import event
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +71,7 @@ def clip_captures(path: Path, rate: float | None, pace: Pace, stop: threading.Ev
         if not picked and not stop.is_set():
             raise _undecodable(path)
         if grabbed < 0.9 * clip.frames and not stop.is_set():
-            log.warning("video ended early file=%r frames=%d announced=%d", path.name, grabbed, clip.frames)
+            log.warning(event("video ended early", file=path.name, frames=grabbed, announced=clip.frames))
 
 
 def frame_index(picked: int, frames_per_s: float, rate: float | None) -> int:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import threading
 
-from cloud_worker.inbox import Delivery, Inbox, Receiver, grouped, next_batch
+import pytest
+
+from cloud_worker.inbox import Batch, Delivery, Inbox, Receiver, grouped, next_batch
 from headwater.metrics import Counters
 from headwater.session import Received
 from tests.cloud_worker.fleet import TOPICS, deliver, run_in_thread
@@ -28,6 +30,9 @@ class PaperInbox:
         return [deliver(b"x") for _ in range(min(count, max_size))]
 
     def batch(self, max_size: int, max_wait_s: float) -> list[Delivery]:
+        return self.released(max_size, max_wait_s).deliveries
+
+    def released(self, max_size: int, max_wait_s: float) -> Batch:
         return next_batch(self, max_size, max_wait_s, idle_s=1.0, now_ns=self.now_ns)
 
 
@@ -59,6 +64,34 @@ def test_no_message_is_an_empty_batch() -> None:
     inbox = PaperInbox()
     assert inbox.batch(8, 0.1) == []
     assert inbox.asked == [(8, 1.0)]
+
+
+@pytest.mark.parametrize(
+    ("gives", "max_wait_s", "release"),
+    [
+        ([], 0.1, "idle"),
+        ([(0, 4)], 0.0, "full"),
+        ([(0, 2), (0, 2)], 0.1, "full"),
+        ([(0, 3)], 0.1, "waited"),
+        ([(0, 3)], 0.0, "emptied"),
+    ],
+)
+def test_a_batch_says_why_it_was_released(gives: list[tuple[int, int]], max_wait_s: float, release: str) -> None:
+    """No message, as many as there may be, a wait that was over, or an inbox that was empty and no wait wanted."""
+    assert PaperInbox(*gives).released(4, max_wait_s).release == release
+
+
+def test_what_waits_is_known() -> None:
+    """How many, how many bytes, and since when the oldest waits; of an empty inbox nothing waits."""
+    inbox = Inbox(4, 100)
+    assert inbox.waiting() == (0, 0, None)
+    for received_ns, payload in ((7, b"abc"), (9, b"d")):
+        delivery = deliver(payload)
+        delivery.received_ns = received_ns
+        inbox.put(delivery)
+    assert inbox.waiting() == (2, 4, 7)
+    inbox.take(1, 0)
+    assert inbox.waiting() == (1, 1, 9)
 
 
 def test_groups_keep_the_order_of_arrival() -> None:

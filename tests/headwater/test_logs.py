@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -111,3 +114,49 @@ def test_log_lines_go_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
     assert out == ""
     assert err.endswith(" WARNING headwater.test seen n=1\n")
     assert "not this" not in err
+
+
+def as_json(capsys: pytest.CaptureFixture[str]) -> list[dict[str, object]]:
+    """Return the objects on stderr, one a line."""
+    return [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+
+
+@pytest.mark.usefixtures("untouched_logging")
+def test_json_lines_have_the_facts_as_fields(capsys: pytest.CaptureFixture[str]) -> None:
+    """Time in UTC, level, logger and event, then the facts as what they are; what JSON has no word for as text."""
+    configure_logging("info", "json")
+    odd = float("nan")
+    logging.getLogger("headwater.test").info(event("seen", n=1, share=0.5, none=None, path=Path("a b"), odd=odd))
+    (line,) = as_json(capsys)
+    at = datetime.fromisoformat(str(line.pop("time")))
+    assert abs((datetime.now(UTC) - at).total_seconds()) < 60
+    assert line == {
+        "level": "INFO", "logger": "headwater.test", "event": "seen",
+        "n": 1, "share": 0.5, "none": None, "path": "a b", "odd": "nan",
+    }  # fmt: skip
+
+
+@pytest.mark.usefixtures("untouched_logging")
+def test_json_lines_of_others_are_their_message(capsys: pytest.CaptureFixture[str]) -> None:
+    """A library's line with arguments is put together; several lines stay one; nothing covers up what is ours."""
+    configure_logging("info", "json")
+    log = logging.getLogger("library")
+    log.warning("%d of\n%s", 3, "five")
+    log.warning(event("%s stays", level="low", event="x"))
+    first, second = as_json(capsys)
+    assert first["event"] == "3 of\nfive"
+    assert (second["event"], second["level"], second["level_"], second["event_"]) == ("%s stays", "WARNING", "low", "x")
+
+
+@pytest.mark.usefixtures("untouched_logging")
+def test_an_exception_is_one_field(capsys: pytest.CaptureFixture[str]) -> None:
+    """The traceback is in its line, not behind it."""
+    configure_logging("info", "json")
+    try:
+        raise ValueError("seven\neight")
+    except ValueError:
+        logging.getLogger("headwater.test").exception(event("failed", topic="t"))
+    (line,) = as_json(capsys)
+    assert (line["event"], line["topic"], line["level"]) == ("failed", "t", "ERROR")
+    assert str(line["exception"]).startswith("Traceback")
+    assert str(line["exception"]).endswith("ValueError: seven\neight")

@@ -1,0 +1,66 @@
+"""What a worker's thread is at, and what it has finished last. That thread writes; any thread reads, without a lock."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Final
+
+from cloud_worker.inbox import Release
+from cloud_worker.tail import Work
+from headwater.messages import Finished, Picture
+
+BODIES: Final = ("picture", "activation", "exit", "device")
+"""What a frame brought: a picture, an activation, what an exit of the device said, or all that the device computed."""
+
+
+class Progress:
+    """Kept by one worker of itself; times are the stage clock's."""
+
+    def __init__(self, now_ns: Callable[[], int]) -> None:
+        """Make it; `on_finished` and `on_batch` may be set to hear of each frame and batch."""
+        self._now_ns = now_ns
+        self.begun_ns: int | None = None
+        """Since when a step of one frame is in hand."""
+        self.ended_ns: int | None = None
+        """When the last frame was answered or refused."""
+        self.finished_ns: int | None = None
+        """When the last frame was answered."""
+        self.answered: Counter[str] = Counter(dict.fromkeys(BODIES, 0))
+        self.batches: Counter[str] = Counter(dict.fromkeys(("full", "emptied", "waited"), 0))
+        self.on_finished: Callable[[Work], None] = lambda work: None
+        self.on_batch: Callable[[int], None] = lambda size: None
+
+    @contextmanager
+    def in_hand(self) -> Iterator[None]:
+        """Note that one frame is worked on while the block runs."""
+        self.begun_ns = self._now_ns()
+        try:
+            yield
+        finally:
+            self.begun_ns = None
+
+    def batch(self, size: int, release: Release) -> None:
+        """Note that a batch begins."""
+        self.batches[release] += 1
+        self.on_batch(size)
+
+    def refused(self) -> None:
+        """Note that a frame was refused."""
+        self.ended_ns = self._now_ns()
+
+    def finished(self, works: Sequence[Work]) -> None:
+        """Note that frames are stored and answered."""
+        for work in works:
+            self.answered[body_of(work)] += 1
+            self.on_finished(work)
+        self.ended_ns = self.finished_ns = self._now_ns()
+
+
+def body_of(work: Work) -> str:
+    """Return which of BODIES a frame brought."""
+    body = work.frame.body
+    if isinstance(body, Finished):
+        return "device" if body.exit is None else "exit"
+    return "picture" if isinstance(body, Picture) else "activation"

@@ -1,0 +1,56 @@
+"""The parts of a running device that are looked at from outside."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+
+from edge.control import Control
+from edge.health import Seen
+from edge.ledger import Ledger
+from edge.progress import Progress
+from edge.scheduler import AutoSplit
+from edge.sender import Sender
+from edge.spool import Spool
+from headwater.session import Session
+from headwater.verdict import since_s
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What one device is made of."""
+
+    name: str
+    bundle: str
+    ledger: Ledger
+    spool: Spool
+    control: Control
+    sender: Sender
+    session: Session
+    progress: Progress
+    auto: AutoSplit | None
+    rate: float | None
+
+    def seen(self) -> Seen:
+        """Return the device as it is now."""
+        now_s, progress = time.monotonic(), self.progress
+        return Seen(
+            hungry_s=since_s(progress.hungry_since_s, now_s),
+            in_hand_s=since_s(progress.begun_since_s, now_s),
+            silent_s=since_s(self.sender.turned_s, now_s),
+            failure=progress.failure,
+            expected_every_s=1 / self.rate if self.rate else 0.0,
+            finished_s=since_s(self.ledger.last_finished_s, now_s),
+            broker_away_s=since_s(self.session.away_since_s, now_s),
+        )
+
+
+InSight = Callable[[Parts], AbstractContextManager[None]]
+"""What tells of a device while it runs."""
+
+
+def out_of_sight(_: Parts) -> AbstractContextManager[None]:
+    """Tell nobody."""
+    return nullcontext()

@@ -1,0 +1,82 @@
+"""Asks a process how it is: `headwater health`, or without the command line's imports `python -m headwater.health`.
+
+Needs the standard library alone, and loads little of that: containers ask every few seconds.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import re
+import sys
+from typing import Any, Final
+
+WELL, UNWELL, SILENT = 0, 1, 2
+DEFAULT: Final = "127.0.0.1:9464"
+PATIENCE_S: Final = 3.0
+ANSWER_BYTES: Final = 65_536
+_URL: Final = re.compile(r"(?:http://)?(?P<host>\[[^\]]+\]|[^:/\[\]\s]+)(?::(?P<port>\d{1,5}))?(?P<path>/\S*)?")
+
+
+def health(url: str | None = None) -> int:
+    """Ask a process how it is: print one line, exit with 0 (well), 1 (unwell) or 2 (nobody answers).
+
+    `python -m headwater.health` does the same and starts faster, for the HEALTHCHECK of a container.
+
+    Example: headwater health
+
+    Example: headwater health http://192.168.1.10:9464/health
+
+    Args:
+        url: where to ask: http://HOST:PORT/health, HOST:PORT or PORT; HEADWATER_METRICS when left out, else port 9464
+            of this machine
+    """
+    status, line = ask(url or os.environ.get("HEADWATER_METRICS") or DEFAULT)
+    sys.stdout.write(line + "\n")
+    return status
+
+
+def ask(url: str, patience_s: float = PATIENCE_S) -> tuple[int, str]:
+    """Return the exit status and the line."""
+    try:
+        host, port, path = place(url)
+        connection = http.client.HTTPConnection(host, port, timeout=patience_s)
+        try:
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            found = json.loads(answer.read(ANSWER_BYTES))
+        finally:
+            connection.close()
+        return said(found)
+    except (OSError, http.client.HTTPException, ValueError, TypeError, KeyError) as error:
+        return SILENT, f"no answer from {url}: {str(error) or type(error).__name__}; is it running with --metrics?"
+
+
+def place(url: str) -> tuple[str, int, str]:
+    """Return host, port and path of an address, whole or short; every address of a machine means this one.
+
+    Raises: ValueError.
+    """
+    found = _URL.fullmatch(f"127.0.0.1:{url}" if url.isdecimal() else url)
+    if found is None:
+        raise ValueError("expected http://HOST:PORT/health, HOST:PORT or PORT")
+    host = found["host"].strip("[]")
+    here = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
+    path = found["path"] if found["path"] not in (None, "/") else "/health"
+    return here, int(found["port"] or 80), path
+
+
+def said(found: dict[str, Any]) -> tuple[int, str]:
+    """Return the exit status and the line for an answer. Raises: KeyError, TypeError for one that is not ours."""
+    who = f"{found['part']} {found['name']}".strip()
+    if found["status"] != "well":
+        return UNWELL, f"unwell: {who}: {'; '.join(found['reasons'])}"
+    ago_s = found["last_finished_s_ago"]
+    finished = "nothing finished yet" if ago_s is None else f"last finished {ago_s:.1f} s ago"
+    counts = ", ".join(f"{name} {count}" for name, count in found["counts"].items())
+    return WELL, f"well: {who}, {finished}, {counts}"
+
+
+if __name__ == "__main__":
+    sys.exit(health(*sys.argv[1:2]))
