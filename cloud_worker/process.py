@@ -25,6 +25,7 @@ from headwater.errors import StoreError
 from headwater.logs import Event, event, without_password
 from headwater.metrics import Counters
 from headwater.session import Address, Callbacks, Session
+from headwater.settings import password_of, store_with_password
 from headwater.sight import served
 from headwater.stopping import stop_on_signals
 from headwater.topics import Topics
@@ -46,7 +47,10 @@ def run(settings: WorkerSettings, announce: Callable[[str], None]) -> Counters:
     log.info(settings_event(settings, name))
     library = Library(settings.bundles, lambda bundle: open_bundle(bundle, settings.threads))
     store = RedisStore(
-        settings.store, settings.fleet, history=settings.history, seen_for_s=settings.seen_days * 24 * 3600
+        store_with_password(settings.store, settings.store_password_file),
+        settings.fleet,
+        history=settings.history,
+        seen_for_s=settings.seen_days * 24 * 3600,
     )
     inboxes = Inbox(settings.inbox, settings.inbox_bytes), Inbox(JOURNEY_MESSAGES, JOURNEY_BYTES)
     callbacks = Callbacks()
@@ -97,7 +101,7 @@ def new_session(settings: WorkerSettings, name: str, topics: Topics, callbacks: 
     address = Address.parse(
         settings.broker,
         username=settings.username,
-        password=settings.password,
+        password=password_of(settings.password, settings.password_file),
         ca_file=settings.ca_file,
         certificate=settings.certificate,
         key=settings.key,

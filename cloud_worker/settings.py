@@ -40,6 +40,8 @@ class WorkerSettings:
     """User name at the broker."""
     password: str | None = None
     """Password at the broker; better given as HEADWATER_PASSWORD."""
+    password_file: Path | None = None
+    """File whose first line is the password at the broker."""
     ca_file: Path | None = None
     """Certificate authority that the broker's certificate is checked against (TLS)."""
     certificate: Path | None = None
@@ -48,6 +50,8 @@ class WorkerSettings:
     """Key of the own certificate (TLS)."""
     store: str = "redis://127.0.0.1:6379"
     """Address of the Redis or Valkey store: redis://HOST[:PORT][/DB], rediss:// with TLS."""
+    store_password_file: Path | None = None
+    """File whose first line is the password at the store."""
     fleet: str = "demo"
     """Fleet whose frames are finished."""
     name: str = ""

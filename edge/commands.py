@@ -18,6 +18,7 @@ from edge.preferences import Preferences, limits_wanted, rates_wanted
 from headwater.errors import SettingsError
 from headwater.fields import Report
 from headwater.logs import Level, LogFormat, configure_logging, settings_line
+from headwater.settings import password_of
 from headwater.sight import parse_address
 from headwater.verdict import UNWELL_AFTER_S, check_unwell_after
 from models.choices import CropName
@@ -82,6 +83,8 @@ class EdgeSettings:
     """Who we are to the broker."""
     password: str | None = None
     """Better given as HEADWATER_PASSWORD than as a flag."""
+    password_file: Path | None = None
+    """A file whose first line is the password."""
     ca_file: Path | None = None
     """The authority that signed the broker's certificate."""
     certificate: Path | None = None
@@ -133,7 +136,7 @@ def edge(*, settings: Annotated[EdgeSettings, Parameter(name="*")], json: bool =
     address = Address.parse(
         settings.broker,
         username=settings.username,
-        password=settings.password,
+        password=password_of(settings.password, settings.password_file),
         ca_file=settings.ca_file,
         certificate=settings.certificate,
         key=settings.key,

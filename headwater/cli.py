@@ -18,7 +18,7 @@ from cyclopts.config import Dict, Env
 
 from headwater import version
 from headwater.errors import HeadwaterError, MissingPart
-from headwater.settings import CONFIG_VARIABLE, DEFAULT_FILE, PREFIX, check_keys, check_variables, read_file
+from headwater.settings import CONFIG_VARIABLE, DEFAULT_FILE, PREFIX, check_keys, check_variables, read_file, variable
 
 EXIT_USAGE: Final = 2
 
@@ -189,7 +189,8 @@ def run(arguments: list[str]) -> int:
     app = build_app(arguments)
     table = read_file(path) if path else {}
     app.config = (Env(PREFIX, command=False), Dict(_dashed(table), source=str(path)))
-    _check_names(app, path, table)
+    if table or not _knows_all_variables(app, arguments):
+        _check_names(app, path, table)
     result = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
     return result if isinstance(result, int) else 0
 
@@ -204,6 +205,17 @@ def _config_file(arguments: list[str]) -> tuple[list[str], Path | None]:
     if CONFIG_VARIABLE in os.environ:
         return arguments, Path(os.environ[CONFIG_VARIABLE])
     return arguments, DEFAULT_FILE if DEFAULT_FILE.exists() else None
+
+
+def _knows_all_variables(app: App, arguments: list[str]) -> bool:
+    """Tell whether the called command alone knows every variable that is set: no other need be loaded to check them."""
+    known = {CONFIG_VARIABLE}
+    for path, commands in COMMANDS.items():
+        for name in commands:
+            steps = [*path.split(), name]
+            if name and arguments[: len(steps)] == steps:
+                known |= {variable(parameter) for parameter in _parameters(app, path, name)}
+    return all(name in known for name in os.environ if name.startswith(PREFIX))
 
 
 def _check_names(app: App, path: Path | None, table: dict[str, Any]) -> None:
@@ -224,16 +236,21 @@ def _known_keys(app: App) -> dict[str, Any]:
         for step in path.split():
             table = table.setdefault(step, {})
         for name in commands:
-            try:
-                arguments = command(app, path, name).assemble_argument_collection()
-            except ImportError:
-                continue
-            found = {n.strip("-"): None for a in arguments for n in a.names if n.startswith("--")}
+            found = _parameters(app, path, name)
             if name:
                 table[name] = found
             else:
                 table.update(found)
     return known
+
+
+def _parameters(app: App, path: str, name: str) -> dict[str, Any]:
+    """Return the parameters' names of a command, none where what it needs is not installed."""
+    try:
+        arguments = command(app, path, name).assemble_argument_collection()
+    except ImportError:
+        return {}
+    return {n.strip("-"): None for a in arguments for n in a.names if n.startswith("--")}
 
 
 def command(app: App, path: str, name: str) -> App:

@@ -35,7 +35,7 @@ START_S: Final = 60.0
 STOP_S: Final = 20.0
 POLL_S: Final = 0.05
 DEFAULT_SITE_PORT: Final = 8050
-CREDENTIALS: Final = ("username", "password", "ca-file", "certificate", "key")
+CREDENTIALS: Final = ("username", "password", "password-file", "ca-file", "certificate", "key")
 """Settings that go with a broker; no flag of the demo says them."""
 PHOTOGRAPHS: Final = (
     ("skimage", "data", ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg")),
@@ -108,7 +108,7 @@ def demo(*, settings: Annotated[DemoSettings, Parameter(name="*")] = DemoSetting
     with ExitStack() as running:
         folder = Path(running.enter_context(tempfile.TemporaryDirectory(prefix="headwater-")))
         source, location = _pictures(settings, folder)
-        parts = Parts(running, withheld(os.environ, own_broker=settings.broker is not None))
+        parts = Parts(running, withheld(os.environ, settings.broker is not None, settings.store is not None))
         device = _start_all(settings, folder, source, location, parts, console)
         console.print("The stream runs. Ctrl-C stops everything.")
         summary = _until_the_end(device, parts)
@@ -150,9 +150,10 @@ def _ended(child: Child) -> ChildError:
     return ChildError(child.name, what, child.last_words())
 
 
-def withheld(variables: Iterable[str], *, own_broker: bool) -> set[str]:
-    """Return which variables the parts do not get: all settings, but for a broker of the user's the way into it."""
+def withheld(variables: Iterable[str], own_broker: bool = False, own_store: bool = False) -> set[str]:
+    """Return which variables the parts do not get: all settings but the way into servers of the user's own."""
     kept = {variable(name) for name in CREDENTIALS} if own_broker else set()
+    kept |= {variable("store-password-file")} if own_store else set()
     return {name for name in variables if name.startswith(PREFIX)} - kept
 
 

@@ -18,6 +18,7 @@ from headwater.address import Address
 from headwater.checks import EXTRAS, Check
 from headwater.logs import without_password
 from headwater.probes import checked_store_address, greet_mqtt, ping_redis
+from headwater.settings import password_of, store_with_password
 
 SPOOL = Path("~/.local/state/headwater")
 ENGINES = ("ai_edge_litert.interpreter", "tflite_runtime.interpreter")
@@ -28,10 +29,12 @@ def doctor(
     broker: str | None = None,
     username: str | None = None,
     password: str | None = None,
+    password_file: Path | None = None,
     ca_file: Path | None = None,
     certificate: Path | None = None,
     key: Path | None = None,
     store: str | None = None,
+    store_password_file: Path | None = None,
     spool: Path = SPOOL,
     json: bool = False,
 ) -> int:
@@ -45,22 +48,29 @@ def doctor(
         broker: a broker to try, as in mqtts://host
         username: the name to give to the broker
         password: its password; better in HEADWATER_PASSWORD
+        password_file: a file whose first line is that password
         ca_file: the certificate authority that signed the broker's certificate
         certificate: a certificate of our own for the broker
         key: its key
         store: a store to try, as in redis://host
+        store_password_file: a file whose first line is its password
         spool: the folder of the device's disk queue
         json: print one JSON object instead of the table
     """
     address = None
     if broker is not None:
-        credentials = {"username": username, "password": password}
+        credentials = {"username": username, "password": password_of(password, password_file)}
         address = Address.parse(broker, **credentials, ca_file=ca_file, certificate=certificate, key=key)
     if store is not None:
+        store = store_with_password(store, store_password_file)
         checked_store_address(store)
-    found = examine(address, store, spool)
+    return _report(examine(address, store, spool), json)
+
+
+def _report(found: Sequence[Check], as_json: bool) -> int:
+    """Show the checks and return the exit status."""
     ready = all(check.state != "fault" for check in found)
-    if json:
+    if as_json:
         report = {"headwater": version(), "ready": ready, "checks": [asdict(check) for check in found]}
         sys.stdout.write(jsonlib.dumps(report, indent=2) + "\n")
     else:

@@ -12,6 +12,7 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import quote
 
 from headwater.errors import SettingsError
 
@@ -70,3 +71,33 @@ def check_ranges(settings: object, ranges: Mapping[str, tuple[float, float]]) ->
         if not low <= value <= high:
             flag = "--" + name.replace("_", "-")
             raise SettingsError(f"{flag}: got {value}, expected {low} to {high}; correct it")
+
+
+def password_of(said: str | None, file: Path | None) -> str | None:
+    """Return the password that was said, or the first line of the file that holds it. Raises: SettingsError."""
+    if said is not None and file is not None:
+        raise SettingsError(f"--password-file: got {file} and a password, expected one of the two; leave one out")
+    return said if file is None else _first_line("--password-file", file)
+
+
+def store_with_password(url: str, file: Path | None) -> str:
+    """Return the store's address with the password from the file in it. Raises: SettingsError."""
+    if file is None:
+        return url
+    scheme, mark, rest = url.partition("://")
+    user, at, _host = rest.partition("/")[0].rpartition("@")
+    if ":" in user:
+        raise SettingsError(f"--store-password-file: got {file} and a password in --store, expected one; leave one out")
+    password = quote(_first_line("--store-password-file", file), safe="")
+    return f"{scheme}{mark}{user}:{password}@{rest.removeprefix(user + at)}"
+
+
+def _first_line(flag: str, file: Path) -> str:
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "not UTF-8"
+        raise SettingsError(f"{flag}: {file}: {why}; give a text file that this user may read") from None
+    if not lines or not lines[0]:
+        raise SettingsError(f"{flag}: {file}: the first line is empty, expected the password there; write it")
+    return lines[0]

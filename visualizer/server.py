@@ -10,6 +10,7 @@ import uvicorn
 
 from headwater.logs import settings_line
 from headwater.session import Address
+from headwater.settings import password_of, store_with_password
 from headwater.sight import served
 from headwater.web import AnnouncingServer, bind
 from visualizer.app import create_app
@@ -28,7 +29,7 @@ def run(settings: SiteSettings) -> None:
     public_name = checked_public_name(settings.public_name) if settings.public_name else ""
     with bind(settings.host, settings.port) as sock:
         site = create_app(
-            RedisStore(settings.store, settings.fleet),
+            RedisStore(store_with_password(settings.store, settings.store_password_file), settings.fleet),
             _devices(settings),
             fleet=settings.fleet,
             window_frames=settings.window_frames,
@@ -48,7 +49,14 @@ def run(settings: SiteSettings) -> None:
 def _devices(settings: SiteSettings) -> Devices:
     if settings.broker is None:
         return NoBroker()
-    address = Address.parse(settings.broker, username=settings.username, password=settings.password)
+    address = Address.parse(
+        settings.broker,
+        username=settings.username,
+        password=password_of(settings.password, settings.password_file),
+        ca_file=settings.ca_file,
+        certificate=settings.certificate,
+        key=settings.key,
+    )
     return StatusReader(address, settings.fleet)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final
 
 from headwater.errors import SettingsError
@@ -22,12 +23,22 @@ class SiteSettings:
 
     store: str = "redis://127.0.0.1:6379"
     """The Redis or Valkey that the workers write to."""
+    store_password_file: Path | None = None
+    """A file whose first line is the password for the store."""
     broker: str | None = None
     """Where the devices report, mqtt://HOST[:PORT]; without it the devices are those in the store."""
     username: str | None = None
     """For the broker."""
     password: str | None = field(default=None, repr=False)
     """For the broker; better set as HEADWATER_PASSWORD."""
+    password_file: Path | None = None
+    """A file whose first line is the password for the broker."""
+    ca_file: Path | None = None
+    """The authority that signed the broker's certificate."""
+    certificate: Path | None = None
+    """Our own certificate for the broker."""
+    key: Path | None = None
+    """The key of our certificate."""
     fleet: str = "demo"
     """The fleet to show."""
     host: str = "127.0.0.1"

@@ -81,10 +81,12 @@ def test_the_end_of_the_device_is_no_error(parts: Parts) -> None:
 
 
 def test_settings_of_other_commands_do_not_reach_the_parts() -> None:
-    """All variables of ours are kept back; with a broker of the user's, those that prove who we are go through."""
-    variables = ["PATH", "HEADWATER_CA_FILE", "HEADWATER_PASSWORD", "HEADWATER_SPOOL", "HEADWATER_CONFIG"]
-    assert withheld(variables, own_broker=False) == set(variables[1:])
-    assert withheld(variables, own_broker=True) == {"HEADWATER_SPOOL", "HEADWATER_CONFIG"}
+    """All variables of ours are kept back; with servers of the user's, those that prove who we are go through."""
+    names = ("CA_FILE", "PASSWORD", "PASSWORD_FILE", "STORE_PASSWORD_FILE", "SPOOL", "CONFIG")
+    variables = ["PATH", *(f"HEADWATER_{name}" for name in names)]
+    assert withheld(variables) == set(variables[1:])
+    assert withheld(variables, own_broker=True) == set(variables[4:])
+    assert withheld(variables, own_store=True) == {*variables[1:4], *variables[5:]}
 
 
 def test_the_demo_offers_every_crop_of_a_device() -> None:

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import pytest
 
 from headwater.errors import SettingsError
 from headwater.logs import settings_line
-from headwater.settings import check_keys, check_variables, read_file, variable
+from headwater.settings import (
+    check_keys,
+    check_variables,
+    password_of,
+    read_file,
+    store_with_password,
+    variable,
+)
 
 FILE = Path("headwater.toml")
 KNOWN = {"edge": {"spool-bytes": None, "rate": None}, "models": {"cuts": {"threads": None}}}
@@ -106,3 +114,46 @@ def test_secrets_are_masked_in_the_settings_line() -> None:
     assert "password=***" in line
     assert "rate=2.0" in line
     assert "token=None" in line
+
+
+def test_a_password_comes_from_the_first_line_of_a_file(tmp_path: Path) -> None:
+    """As Docker and Kubernetes hand out secrets: with or without a line end, spaces belong to it."""
+    file = tmp_path / "password"
+    file.write_text(" over there \nnot this\n")
+    assert password_of(None, file) == " over there "
+    assert password_of("said", None) == "said"
+    assert password_of(None, None) is None
+
+
+@pytest.mark.parametrize(
+    ("url", "with_password"),
+    [
+        ("redis://store", "redis://:p%2F%40s@store"),
+        ("rediss://store:6380/2?a=b@c", "rediss://:p%2F%40s@store:6380/2?a=b@c"),
+        ("redis://worker@store/0", "redis://worker:p%2F%40s@store/0"),
+    ],
+)
+def test_the_store_gets_its_password_from_a_file(url: str, with_password: str, tmp_path: Path) -> None:
+    """Whatever is in it stands in the address so that every client reads it back."""
+    file = tmp_path / "password"
+    file.write_text("p/@s")
+    assert store_with_password(url, file) == with_password
+    assert urlsplit(with_password).hostname == "store"
+    assert unquote(urlsplit(with_password).password or "") == "p/@s"
+    assert store_with_password(url, None) == url
+
+
+def test_a_password_file_that_is_of_no_use_is_an_error(tmp_path: Path) -> None:
+    """Missing, empty, not text, or said twice: one line that names the flag and the file, never the password."""
+    empty, bytes_, good = tmp_path / "empty", tmp_path / "bytes", tmp_path / "good"
+    empty.write_text("\n")
+    bytes_.write_bytes(b"\xff\xfe")
+    good.write_text("xyzzy")
+    for file, why in ((tmp_path / "none", "No such file"), (empty, "first line is empty"), (bytes_, "not UTF-8")):
+        with pytest.raises(SettingsError, match=f"--password-file: .*{file.name}: .*{why}"):
+            password_of(None, file)
+    with pytest.raises(SettingsError, match="expected one") as twice:
+        store_with_password("redis://:secret@store", good)
+    assert "secret" not in str(twice.value)
+    with pytest.raises(SettingsError, match="expected one of the two"):
+        password_of("said", good)
