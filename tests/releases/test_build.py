@@ -18,7 +18,7 @@ from tests.test_architecture import PARTS
 
 TAG = "v9.8.7"
 LARGEST_BYTES = 10_000_000
-NOT_IN_A_WHEEL = re.compile(r"(^|/)Dockerfile[^/]*$")
+NOT_IN_A_WHEEL = re.compile(r"(^|/)Dockerfile[^/]*$|^broker/container/")
 """Files of the parts that are for who has the source."""
 FALLBACK = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools_scm"]["fallback_version"]
 DOCKERFILE = ROOT / "cloud_worker/Dockerfile.lambda"
