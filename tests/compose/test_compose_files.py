@@ -1,0 +1,149 @@
+"""The compose files and Dockerfiles hold what they promise, without an engine."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+COMPOSE = ROOT / "compose"
+FILES = sorted(COMPOSE.glob("*.yaml"))
+SERVICES = {"broker", "store", "worker", "visualizer", "edge"}
+DOCKERFILES = [
+    "edge/Dockerfile",
+    "cloud_worker/Dockerfile",
+    "visualizer/Dockerfile",
+    "broker/Dockerfile",
+    "compose/store/Dockerfile",
+]
+STACK_KEYS = {
+    *("build", "cap_drop", "command", "depends_on", "deploy", "environment", "image", "init", "logging", "networks"),
+    *("ports", "read_only", "restart", "secrets", "security_opt", "stop_grace_period", "tmpfs", "volumes"),
+}  # fmt: skip
+"""Of what `docker stack deploy` takes, what we use. Source: docker/cli, compose/schema/data/config_schema_v3.8.json."""
+PINNED = re.compile(r"^(?:python:3\.11-slim|eclipse-mosquitto:2|redis:7-alpine)$")
+
+
+def read(name: str) -> dict[str, Any]:
+    """Return a compose file with its anchors resolved."""
+    found: dict[str, Any] = yaml.safe_load((COMPOSE / name).read_text())
+    return found
+
+
+@pytest.fixture(scope="module")
+def whole() -> dict[str, Any]:
+    """The file that all three programs read."""
+    return read("compose.yaml")
+
+
+def test_every_service_is_held_in(whole: dict[str, Any]) -> None:
+    """Read-only, no capability, no new privilege, bounded, started again; nothing privileged, no host's network."""
+    assert set(whole["services"]) == SERVICES
+    for name, service in whole["services"].items():
+        assert service["read_only"] is True, name
+        assert service["cap_drop"] == ["ALL"], name
+        assert service["security_opt"] == ["no-new-privileges:true"], name
+        assert service["restart"] == "unless-stopped", name
+        assert set(service["deploy"]["resources"]["limits"]) == {"cpus", "memory"}, name
+        assert not {"privileged", "network_mode", "pid", "ipc", "cap_add", "container_name"} & set(service), name
+
+
+def test_the_file_says_only_what_a_swarm_understands(whole: dict[str, Any]) -> None:
+    """`docker stack deploy` refuses keys such as cpus and mem_limit, and publishes ports on every address."""
+    assert whole["version"] == "3.8"
+    assert {key for key in whole if not key.startswith("x-")} <= {
+        "version",
+        "services",
+        "networks",
+        "volumes",
+        "secrets",
+    }
+    for name, service in whole["services"].items():
+        assert set(service) <= STACK_KEYS, name
+        assert isinstance(service.get("depends_on", []), list), name
+        assert "ports" not in service, name
+
+
+def test_one_machine_gets_the_same_limits_and_the_site_on_loopback(whole: dict[str, Any]) -> None:
+    """What is said twice, for two programs, is the same."""
+    override = read("compose.override.yaml")["services"]
+    assert set(override) == SERVICES
+    for name, service in override.items():
+        limits = whole["services"][name]["deploy"]["resources"]["limits"]
+        assert (float(limits["cpus"]), limits["memory"]) == (service["cpus"], service["mem_limit"]), name
+        assert service["pids_limit"] > 0, name
+    assert override["visualizer"]["ports"] == ["${SITE:-127.0.0.1:8050}:8050"]
+    assert [name for name, service in override.items() if "ports" in service] == ["visualizer"]
+
+
+def test_passwords_are_files(whole: dict[str, Any]) -> None:
+    """No variable holds one; every secret is a file that git does not know."""
+    for name, service in whole["services"].items():
+        said = [key for key in service.get("environment", {}) if "PASSWORD" in key and not key.endswith("_FILE")]
+        assert said == [], name
+        assert set(service["secrets"]) <= set(whole["secrets"]), name
+    assert all(secret["file"].startswith("./secrets/") for secret in whole["secrets"].values())
+    assert "compose/secrets/" in (ROOT / ".gitignore").read_text().splitlines()
+
+
+@pytest.mark.parametrize("name", DOCKERFILES)
+def test_dockerfiles_are_pinned_labelled_and_checked(name: str) -> None:
+    """A base with a version, another user than root, a health check, the version of the project."""
+    text = (ROOT / name).read_text()
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    (base,) = re.findall(r"^ARG \w+_IMAGE=(\S+)$", text, re.MULTILINE)
+    assert PINNED.match(base)
+    (argument,) = re.findall(r"^ARG (\w+_IMAGE)=", text, re.MULTILINE)
+    assert set(re.findall(r"^FROM (\S+)", text, re.MULTILINE)) <= {f"${{{argument}}}", "scratch"}
+    assert re.findall(r"^USER (\S+)$", text, re.MULTILINE)[-1] == "10001:10001"
+    assert len(re.findall(r"^HEALTHCHECK ", text, re.MULTILINE)) == 1
+    assert f"ARG VERSION={version}\n" in text
+    assert {"title", "description", "version", "revision", "licenses", "base.name"} == set(
+        re.findall(r"org\.opencontainers\.image\.([\w.]+)=", text)
+    )
+    assert "# syntax=" not in text
+
+
+def test_the_images_of_our_parts_are_built_alike() -> None:
+    """Edge, worker and site differ in extra, modules, pictures, ports, command and words, in nothing else."""
+    own = re.compile(r"install-dependencies|images/compile|/pictures|EXPOSE|CMD \[\"headwater|title|description|^# The")
+    alike = []
+    for name in DOCKERFILES[:3]:
+        stages = re.split(r"^(?=FROM )", (ROOT / name).read_text(), flags=re.MULTILINE)
+        lines = [line for stage in stages if "AS pictures" not in stage for line in stage.splitlines()]
+        alike.append([line for line in lines if line and not own.search(line)])
+    assert len(alike[0]) > 20
+    assert alike[0] == alike[1] == alike[2]
+
+
+def test_only_what_is_named_goes_into_an_image() -> None:
+    """The build context is a list of what may, not of what may not."""
+    lines = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if not line.startswith("#")]
+    assert lines[0] == "*"
+    for line in lines:
+        if line.startswith("!"):
+            assert (ROOT / line[1:]).exists(), line
+    assert not any(line.startswith(("!tests", "!.git", "!compose/secrets")) or line == "!compose" for line in lines)
+
+
+@pytest.mark.parametrize(
+    "overlay", [None, *(path.name for path in FILES if path.stem not in {"compose", "compose.override"})]
+)
+def test_docker_compose_takes_them(overlay: str | None) -> None:
+    """docker-compose 1.29 reads compose.yaml alone, and with what one machine and each overlay add."""
+    program = shutil.which("docker-compose")
+    if program is None:
+        pytest.skip("docker-compose is not installed")
+    files = ["compose.yaml", "compose.override.yaml", overlay] if overlay else ["compose.yaml"]
+    flags = [text for file in files for text in ("--file", file)]
+    done = subprocess.run(
+        [program, *flags, "config", "--quiet"], cwd=COMPOSE, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")

@@ -1,0 +1,67 @@
+"""The Docker engine that tests in containers need, and what they ask it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PROJECT = "headwater-test"
+VARIABLES = {"PROJECT": PROJECT, "TAG": "test", "SITE": "127.0.0.1:0", "OVERLAYS": "../tests/containers/stream"}
+BUILD_S = 900.0
+
+
+def need_engine() -> None:
+    """Pass where an engine answers; else skip the test, or fail it when CI is set."""
+    if shutil.which("docker") and run("docker", "info", check=False).returncode == 0:
+        return
+    what = "no Docker engine answers; compose/test/with-engine starts one for a command, as root"
+    if os.environ.get("CI"):
+        pytest.fail(f"{what}, and CI is set", pytrace=False)
+    pytest.skip(what)
+
+
+def run(
+    *command: str,
+    check: bool = True,
+    deadline_s: float = 120.0,
+    given: str = "",
+    variables: Mapping[str, str] = VARIABLES,
+) -> subprocess.CompletedProcess[str]:
+    """Return how a command ended; fail with what it said when it did not end well."""
+    done = subprocess.run(
+        command, cwd=ROOT, env={**os.environ, **variables}, input=given, capture_output=True, text=True,
+        timeout=deadline_s, check=False,
+    )  # fmt: skip
+    assert not check or done.returncode == 0, f"{command}: status {done.returncode}\n{done.stdout}\n{done.stderr}"
+    return done
+
+
+def compose(*arguments: str, deadline_s: float = 120.0, given: str = "", **variables: str) -> str:
+    """Return what Compose said on stdout."""
+    return run(
+        "compose/compose", *arguments, deadline_s=deadline_s, given=given, variables={**VARIABLES, **variables}
+    ).stdout
+
+
+def containers(service: str | None = None) -> list[dict[str, Any]]:
+    """Return what the engine knows of the project's containers, or of those of one service."""
+    wanted = [f"com.docker.compose.project={PROJECT}"]
+    wanted += [f"com.docker.compose.service={service}"] if service else []
+    filters = [text for label in wanted for text in ("--filter", f"label={label}")]
+    names = run("docker", "ps", "--all", "--quiet", *filters).stdout.split()
+    found: list[dict[str, Any]] = json.loads(run("docker", "inspect", *names).stdout) if names else []
+    return found
+
+
+def left_over(kind: str) -> list[str]:
+    """Return the names of the project's networks or volumes."""
+    label = f"label=com.docker.compose.project={PROJECT}"
+    return run("docker", kind, "ls", "--quiet", "--filter", label).stdout.split()

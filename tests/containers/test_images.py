@@ -1,0 +1,98 @@
+"""What is in the images, and that taking things out of them changed no bit of an answer."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.containers.engine import ROOT, run
+
+pytestmark = [pytest.mark.usefixtures("images"), pytest.mark.timeout(1000)]
+NAMES = ("edge", "worker", "visualizer", "broker", "store")
+LARGEST_BYTES = {"edge": 350_000_000, "worker": 300_000_000}
+ANSWERS = Path(__file__).with_name("answers.py")
+
+
+def in_image(name: str, *command: str, given: str = "") -> str:
+    """Return what a command says in a container of its own, as the compose file has it: read-only, no network."""
+    bounds = ["--read-only", "--tmpfs", "/tmp", "--network", "none", "--cap-drop", "ALL", "--interactive", "--rm"]
+    return run(
+        "docker", "run", *bounds, "--entrypoint", command[0], f"headwater/{name}:test", *command[1:], given=given
+    ).stdout
+
+
+def inspected(name: str) -> dict[str, Any]:
+    """Return what the engine knows of an image."""
+    found: dict[str, Any] = json.loads(run("docker", "image", "inspect", f"headwater/{name}:test").stdout)[0]
+    return found
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_image_says_what_it_is_and_runs_as_nobody_special(name: str) -> None:
+    """Labels, a fixed user that is not root, a health check, a command."""
+    config = inspected(name)["Config"]
+    labels = {key.removeprefix("org.opencontainers.image."): value for key, value in config["Labels"].items()}
+    assert labels["title"] == f"headwater/{name}"
+    assert labels["licenses"] == "Apache-2.0"
+    assert labels["revision"]
+    assert {"version", "description", "base.name"} <= set(labels)
+    assert config["User"] == "10001:10001"
+    assert config["Healthcheck"]["Test"][0] == "CMD"
+    assert in_image(name, "id", "-u").strip() == "10001"
+
+
+@pytest.mark.parametrize("name", LARGEST_BYTES)
+def test_an_image_is_as_small_as_promised(name: str) -> None:
+    """What `docker image ls` shows, all layers of the base among it."""
+    assert inspected(name)["Size"] <= LARGEST_BYTES[name]
+
+
+@pytest.mark.parametrize("name", ["edge", "worker", "visualizer"])
+def test_an_image_has_no_tensorflow_and_no_installer(name: str) -> None:
+    """Neither can be imported there; our own modules can, compiled already."""
+    program = """
+import importlib.util, json, os, headwater.cli
+absent = [name for name in ("tensorflow", "keras", "pip", "setuptools") if importlib.util.find_spec(name) is None]
+print(json.dumps([absent, os.path.exists(headwater.cli.__cached__), os.access("/opt/headwater", os.W_OK)]))
+"""
+    absent, compiled, writable = json.loads(in_image(name, "python", "-", given=program))
+    assert absent == ["tensorflow", "keras", "pip", "setuptools"]
+    assert compiled
+    assert not writable
+
+
+@pytest.mark.parametrize("name", ["edge", "worker"])
+def test_a_slim_image_gives_the_same_bits(name: str) -> None:
+    """Head and tail at every cut of the shipped models: what this machine's whole installation gives."""
+    here = subprocess.run(
+        [sys.executable, str(ANSWERS)], cwd=ROOT, env={"PYTHONPATH": str(ROOT), "PATH": ""}, capture_output=True,
+        text=True, check=True, timeout=300,
+    )  # fmt: skip
+    there = json.loads(in_image(name, "python", "-", given=ANSWERS.read_text()))
+    assert there == json.loads(here.stdout)
+    assert all(len(cuts) > 2 for cuts in there.values())
+
+
+def test_the_edge_image_reads_the_pictures_and_videos_that_it_promises(tmp_path: Path) -> None:
+    """OpenCV and Pillow work there without what was taken out, and the four photographs are in it."""
+    program = """
+import json, os, cv2, PIL.Image, numpy
+PIL.Image.new("RGB", (64, 48), (200, 30, 30)).save("/tmp/a.webp")
+writer = cv2.VideoWriter("/tmp/a.avi", cv2.VideoWriter_fourcc(*"MJPG"), 5, (64, 48))
+for _ in range(5):
+    writer.write(numpy.full((48, 64, 3), 99, numpy.uint8))
+writer.release()
+well, frame = cv2.VideoCapture("/tmp/a.avi").read()
+pictures = sorted(os.listdir("/pictures"))
+sizes = [PIL.Image.open("/pictures/" + name).convert("RGB").size for name in pictures]
+print(json.dumps([PIL.Image.open("/tmp/a.webp").size, well, frame.shape, pictures, sizes]))
+"""
+    webp, well, shape, pictures, sizes = json.loads(in_image("edge", "python", "-", given=program).splitlines()[-1])
+    assert (webp, well, shape) == ([64, 48], True, [48, 64, 3])
+    assert pictures == ["astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg"]
+    assert all(min(size) >= 300 for size in sizes)

@@ -1,0 +1,140 @@
+"""The whole as containers: real pictures through three workers, one of them killed, and everything taken down again."""
+
+from __future__ import annotations
+
+import json
+import urllib.request
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.containers.engine import PROJECT, compose, containers, left_over, run
+from tests.edge.data import shared
+from tests.servers import eventually
+
+pytestmark = [pytest.mark.usefixtures("images"), pytest.mark.timeout(600)]
+FRAMES = 300
+SERVICES = {"broker": 1, "store": 1, "worker": 3, "visualizer": 1, "edge": 1}
+STORED = """
+import json, os
+import redis
+password = open("/run/secrets/store_password").readline().strip()
+entries = redis.Redis("store", password=password).xrange("headwater:demo:results")
+records = [json.loads(fields[b"record"]) for _, fields in entries]
+print(json.dumps([[r["device"], r["boot"], r["sequence"], r["worker"]] for r in records]))
+"""
+KILL = """
+import os, signal
+for name in os.listdir("/proc"):
+    if name.isdecimal() and int(name) not in (1, os.getpid()):
+        if b"headwater" in open(f"/proc/{name}/cmdline", "rb").read():
+            os.kill(int(name), signal.SIGKILL)
+"""
+
+
+@pytest.fixture(scope="module")
+def stream() -> Iterator[None]:
+    """Everything is up and well, and the device has begun."""
+    street = shared("street")
+    run("compose/make-secrets")
+    compose("down", "--volumes", "--timeout", "1")
+    try:
+        compose("up", "--detach", "--no-build", "--scale", "worker=3", "broker", "store", "worker", "visualizer")
+        assert eventually(lambda: all(health(one) == "healthy" for one in containers()), 90), states()
+        compose("up", "--detach", "--no-build", "--no-deps", "edge", PICTURES=str(street))
+        yield
+    finally:
+        compose("down", "--volumes", "--timeout", "1")
+
+
+def health(container: dict[str, Any]) -> str:
+    """Return what the engine says of a container's health."""
+    found: str = container["State"].get("Health", {}).get("Status", "none")
+    return found
+
+
+def states() -> dict[str, Any]:
+    """Return how every container is, for a failing test to say."""
+    return {
+        one["Name"]: {**one["State"], "Health": one["State"].get("Health", {}).get("Log", [])[-1:]}
+        for one in containers()
+    }
+
+
+def stored() -> list[list[Any]]:
+    """Return device, boot, sequence and worker of every record in the store."""
+    found: list[list[Any]] = json.loads(compose("exec", "-T", "visualizer", "python", "-", given=STORED))
+    return found
+
+
+def test_every_container_is_held_in(stream: None) -> None:
+    """No root, no writing into the image, no capability, bounded processor and memory, started again when it fails."""
+    found = containers()
+    assert Counter(one["Config"]["Labels"]["com.docker.compose.service"] for one in found) == SERVICES
+    for one in found:
+        host = one["HostConfig"]
+        assert (host["Privileged"], host["ReadonlyRootfs"], host["CapDrop"]) == (False, True, ["ALL"])
+        assert "no-new-privileges:true" in host["SecurityOpt"]
+        assert host["NanoCpus"] > 0
+        assert host["Memory"] > 0
+        assert one["Config"]["User"] == "10001:10001"
+        wanted = "no" if one["Config"]["Labels"]["com.docker.compose.service"] == "edge" else "unless-stopped"
+        assert host["RestartPolicy"]["Name"] == wanted
+
+
+def test_strangers_are_refused(stream: None) -> None:
+    """Neither broker nor store speaks to somebody without a password, and the device does not even see the store."""
+    anonymous = ["exec", "-T", "broker", "mosquitto_sub", "-h", "127.0.0.1", "-t", "#", "-W", "1"]
+    done = run("compose/compose", *anonymous, check=False)
+    assert "not authorised" in done.stdout + done.stderr
+    assert "NOAUTH" in compose("exec", "-T", "store", "redis-cli", "XLEN", "headwater:demo:results")
+    look = "import socket\ntry: socket.create_connection(('store', 6379), 2)\nexcept OSError: print('not there')"
+    done = run("compose/compose", "run", "--rm", "--no-deps", "-T", "edge", "python", "-c", look)
+    assert done.stdout.strip() == "not there"
+
+
+def test_the_site_is_shown_on_this_machine_alone(stream: None) -> None:
+    """Published on the loopback address, and it answers there."""
+    address = compose("port", "visualizer", "8050").strip()
+    assert address.startswith("127.0.0.1:")
+    for path, words in (("/health", "OK"), ("/", "Headwater")):
+        with urllib.request.urlopen(f"http://{address}{path}", timeout=20) as answer:
+            assert words in answer.read().decode()
+
+
+def test_a_killed_worker_costs_no_frame(stream: None) -> None:
+    """In mid-stream one of three is killed: it comes back, and every picture is in the store, once."""
+    assert eventually(lambda: len(stored()) > 20, 60), states()
+    compose("exec", "-T", "--index", "2", "worker", "python", "-", given=KILL)
+    (device,) = containers("edge")
+    run("docker", "wait", device["Id"], deadline_s=180)
+    lines = run("docker", "logs", device["Id"]).stdout.splitlines()
+    summary = json.loads(lines[-1])
+    assert (summary["captured"], summary["in_flight"]) == (FRAMES, 0)
+    assert summary["finished"] == {"device": 0, "worker": FRAMES}
+    assert sum(summary["dropped"].values()) == 0
+    records = stored()
+    assert set(Counter(tuple(record[:3]) for record in records).values()) == {1}
+    assert len(records) == FRAMES
+    assert len({record[3] for record in records}) >= 3
+    assert sum(one["RestartCount"] for one in containers("worker")) == 1
+
+
+def test_the_device_was_well_while_frames_were_finished(stream: None) -> None:
+    """Its last health check, before its stream ended, named what it had finished."""
+    (device,) = containers("edge")
+    assert device["State"]["ExitCode"] == 0
+    log = device["State"]["Health"]["Log"]
+    assert log, "the stream ended before any check"
+    assert log[-1]["ExitCode"] == 0
+    assert "last finished" in log[-1]["Output"]
+
+
+def test_down_leaves_nothing() -> None:
+    """No container, network or volume of the project is left."""
+    assert containers() == []
+    assert left_over("network") == []
+    assert left_over("volume") == []
+    assert PROJECT not in run("docker", "ps", "--all", "--format", "{{.Names}}").stdout
