@@ -8,10 +8,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from dash import Dash
-from fastapi import FastAPI
+from fastapi import FastAPI, Response
 
+from headwater.prometheus import CONTENT_TYPE
+from headwater.sight import Sight
+from headwater.verdict import UNWELL_AFTER_S
 from visualizer import callbacks, live
 from visualizer.devices import Devices
+from visualizer.metrics import SiteSight
 from visualizer.pages import shell
 from visualizer.reader import Follower, Store
 from visualizer.security import KnownHosts, SecurityHeaders, content_policy
@@ -30,6 +34,8 @@ class Site:
     window: Window
     follower: Follower
     devices: Devices
+    sight: Sight
+    """What it tells of itself, at /metrics and /health."""
 
     def start(self) -> None:
         """Begin to follow the store and to listen to the devices; neither has to be there yet."""
@@ -51,6 +57,7 @@ def create_app(
     tiles: str = OSM_TILES,
     known_hosts: bool = True,
     public_name: str = "",
+    unwell_after_s: float = UNWELL_AFTER_S,
 ) -> Site:
     """Return the site of one fleet; `tiles` is a tile address, or nothing for a site that never asks for tiles.
 
@@ -63,11 +70,28 @@ def create_app(
     app = _dash(server, fleet, tiles)
     callbacks.register(app, callbacks.Source(store, window, devices, fleet, time.time_ns, bell.ring))
     news = live.News(window, devices, lambda: follower.connection)
-    server.add_api_websocket_route(live.PATH, live.Live(news, bell).__call__)
+    pushed = live.Live(news, bell)
+    server.add_api_websocket_route(live.PATH, pushed.__call__)
+    sight = SiteSight(fleet, follower, devices, lambda: pushed.open, unwell_after_s).sight
+    _tell(server, sight)
     pages: Any = _OnePage(server)
     answering = KnownHosts(pages, public_name) if known_hosts else pages
     asgi = SecurityHeaders(answering, content_policy(app.csp_hashes(), tiles))
-    return Site(asgi, app, window, follower, devices)
+    return Site(asgi, app, window, follower, devices, sight)
+
+
+def _tell(server: FastAPI, sight: Sight) -> None:
+    """Give the site its two addresses for those who watch over it."""
+
+    async def metrics() -> Response:
+        return Response(sight.metrics(), media_type=CONTENT_TYPE)
+
+    async def health() -> Response:
+        found = sight.health()
+        return Response(found.as_json(), found.http_status, media_type="application/json")
+
+    server.add_api_route("/metrics", metrics, include_in_schema=False)
+    server.add_api_route("/health", health, include_in_schema=False)
 
 
 def _dash(server: FastAPI, fleet: str, tiles: str) -> Dash:
@@ -85,7 +109,6 @@ def _dash(server: FastAPI, fleet: str, tiles: str) -> Dash:
             {"name": "headwater-tiles", "content": tiles},
         ],
         suppress_callback_exceptions=True,
-        health_endpoint="health",
         compress=True,
         add_log_handler=False,
     )

@@ -131,19 +131,19 @@ class Live:
     """The websocket route."""
 
     def __init__(self, source: News, bell: Bell) -> None:
-        self._source, self._bell, self._open = source, bell, 0
+        self._source, self._bell, self.open = source, bell, 0
 
     async def __call__(self, websocket: WebSocket) -> None:
         """Serve one browser until it goes."""
-        if not same_origin(websocket.headers) or self._open >= MOST_BROWSERS:
+        if not same_origin(websocket.headers) or self.open >= MOST_BROWSERS:
             await websocket.close(code=1008)
             return
-        self._open += 1
+        self.open += 1
         try:
             await websocket.accept()
             await self._serve(websocket)
         finally:
-            self._open -= 1
+            self.open -= 1
 
     async def _serve(self, websocket: WebSocket) -> None:
         browser = Browser.of(websocket.query_params, self._source.window.run)

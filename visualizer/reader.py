@@ -107,6 +107,9 @@ class Follower:
         self.on_change: Callable[[], None] = lambda: None
         self._wall_ns = wall_ns
         self.connection = Connection(False, wall_ns())
+        self.errors = 0
+        self.read_s = time.monotonic()
+        """When the store has last answered, or the start."""
         self._after: dict[str, str] = dict.fromkeys(FIELDS, "")
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="store", daemon=True)
@@ -130,6 +133,7 @@ class Follower:
                 while not self._stop.is_set():
                     self.step()
             except StoreError as error:
+                self.errors += 1
                 self._connected(False, str(error))
                 self._stop.wait(pause_s)
                 pause_s = min(5.0, pause_s * 2)
@@ -143,6 +147,7 @@ class Follower:
                 page = [entry for entry in page if entry_order(entry[0]) > entry_order(self._after[kind])]
             self._take(kind, page)
             self._after[kind] = newest
+        self.read_s = time.monotonic()
         self._connected(True, "")
 
     def step(self) -> None:
@@ -150,6 +155,7 @@ class Follower:
         for kind, page in self.store.wait(self._after, BLOCK_S).items():
             self._take(kind, page)
             self._after[kind] = page[-1][0] if page else self._after[kind]
+        self.read_s = time.monotonic()
 
     def _take(self, kind: str, page: list[Entry]) -> None:
         for entry, content in page:

@@ -10,7 +10,9 @@ import uvicorn
 from headwater.errors import SettingsError
 from headwater.session import Address
 from headwater.settings import password_of, store_with_password
+from headwater.sight import served
 from headwater.topics import checked_name
+from headwater.verdict import check_unwell_after
 from headwater.web import AnnouncingServer, bind
 from visualizer.app import create_app
 from visualizer.devices import Devices, NoBroker, StatusReader
@@ -25,6 +27,7 @@ LARGEST_WINDOW: Final = 100_000
 def run(settings: SiteSettings) -> None:
     """Serve the site until SIGTERM or SIGINT. Raises: SettingsError, StoreError."""
     checked_name("fleet", settings.fleet)
+    check_unwell_after(settings.unwell_after)
     if not 1 <= settings.window_frames <= LARGEST_WINDOW:
         raise SettingsError(f"window-frames: got {settings.window_frames}, expected 1 to {LARGEST_WINDOW}")
     public_name = checked_public_name(settings.public_name) if settings.public_name else ""
@@ -37,12 +40,14 @@ def run(settings: SiteSettings) -> None:
             tiles="" if settings.tiles == "none" else settings.tiles,
             known_hosts=bool(public_name) or is_loopback(sock.getsockname()[0]),
             public_name=public_name,
+            unwell_after_s=settings.unwell_after,
         )
-        site.start()
-        try:
-            serve(site.asgi, sock)
-        finally:
-            site.stop()
+        with served(settings.metrics, site.sight):
+            site.start()
+            try:
+                serve(site.asgi, sock)
+            finally:
+                site.stop()
 
 
 def _devices(settings: SiteSettings) -> Devices:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from headwater.logs import Level, LogFormat
+from headwater.verdict import UNWELL_AFTER_S
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,3 +48,8 @@ class SiteSettings:
     """What is written to stderr."""
     log_format: LogFormat = "text"
     """Lines of text, or one JSON object a line."""
+    metrics: str | None = None
+    """[HOST:]PORT where GET /metrics and GET /health are answered, too, for those who shall not reach the site; a bare
+    port is this machine's alone."""
+    unwell_after: float = UNWELL_AFTER_S
+    """Seconds without an answer of the store before /health answers 503."""
