@@ -1,6 +1,6 @@
 # Everything runs from .venv; nothing outside this folder is changed. ARGS="..." is passed on.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench up down clean clean-all lock
+.PHONY: help setup demo demo-up demo-down test test-containers test-arm64 check bench images up down clean clean-all lock
 .DELETE_ON_ERROR:
 
 BIN := .venv/bin
@@ -11,10 +11,13 @@ PINNED := pyproject.toml requirements/lock.txt
 INSTALLED := .venv/.installed-demo
 INSTALLED_TEST := .venv/.installed-test
 RUN := .cache/run
+# A folder of pictures is mounted by its whole path, and its positions are those in the pictures.
+COMPOSE := REVISION=$$(git rev-parse --short HEAD 2>/dev/null || echo unknown) \
+    $(if $(PICTURES),PICTURES="$(abspath $(PICTURES))" LOCATION="$(or $(LOCATION),exif)") compose/compose
 ARGS ?=
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' Makefile
 
 setup: $(INSTALLED) ## Install what the demo needs into .venv (no TensorFlow)
 
@@ -22,7 +25,7 @@ demo: $(INSTALLED) ## Run the whole system on this machine and show the live map
 	@$(BIN)/headwater demo $(ARGS)
 
 test: check ## Check, then unit, integration and end-to-end tests
-	$(PYTEST) --ignore=tests/integration --ignore=tests/end_to_end $(ARGS)
+	$(PYTEST) --ignore=tests/integration --ignore=tests/end_to_end --ignore=tests/containers $(ARGS)
 	$(PYTEST) tests/integration $(ARGS)
 	$(PYTEST) tests/end_to_end $(ARGS)
 
@@ -34,22 +37,39 @@ check: $(INSTALLED_TEST) ## Format, lint and types
 bench: $(INSTALLED_TEST) ## Measure, as ratios in one run
 	$(BIN)/python -m benchmarks $(ARGS)
 
-up: $(INSTALLED) ## Start the demo in the background
+demo-up: $(INSTALLED) ## Start the demo in the background, without containers
 	@mkdir -p $(RUN)
-	@if [ -f $(RUN)/pid ] && kill -0 "$$(cat $(RUN)/pid)" 2>/dev/null; then echo "runs already; make down stops it"; exit 1; fi
+	@if [ -f $(RUN)/pid ] && kill -0 "$$(cat $(RUN)/pid)" 2>/dev/null; then echo "runs already; make demo-down stops it"; exit 1; fi
 	@setsid $(BIN)/headwater demo $(ARGS) </dev/null >$(RUN)/log 2>&1 & echo $$! >$(RUN)/pid
 	@for _ in $$(seq 300); do \
-	    if grep -m 1 'http://' $(RUN)/log; then echo "log: $(RUN)/log; make down stops it"; exit 0; fi; \
+	    if grep -m 1 'http://' $(RUN)/log; then echo "log: $(RUN)/log; make demo-down stops it"; exit 0; fi; \
 	    kill -0 "$$(cat $(RUN)/pid)" 2>/dev/null || break; sleep 0.2; \
-	done; tail -n 5 $(RUN)/log >&2; echo "the demo did not come up; see $(RUN)/log" >&2; $(MAKE) --no-print-directory down; exit 1
+	done; tail -n 5 $(RUN)/log >&2; echo "the demo did not come up; see $(RUN)/log" >&2; $(MAKE) --no-print-directory demo-down; exit 1
 
-down: ## Stop what `make up` started
+demo-down: ## Stop what `make demo-up` started
 	@[ -f $(RUN)/pid ] || exit 0; pid=$$(cat $(RUN)/pid); \
 	kill -TERM "$$pid" 2>/dev/null; \
 	for _ in $$(seq 150); do kill -0 "$$pid" 2>/dev/null || break; sleep 0.1; done; \
 	kill -KILL "$$pid" 2>/dev/null; rm -f $(RUN)/pid
 
-clean: down ## Remove build output and caches, keep .venv
+images: ## Build the container images
+	@$(COMPOSE) build $(ARGS)
+
+up: ## Start everything as containers: make up PICTURES=my-pictures ARGS="--scale worker=3"
+	@compose/make-secrets
+	@$(COMPOSE) up --detach --build $(ARGS)
+	@echo "The live map: http://$(or $(SITE),127.0.0.1:8050), in a moment; docker ps says who is well, make down stops it"
+
+down: ## Stop the containers; what they keep stays, but with ARGS=--volumes
+	@$(COMPOSE) down $(ARGS)
+
+test-containers: $(INSTALLED_TEST) ## Build the images and stream pictures through containers (starts an engine as root)
+	@compose/test/with-engine $(PYTEST) tests/containers $(ARGS)
+
+test-arm64: ## Build and run the device's image for linux/arm64, under emulation where need be
+	@compose/test/with-engine compose/test/arm64
+
+clean: demo-down ## Remove build output and caches, keep .venv
 	rm -rf build dist *.egg-info .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -path ./.venv -prune -o -name __pycache__ -type d -exec rm -rf {} +
 

@@ -99,7 +99,7 @@ def test_the_site_is_shown_on_this_machine_alone(stream: None) -> None:
     """Published on the loopback address, and it answers there."""
     address = compose("port", "visualizer", "8050").strip()
     assert address.startswith("127.0.0.1:")
-    for path, words in (("/health", "OK"), ("/", "Headwater")):
+    for path, words in (("/health", "well"), ("/", "Headwater")):
         with urllib.request.urlopen(f"http://{address}{path}", timeout=20) as answer:
             assert words in answer.read().decode()
 
@@ -132,8 +132,9 @@ def test_the_device_was_well_while_frames_were_finished(stream: None) -> None:
     assert "last finished" in log[-1]["Output"]
 
 
-def test_down_leaves_nothing() -> None:
+def test_down_leaves_nothing(stream: None) -> None:
     """No container, network or volume of the project is left."""
+    compose("down", "--volumes", "--timeout", "5")
     assert containers() == []
     assert left_over("network") == []
     assert left_over("volume") == []
