@@ -19,10 +19,10 @@ from visualizer.metrics import SiteSight
 from visualizer.pages import shell
 from visualizer.reader import Follower, Store
 from visualizer.security import KnownHosts, SecurityHeaders, content_policy
+from visualizer.settings import OSM_TILES
 from visualizer.window import CAPACITY, Window
 
 HERE: Final = Path(__file__).parent
-OSM_TILES: Final = "https://tile.openstreetmap.org/{z}/{x}/{y}.png"
 
 
 @dataclass(frozen=True)

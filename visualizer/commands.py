@@ -11,7 +11,7 @@ from visualizer.settings import SiteSettings
 DEFAULTS: Final = SiteSettings()
 
 
-def visualizer(settings: Annotated[SiteSettings, Parameter(name="*")] = DEFAULTS) -> None:
+def visualizer(*, settings: Annotated[SiteSettings, Parameter(name="*")] = DEFAULTS) -> None:
     """Run the site: live map, stage times, devices.
 
     Prints one line when it answers: listening http://127.0.0.1:8050

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import socket
-from typing import Any, Final
+from typing import Any
 
 import uvicorn
 
-from headwater.errors import SettingsError
+from headwater.logs import settings_line
 from headwater.session import Address
 from headwater.settings import password_of, store_with_password
 from headwater.sight import served
-from headwater.topics import checked_name
-from headwater.verdict import check_unwell_after
 from headwater.web import AnnouncingServer, bind
 from visualizer.app import create_app
 from visualizer.devices import Devices, NoBroker, StatusReader
@@ -21,15 +20,12 @@ from visualizer.reader import RedisStore
 from visualizer.security import checked_public_name, is_loopback
 from visualizer.settings import SiteSettings
 
-LARGEST_WINDOW: Final = 100_000
+log = logging.getLogger(__name__)
 
 
 def run(settings: SiteSettings) -> None:
     """Serve the site until SIGTERM or SIGINT. Raises: SettingsError, StoreError."""
-    checked_name("fleet", settings.fleet)
-    check_unwell_after(settings.unwell_after)
-    if not 1 <= settings.window_frames <= LARGEST_WINDOW:
-        raise SettingsError(f"window-frames: got {settings.window_frames}, expected 1 to {LARGEST_WINDOW}")
+    log.info(settings_line(settings))
     public_name = checked_public_name(settings.public_name) if settings.public_name else ""
     with bind(settings.host, settings.port) as sock:
         site = create_app(

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
+from headwater.errors import SettingsError
 from headwater.logs import Level, LogFormat
-from headwater.verdict import UNWELL_AFTER_S
+from headwater.sight import parse_address
+from headwater.topics import checked_name
+from headwater.verdict import UNWELL_AFTER_S, check_unwell_after
+from visualizer.security import checked_public_name
+
+LARGEST_WINDOW: Final = 100_000
+OSM_TILES: Final = "https://tile.openstreetmap.org/{z}/{x}/{y}.png"
 
 
 @dataclass(frozen=True, kw_only=True)
 class SiteSettings:
-    """Where the site reads, and whom it answers."""
+    """Where the site gets its frames, where it answers, and what it shows."""
 
     store: str = "redis://127.0.0.1:6379"
     """The Redis or Valkey that the workers write to."""
@@ -42,7 +50,7 @@ class SiteSettings:
     machine only answers to 127.0.0.1, localhost and [::1] alone."""
     window_frames: int = 5000
     """How many of the newest frames every browser holds."""
-    tiles: str = "https://tile.openstreetmap.org/{z}/{x}/{y}.png"
+    tiles: str = OSM_TILES
     """The address of street tiles, asked for by the browser; none for a map that asks nobody."""
     log_level: Level = "info"
     """What is written to stderr."""
@@ -53,3 +61,13 @@ class SiteSettings:
     port is this machine's alone."""
     unwell_after: float = UNWELL_AFTER_S
     """Seconds without an answer of the store before /health answers 503."""
+
+    def __post_init__(self) -> None:
+        checked_name("fleet", self.fleet)
+        if not 1 <= self.window_frames <= LARGEST_WINDOW:
+            raise SettingsError(f"window-frames: got {self.window_frames}, expected 1 to {LARGEST_WINDOW}")
+        if self.public_name:
+            checked_public_name(self.public_name)
+        check_unwell_after(self.unwell_after)
+        if self.metrics is not None:
+            parse_address(self.metrics)

@@ -93,15 +93,14 @@ def test_passwords_are_files(whole: dict[str, Any]) -> None:
     assert "compose/secrets/" in (ROOT / ".gitignore").read_text().splitlines()
 
 
-@pytest.mark.parametrize("name", DOCKERFILES)
+@pytest.mark.parametrize("name", [*DOCKERFILES, "edge/Dockerfile.gstreamer"])
 def test_dockerfiles_are_pinned_labelled_and_checked(name: str) -> None:
     """A base with a version, another user than root, a health check, the version of the project."""
     text = (ROOT / name).read_text()
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
-    (base,) = re.findall(r"^ARG \w+_IMAGE=(\S+)$", text, re.MULTILINE)
-    assert PINNED.match(base)
-    (argument,) = re.findall(r"^ARG (\w+_IMAGE)=", text, re.MULTILINE)
-    assert set(re.findall(r"^FROM (\S+)", text, re.MULTILINE)) <= {f"${{{argument}}}", "scratch"}
+    bases = dict(re.findall(r"^ARG (\w+_IMAGE)=(\S+)$", text, re.MULTILINE))
+    assert all(PINNED.match(base) or base == f"headwater/edge:{version}" for base in bases.values())
+    assert set(re.findall(r"^FROM (\S+)", text, re.MULTILINE)) <= {"scratch", *(f"${{{name}}}" for name in bases)}
     assert re.findall(r"^USER (\S+)$", text, re.MULTILINE)[-1] == "10001:10001"
     assert len(re.findall(r"^HEALTHCHECK ", text, re.MULTILINE)) == 1
     assert f"ARG VERSION={version}\n" in text

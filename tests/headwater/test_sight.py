@@ -14,11 +14,13 @@ from contextlib import contextmanager
 
 import pytest
 
-from headwater import sight as sight_module
+from headwater import sight_server
 from headwater.errors import SettingsError
 from headwater.health import SILENT, UNWELL, WELL, ask, place
 from headwater.probes import free_port
-from headwater.sight import MOST_CONNECTIONS, Sight, SightServer, parse_address, served
+from headwater.prometheus import CONTENT_TYPE
+from headwater.sight import Sight, parse_address, served
+from headwater.sight_server import METRICS, MOST_CONNECTIONS, SightServer
 from headwater.verdict import Verdict
 from tests.servers import eventually
 
@@ -64,7 +66,8 @@ def test_metrics_and_health_are_all_there_is() -> None:
     process = Process()
     with serving(process) as port:
         status, headers, body = asked(port, "/metrics")
-        assert (status, headers["content-type"], body) == (200, "text/plain; version=0.0.4; charset=utf-8", b"a 1.0\n")
+        assert (status, headers["content-type"], body) == (200, METRICS, b"a 1.0\n")
+        assert METRICS == CONTENT_TYPE
         status, headers, body = asked(port, "/health?verbose=1")
         assert (status, headers["content-type"], json.loads(body)["status"]) == (200, "application/json", "well")
         process.verdict = BAD
@@ -86,7 +89,7 @@ def test_what_is_no_http_harms_nobody() -> None:
 
 def test_connections_are_bounded_in_number_and_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """Who sends nothing, or a byte now and then, is cut off; until then one too many is closed unanswered."""
-    monkeypatch.setattr(sight_module, "LONGEST_S", 1.0)
+    monkeypatch.setattr(sight_server, "LONGEST_S", 1.0)
     with serving(Process()) as port:
         began_s = time.monotonic()
         slow = [socket.create_connection(("127.0.0.1", port)) for _ in range(MOST_CONNECTIONS)]
@@ -194,3 +197,13 @@ def test_the_module_runs_alone_with_the_standard_library() -> None:
         "well: worker w1, last finished 1.2 s ago, received 3, answered 2",
         "0 ['headwater']",
     ]
+
+
+def test_who_tells_nobody_loads_nothing_for_it() -> None:
+    """Device and worker without --metrics carry neither prometheus_client nor a server."""
+    code = (
+        "import sys, edge.commands, edge.device, cloud_worker.commands, cloud_worker.process\n"
+        "print(sorted({'prometheus_client', 'headwater.sight_server', 'http.server'} & set(sys.modules)))\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=100)
+    assert ran.stdout == "[]\n"
