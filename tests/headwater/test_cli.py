@@ -122,6 +122,22 @@ def test_a_slip_in_a_variable_is_one_line(tmp_path: Path) -> None:
     assert line == "environment variable HEADWATER_SPILT means nothing; did you mean HEADWATER_SPLIT?"
 
 
+def test_variables_of_the_called_command_load_no_other_part(tmp_path: Path) -> None:
+    """A container says everything by variables, and starts no slower for it."""
+    program = "import sys, headwater.cli as c\ntry: c.main(sys.argv[1:])\nfinally: print(*sys.modules)"
+    variables = {"HEADWATER_RATE": "2", "HEADWATER_BROKER": "mqtt://b", "HEADWATER_SOURCE": "/none"}
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("HEADWATER_")}
+    done = subprocess.run(
+        [sys.executable, "-c", program, "edge"],
+        check=False, capture_output=True, text=True, cwd=tmp_path, env={**clean, **variables}, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "/none" in done.stderr
+    loaded = done.stdout.split()
+    assert "edge.commands" in loaded
+    assert {"cloud_worker.commands", "evaluation.commands", "visualizer.commands"}.isdisjoint(loaded)
+
+
 def test_variables_of_other_commands_are_known(tmp_path: Path) -> None:
     """One environment serves all processes of a machine."""
     variables = {"HEADWATER_STORE": "redis://x", "HEADWATER_BATCH": "4"}
