@@ -3,7 +3,8 @@
 Both get what a frame holds, a zstd-compressed tensor, as base64 in JSON, decode it with Headwater's codec, run
 the tail with LiteRT, one thread, and answer with the scores as JSON. Neither stores anything nor resends.
 
-    python -m benchmarks.peer_server litserve|flask MODEL SPLIT PROCESSES PORT
+    python -m benchmarks.peer_litserve MODEL SPLIT PROCESSES PORT
+    python -m benchmarks.peer_server MODEL SPLIT PROCESSES PORT      Flask
 """
 
 from __future__ import annotations
@@ -40,27 +41,6 @@ def scores(outputs: tuple[np.ndarray, ...]) -> dict[str, list[list[float]]]:
     return {"scores": [values.ravel().tolist() for values in outputs]}
 
 
-def litserve(model: str, split: str, processes: int, port: int) -> None:
-    """Serve with LitServe."""
-    import litserve as ls
-
-    class Tail(ls.LitAPI):  # type: ignore[misc]
-        def setup(self, device: str) -> None:
-            self.tail = tail_of(model, split)
-
-        def decode_request(self, request: dict[str, str]) -> np.ndarray:
-            return tensor_in(request)
-
-        def predict(self, x: np.ndarray) -> Any:
-            return scores(self.tail.run(x))
-
-        def encode_response(self, output: Any) -> Any:
-            return output
-
-    server = ls.LitServer(Tail(), accelerator="cpu", workers_per_device=processes, timeout=60)
-    server.run(host="127.0.0.1", port=port, generate_client_file=False, log_level="warning", num_api_servers=1)
-
-
 def flask(model: str, split: str, processes: int, port: int) -> None:
     """Serve with Flask, `processes` workers of gunicorn that keep connections open."""
     from flask import Flask, request
@@ -88,5 +68,5 @@ def flask(model: str, split: str, processes: int, port: int) -> None:
 
 
 if __name__ == "__main__":
-    name, model, split, processes, port = sys.argv[1:]
-    {"litserve": litserve, "flask": flask}[name](model, split, int(processes), int(port))
+    model, split, processes, port = sys.argv[1:]
+    flask(model, split, int(processes), int(port))

@@ -38,6 +38,7 @@ SECONDS = 6.0
 WARM_UP = 2 * WINDOW
 READY_S = 60.0
 PEERS = {"litserve": "LitServe", "flask": "Flask"}
+SERVERS = {"litserve": "benchmarks.peer_litserve", "flask": "benchmarks.peer_server"}
 TAILS = (("1 ms", 1.0, "MobileNetV2", 160, None), ("30 ms", 30.0, "ResNet50", 224, 0.95))
 """Label, milliseconds, network, its size, and the goal against LiteRT alone."""
 
@@ -102,7 +103,7 @@ def _loop(model: str, split: str) -> float:
 
 def _peer_per_s(name: str, model: Path, split: str, processes: int, body: bytes) -> float:
     port = free_port()
-    command = [sys.executable, "-m", "benchmarks.peer_server", name, model, split, str(processes), str(port)]
+    command = [sys.executable, "-m", SERVERS[name], model, split, str(processes), str(port)]
     with start(name, command, log=Path(f".cache/bench/{name}.log")):
         _wait_until_it_answers(port, body)
         with _clients(port, body) as answered:
