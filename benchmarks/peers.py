@@ -37,21 +37,21 @@ from models.engine import Engine
 SECONDS = 6.0
 WARM_UP = 2 * WINDOW
 READY_S = 60.0
-PEERS = {"litserve": "LitServe", "flask": "Flask"}
-SERVERS = {"litserve": "benchmarks.peer_litserve", "flask": "benchmarks.peer_server"}
-TAILS = (("1 ms", 1.0, "MobileNetV2", 160, None), ("30 ms", 30.0, "ResNet50", 224, 0.95))
-"""Label, milliseconds, network, its size, and the goal against LiteRT alone."""
+PEERS = {"LitServe": "benchmarks.peer_litserve", "Flask": "benchmarks.peer_server"}
+"""What serves with each."""
+TAILS = ((1, "MobileNetV2", 160, {"LitServe": 2.0}), (30, "ResNet50", 224, {"LiteRT alone": 0.95}))
+"""Milliseconds, network, its size, and how many times as many frames as others a worker should finish."""
 
 
 def run() -> list[Row]:
     """Return frames a second of all, and the ratios."""
-    missing = [label for name, label in PEERS.items() if importlib.util.find_spec(name) is None]
+    missing = [name for name in PEERS if importlib.util.find_spec(name.lower()) is None]
     if missing:
         raise SystemExit(f"benchmarks: {' and '.join(missing)} not installed; pip install 'headwater[bench]'")
     return [row for tail in TAILS for row in _one(*tail)]
 
 
-def _one(label: str, tail_ms: float, network: str, size: int, goal: float | None) -> list[Row]:
+def _one(tail_ms: int, network: str, size: int, goals: dict[str, float]) -> list[Row]:
     bundle, cores = Bundle.load(keras_file(network, size, "float32")), usable_cores()
     engine = Engine(bundle.model_path, outputs=bundle.finals, threads=1)
     split, _ = cut_with_tail_of(engine, tail_ms)
@@ -61,14 +61,15 @@ def _one(label: str, tail_ms: float, network: str, size: int, goal: float | None
         ours, sent_bytes = frames_per_s(at.broker, bundle, split, array, 0.0)
     body = json.dumps({"tensor": _as_text(array)}).encode()
     theirs = {name: _peer_per_s(name, bundle.model_path, split, cores, body) for name in PEERS}
-    what = f"tail of {label}, {cores} cores"
+    what = f"tail of {tail_ms} ms, {cores} cores"
     return [
         Row(f"{what} ({network} at {split}): LiteRT alone", alone, "/s"),
         Row(f"{what}: worker, frames of {sent_bytes:,} B", ours, "/s"),
-        *(Row(f"{what}: {PEERS[name]}, bodies of {len(body):,} B", found, "/s") for name, found in theirs.items()),
-        Row(f"{what}: worker / LiteRT alone", ours / alone, "×", goal, "higher"),
-        Row(f"{what}: worker / LitServe", ours / theirs["litserve"], "×", 2.0 if goal is None else None, "higher"),
-        Row(f"{what}: worker / Flask", ours / theirs["flask"], "×"),
+        *(Row(f"{what}: {name}, bodies of {len(body):,} B", found, "/s") for name, found in theirs.items()),
+        *(
+            Row(f"{what}: worker / {name}", ours / found, "×", goals.get(name), "higher")
+            for name, found in {"LiteRT alone": alone, **theirs}.items()
+        ),
     ]
 
 
@@ -103,7 +104,7 @@ def _loop(model: str, split: str) -> float:
 
 def _peer_per_s(name: str, model: Path, split: str, processes: int, body: bytes) -> float:
     port = free_port()
-    command = [sys.executable, "-m", SERVERS[name], model, split, str(processes), str(port)]
+    command = [sys.executable, "-m", PEERS[name], model, split, str(processes), str(port)]
     with start(name, command, log=Path(f".cache/bench/{name}.log")):
         _wait_until_it_answers(port, body)
         with _clients(port, body) as answered:

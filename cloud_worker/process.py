@@ -25,7 +25,7 @@ from headwater.errors import StoreError
 from headwater.logs import Event, event, without_password
 from headwater.metrics import Counters
 from headwater.session import Address, Callbacks, Session
-from headwater.settings import password_of, store_with_password
+from headwater.settings import store_with_password
 from headwater.sight import served
 from headwater.stopping import stop_on_signals
 from headwater.topics import Topics
@@ -98,16 +98,8 @@ def settings_event(settings: WorkerSettings, name: str) -> Event:
 
 def new_session(settings: WorkerSettings, name: str, topics: Topics, callbacks: Callbacks) -> Session:
     """Return the worker's session, not started; no two processes have the same client id, even under one name."""
-    address = Address.parse(
-        settings.broker,
-        username=settings.username,
-        password=password_of(settings.password, settings.password_file),
-        ca_file=settings.ca_file,
-        certificate=settings.certificate,
-        key=settings.key,
-    )
     return Session(
-        address,
+        Address.of(settings.broker, settings),
         f"worker-{name}-{secrets.token_hex(4)}",
         callbacks,
         subscriptions=[(topics.shared("frame"), 1), (topics.shared("journey"), 0)],

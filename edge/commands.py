@@ -18,7 +18,6 @@ from edge.preferences import Preferences, limits_wanted, rates_wanted
 from headwater.errors import SettingsError
 from headwater.fields import Report
 from headwater.logs import Level, LogFormat, configure_logging, settings_line
-from headwater.settings import password_of
 from headwater.sight import parse_address
 from headwater.verdict import UNWELL_AFTER_S, check_unwell_after
 from models.choices import CropName
@@ -133,14 +132,7 @@ def edge(*, settings: Annotated[EdgeSettings, Parameter(name="*")], json: bool =
 
     configure_logging(settings.log_level, settings.log_format)
     _check(settings)
-    address = Address.parse(
-        settings.broker,
-        username=settings.username,
-        password=password_of(settings.password, settings.password_file),
-        ca_file=settings.ca_file,
-        certificate=settings.certificate,
-        key=settings.key,
-    )
+    address = Address.of(settings.broker, settings)
     device = build_device(settings)
     _log_settings(settings)
     stop = threading.Event()

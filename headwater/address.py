@@ -5,10 +5,28 @@ from __future__ import annotations
 import ssl
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import unquote, urlsplit
 
 from headwater.errors import SettingsError
+from headwater.settings import password_of
+
+
+class Credentials(Protocol):
+    """What the settings of every process say of who it is to a broker."""
+
+    @property
+    def username(self) -> str | None: ...
+    @property
+    def password(self) -> str | None: ...
+    @property
+    def password_file(self) -> Path | None: ...
+    @property
+    def ca_file(self) -> Path | None: ...
+    @property
+    def certificate(self) -> Path | None: ...
+    @property
+    def key(self) -> Path | None: ...
 
 
 @dataclass(frozen=True)
@@ -47,6 +65,18 @@ class Address:
         tls = parts.scheme == "mqtts"
         username = credentials.pop("username", None) or (unquote(parts.username) if parts.username else None)
         return cls(host, port or (8883 if tls else 1883), tls, username, **credentials)
+
+    @classmethod
+    def of(cls, url: str, who: Credentials) -> Address:
+        """Return the address with what a process's settings say of who it is. Raises: SettingsError."""
+        return cls.parse(
+            url,
+            username=who.username,
+            password=password_of(who.password, who.password_file),
+            ca_file=who.ca_file,
+            certificate=who.certificate,
+            key=who.key,
+        )
 
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host

@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from headwater.errors import SettingsError
 from headwater.logs import event
+from headwater.prometheus import CONTENT_TYPE
 from headwater.sight import Sight
 
 log = logging.getLogger(__name__)
@@ -25,7 +26,6 @@ MOST_CONNECTIONS: Final = 8
 LONGEST_S: Final = 5.0
 """So long may one connection take, from its first byte to its last."""
 TEXT: Final = "text/plain; charset=utf-8"
-METRICS: Final = "text/plain; version=0.0.4; charset=utf-8"
 JSON: Final = "application/json"
 
 
@@ -107,7 +107,7 @@ class _Handler(BaseHTTPRequestHandler):
         """Answer."""
         path, sight = self.path.partition("?")[0], self.server.sight
         if path == "/metrics":
-            self._answer(200, METRICS, sight.metrics())
+            self._answer(200, CONTENT_TYPE, sight.metrics())
         elif path == "/health":
             found = sight.health()
             self._answer(found.http_status, JSON, found.as_json())

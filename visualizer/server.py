@@ -10,7 +10,7 @@ import uvicorn
 
 from headwater.logs import settings_line
 from headwater.session import Address
-from headwater.settings import password_of, store_with_password
+from headwater.settings import store_with_password
 from headwater.sight import served
 from headwater.web import AnnouncingServer, bind
 from visualizer.app import create_app
@@ -49,15 +49,7 @@ def run(settings: SiteSettings) -> None:
 def _devices(settings: SiteSettings) -> Devices:
     if settings.broker is None:
         return NoBroker()
-    address = Address.parse(
-        settings.broker,
-        username=settings.username,
-        password=password_of(settings.password, settings.password_file),
-        ca_file=settings.ca_file,
-        certificate=settings.certificate,
-        key=settings.key,
-    )
-    return StatusReader(address, settings.fleet)
+    return StatusReader(Address.of(settings.broker, settings), settings.fleet)
 
 
 def serve(asgi: Any, sock: socket.socket) -> None:
