@@ -83,7 +83,7 @@ class Installation:
     broker: str
     store: str
     pids: dict[str, int]
-    """Of broker, store and worker."""
+    """Of broker, store and worker; several processes of a worker are children of that one."""
     folder: Path
     parts: Parts
 
@@ -108,7 +108,11 @@ class Installation:
 
     def cpu_s(self) -> dict[str, float]:
         """Return the processor time that broker, store and worker have taken so far."""
-        return {name: cpu_s(pid) for name, pid in self.pids.items()}
+        return {name: sum(map(cpu_s, with_children(pid))) for name, pid in self.pids.items()}
+
+    def resident_bytes(self) -> dict[str, int]:
+        """Return the memory that broker, store and worker hold now."""
+        return {name: sum(map(resident_bytes, with_children(pid))) for name, pid in self.pids.items()}
 
     def records(self) -> list[Record]:
         """Return every frame in the store."""
@@ -137,8 +141,8 @@ def _stored(store: str, fleet: str, stream: str) -> list[dict[bytes, bytes]]:
 
 
 @contextmanager
-def installation(bundle: str) -> Iterator[Installation]:
-    """Run a broker, a store and one worker that knows a bundle; all are stopped at the end."""
+def installation(bundle: str, processes: int = 1) -> Iterator[Installation]:
+    """Run a broker, a store and one worker of so many processes that knows a bundle; all are stopped at the end."""
     with ExitStack() as running:
         folder = Path(running.enter_context(tempfile.TemporaryDirectory(prefix="headwater-fleet-")))
         broker, store = running.enter_context(start_broker()), running.enter_context(start_store())
@@ -146,7 +150,7 @@ def installation(bundle: str) -> Iterator[Installation]:
         path = Path(bundle)
         bundles = ["--bundles", str(path if path.is_dir() else path.parent)] if path.exists() else []
         at = ["--broker", broker.url, "--store", store.url, "--fleet", FLEET, "--log-level", "warning", *bundles]
-        worker = parts.start("worker", "worker", "--processes", "1", "--name", "worker-1", *at)
+        worker = parts.start("worker", "worker", "--processes", str(processes), "--name", "worker-1", *at)
         worker.wait_for_line("ready", START_S)
         pids = {"broker": broker.child.pid, "store": store.child.pid, "worker": worker.pid}
         yield Installation(broker.url, store.url, pids, folder, parts)
@@ -178,6 +182,20 @@ def cpu_s(pid: int) -> float:
     """Return the processor time that all threads of a process have taken so far. Source: proc(5), stat, 14 and 15."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def with_children(pid: int) -> list[int]:
+    """Return a process and all that descend from it. Source: proc(5), /proc/PID/task/TID/children."""
+    found = [pid]
+    for thread in Path(f"/proc/{pid}/task").iterdir():
+        for child in (thread / "children").read_text().split():
+            found += with_children(int(child))
+    return found
+
+
+def resident_bytes(pid: int) -> int:
+    """Return the memory that a process holds now. Source: proc(5), statm, the second number."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def waited_for_core_s(pid: int) -> float:

