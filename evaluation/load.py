@@ -62,6 +62,10 @@ class Schedule:
         round_, device = self.place(number)
         return float(round_ + self._phases[device]) / self.rate
 
+    def window(self, least: int) -> int:
+        """Return how many frames may be under way: of each device four, or a second's worth, where it has a pace."""
+        return least if self.rate is None else max(least, 4 * self.devices, math.ceil(self.devices * self.rate))
+
     def place(self, number: int) -> tuple[int, int]:
         """Return the how-manieth picture of which device it is, both from 0 on."""
         return divmod(number, self.devices)

@@ -34,7 +34,8 @@ class LoadSettings:
     seconds: Annotated[float, Parameter(validator=Number(gte=1, lte=86_400))] = 30.0
     """How long at most; the first three of them, or a fifth of all, are left out of the figures."""
     window: Annotated[int, Parameter(validator=Number(gte=1, lte=100_000))] = 64
-    """Frames under way in all; with --rate it is at least four of each device, and what finds no room is held back."""
+    """Frames under way in all; with --rate at least four of each device and a second's worth, and what finds no room is
+    held back."""
     bundle: str = "litter"
     """The model: a bundle's name or folder, or a .tflite file."""
     split: str = "image"
@@ -94,13 +95,12 @@ def _loaded(asked: LoadSettings) -> Loaded:
     from models.bars import progress_bar
 
     frames = _frames(asked)
-    window = asked.window if asked.rate is None else max(asked.window, 4 * asked.devices)
+    schedule = Schedule(asked.devices, asked.rate)
     with ExitStack() as running:
         at = None if asked.broker else running.enter_context(installation(asked.bundle, asked.processes))
         address = Address.parse(at.broker) if at else Address.of(str(asked.broker), asked)
-        fleet = SimulatedFleet(
-            address, FLEET if at else asked.fleet, frames, Schedule(asked.devices, asked.rate), window
-        )
+        name = FLEET if at else asked.fleet
+        fleet = SimulatedFleet(address, name, frames, schedule, schedule.window(asked.window))
         running.callback(fleet.close)
         with progress_bar(f"connecting {asked.devices} devices") as progress:
             fleet.connect(progress)

@@ -77,8 +77,7 @@ def many(
 
 
 def _run(at: Installation, frames: Sequence[Frame], schedule: Schedule, seconds: float, processes: int) -> Loaded:
-    window = WINDOW if schedule.rate is None else max(WINDOW, 4 * schedule.devices)
-    fleet = SimulatedFleet(Address.parse(at.broker), FLEET, frames, schedule, window)
+    fleet = SimulatedFleet(Address.parse(at.broker), FLEET, frames, schedule, schedule.window(WINDOW))
     try:
         fleet.connect()
         return run_load(fleet, EVERYTHING, seconds, at, processes, lambda done, total: None)

@@ -41,20 +41,22 @@ def scale(*, settings: Annotated[ScaleSettings, Parameter(name="*")] | None = No
     Example: headwater evaluate scale --workers 1 --workers 2 --devices 500 -o results
 
     For each number of worker processes: the most frames a second, and the latency at 70 % of that. Then a fleet of
-    simulated devices, and what one more device and one more frame cost broker and store. Written are scale.csv and
-    scale.svg. Devices, broker, store and workers share this machine's cores; let nothing else run meanwhile.
+    simulated devices, and what one more device and one more frame cost broker and store. Written are
+    scale-BUNDLE-SPLIT.csv and .svg. Devices, broker, store and workers share this machine's cores; let nothing else run
+    meanwhile.
     """
     from evaluation.load_run import encoded_frames
     from evaluation.scale import many
     from evaluation.scale import scale as measure
-    from evaluation.scale_report import Report, save, table
+    from evaluation.scale_report import Report, name_of, save, table
     from evaluation.simulate_report import check_plot
     from evaluation.simulate_settings import default_codec
     from models.bars import progress_bar
     from models.bundle import Bundle
 
     asked = settings or ScaleSettings()
-    check_plot(asked.output / "scale.svg")
+    name = name_of(asked.bundle, asked.split)
+    check_plot(asked.output / f"{name}.svg")
     codec = asked.codec or default_codec(asked.split)
     frames = encoded_frames(Bundle.load(asked.bundle), asked.split, codec)
     with progress_bar("measuring workers") as progress:
@@ -65,4 +67,4 @@ def scale(*, settings: Annotated[ScaleSettings, Parameter(name="*")] | None = No
     report = Report(asked.bundle, asked.split, codec, (*rows, row), costs)
     save(asked.output, report)
     print(table(report))
-    print(f"written: {asked.output}/scale.csv and scale.svg", file=sys.stderr)
+    print(f"written: {asked.output}/{name}.csv and .svg", file=sys.stderr)

@@ -44,6 +44,11 @@ def table(report: Report) -> str:
     )
 
 
+def name_of(bundle: str, split: str) -> str:
+    """Return what the files of a report are called."""
+    return f"scale-{Path(bundle).stem}-{split.replace('/', '-')}"
+
+
 def _cells(row: Row) -> dict[str, str]:
     found = row.loaded
     cores = {part.name: f"{part.cores:.0%}" for part in found.parts}
@@ -54,11 +59,14 @@ def _cells(row: Row) -> dict[str, str]:
 
 
 def save(folder: Path, report: Report) -> None:
-    """Write scale.csv, and scale.svg with frames a second and latency over the worker processes."""
+    """Write scale-BUNDLE-SPLIT.csv, and .svg with frames a second and latency over the worker processes."""
     from headwater.plots import new_figure, save_svg, write_csv
 
     about = {"bundle": report.bundle, "split": report.split, "codec": report.codec}
-    write_csv(folder / "scale.csv", [{**about, **_entry(row), **_costs(report, row)} for row in report.rows])
+    write_csv(
+        folder / f"{name_of(report.bundle, report.split)}.csv",
+        [{**about, **_entry(row), **_costs(report, row)} for row in report.rows],
+    )
     most = [row for row in report.rows if row.what == "most"]
     paced = [row for row in report.rows if row.what == "paced"]
     figure, (left, right) = new_figure(2, f"{report.bundle}, split {report.split}: worker processes", (4.6, 3.8))
@@ -72,7 +80,7 @@ def save(folder: Path, report: Report) -> None:
     right.legend(fontsize=8)
     for axes in (left, right):
         axes.grid(axis="y", alpha=0.3)
-    save_svg(figure, folder / "scale.svg")
+    save_svg(figure, folder / f"{name_of(report.bundle, report.split)}.svg")
 
 
 def _entry(row: Row) -> dict[str, Any]:

@@ -88,7 +88,7 @@ def test_scale_writes_a_line_for_each_run(tmp_path: Path, capfd: pytest.CaptureF
         main(["evaluate", "scale", "--split", "block_13_project", *asked])
     said = capfd.readouterr()
     assert ended.value.code == 0, said.err
-    with (tmp_path / "scale.csv").open() as file:
+    with (tmp_path / "scale-litter-block_13_project.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [(row["load"], row["workers"]) for row in rows] == [
         ("most", "1"), ("paced", "1"), ("most", "2"), ("paced", "2"), ("fleet", "2"),
@@ -98,5 +98,5 @@ def test_scale_writes_a_line_for_each_run(tmp_path: Path, capfd: pytest.CaptureF
         assert 0.5 < float(paced["frames_per_s"]) / float(most["frames_per_s"]) < 0.9
     assert 100 < float(rows[4]["broker_bytes_per_device"]) < 1_000_000
     assert 100 < float(rows[4]["store_bytes_per_frame"]) < 20_000
-    assert "<svg" in (tmp_path / "scale.svg").read_text()
+    assert "<svg" in (tmp_path / "scale-litter-block_13_project.svg").read_text()
     assert "one more device: " in said.out

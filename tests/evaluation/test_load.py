@@ -28,6 +28,11 @@ def test_without_a_pace_all_is_due_at_once() -> None:
     assert [Schedule(3).due_s(number) for number in (0, 5, 1000)] == [0.0, 0.0, 0.0]
 
 
+def test_a_pace_has_room_for_a_second() -> None:
+    """And for four frames of each device; without a pace the window is what was asked for."""
+    assert [Schedule(*of).window(64) for of in ((3,), (3, 1.0), (50, 1.0), (16, 100.0))] == [64, 64, 200, 1600]
+
+
 def test_durations_beyond_the_steps_count_as_the_last() -> None:
     """Nothing is left out, nothing fails."""
     latencies = Latencies()
