@@ -76,6 +76,7 @@ up: ## Start everything as containers: make up PICTURES=my-pictures ARGS="--scal
 	@compose/make-secrets
 	@$(COMPOSE) up --detach --build $(ARGS)
 	@echo "The live map: http://$(or $(SITE),127.0.0.1:8050), in a moment; docker ps says who is well, make down stops it"
+	@case " $(OVERLAYS) " in *" observability "*) echo "Grafana: http://$(or $(GRAFANA),127.0.0.1:3000), user admin, password in compose/secrets/grafana_password";; esac
 
 down: ## Stop the containers; what they keep stays, but with ARGS=--volumes
 	@$(COMPOSE) down $(ARGS)

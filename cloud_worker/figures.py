@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Final
 
 from cloud_worker.health import Seen, StoreWatch, reasons
 from cloud_worker.parts import Parts
+from cloud_worker.refusals import FailedFrame, UnfitFrame, UnknownModel
 from cloud_worker.tail import Work
+from headwater.errors import BadTensor, Malformed, TooLarge, UnknownVersion
 from headwater.prometheus import SECONDS, Figure, Figures, Reading
 from headwater.sight import Sight
 from headwater.verdict import Verdict
+from models.pictures import DataError
 
 BATCH_SIZES: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 REFUSED: Final = "refused_"
+_REFUSALS = (Malformed, UnknownVersion, TooLarge, BadTensor, UnknownModel, UnfitFrame, DataError, FailedFrame)
+KINDS: Final = tuple(error.__name__ for error in _REFUSALS)
+"""Why frames are refused, as a rule; told as nought from the start, so that a first one is seen as a rise."""
 FIGURES: Final = (
     Figure("headwater_worker_frames_received_total", "counter", "Frames taken out of the inbox."),
     Figure(
@@ -121,9 +127,7 @@ class WorkerSight:
         return {
             **{figure: counts.get(counter, 0) for figure, counter in COUNTED.items()},
             "headwater_worker_frames_answered_total": dict(parts.progress.answered),
-            "headwater_worker_frames_refused_total": {
-                name.removeprefix(REFUSED): n for name, n in counts.items() if name.startswith(REFUSED)
-            },
+            "headwater_worker_frames_refused_total": _refused(counts),
             "headwater_worker_inbox_frames": waiting.messages,
             "headwater_worker_inbox_bytes": waiting.size_bytes,
             "headwater_worker_inbox_limit_frames": parts.inbox.max_messages,
@@ -135,3 +139,9 @@ class WorkerSight:
             "headwater_worker_store_up": float(seen.store_away_s is None),
             "headwater_worker_well": float(verdict.is_well),
         }
+
+
+def _refused(counts: Mapping[str, int]) -> dict[str, int]:
+    """Return the refused frames by kind."""
+    found = {name.removeprefix(REFUSED): n for name, n in counts.items() if name.startswith(REFUSED)}
+    return dict.fromkeys(KINDS, 0) | found

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Final
 
 from edge.health import Seen, reasons
-from edge.ledger import Counts
+from edge.ledger import DROPS, Counts
 from edge.parts import InSight, Parts
 from headwater.prometheus import SECONDS, Figure, Figures, Reading
 from headwater.sight import Sight, served
@@ -36,6 +36,13 @@ FIGURES: Final = (
         "histogram",
         "Time of each stage of a finished frame, those at the worker included.",
         ("stage",),
+        SECONDS,
+    ),
+    Figure(
+        "headwater_edge_journey_seconds",
+        "histogram",
+        "A finished frame, from the start of its capture until its answer is here.",
+        (),
         SECONDS,
     ),
     Figure("headwater_edge_sent_bytes_total", "counter", "Bytes of frame messages handed to the link, resends too."),
@@ -69,7 +76,11 @@ class DeviceSight:
         self._parts, self._unwell_after_s = parts, unwell_after_s
         self._figures = Figures(FIGURES, self.reading)
         self.sight = Sight(self._figures.exposition, self.verdict)
-        parts.ledger.on_journey = lambda stages: self._figures.observe_stages("headwater_edge_stage_seconds", stages)
+        parts.ledger.on_journey = self._journey
+
+    def _journey(self, stages_ns: Mapping[str, int], total_ns: int) -> None:
+        self._figures.observe_stages("headwater_edge_stage_seconds", stages_ns)
+        self._figures.observe("headwater_edge_journey_seconds", total_ns / 1e9)
 
     def verdict(self) -> Verdict:
         """Return how the device is."""
@@ -136,7 +147,7 @@ def _frames(counts: Counts) -> Reading:
             "device": by["device"] - at_exits,
             "worker": by["worker"],
         },
-        "headwater_edge_frames_dropped_total": counts.dropped,
+        "headwater_edge_frames_dropped_total": {why: counts.dropped.get(why, 0) for why in DROPS},
         "headwater_edge_frames_unreported_total": counts.unreported,
         "headwater_edge_frames_in_flight": counts.in_flight,
     }

@@ -7,7 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, get_args
 
 import numpy as np
 
@@ -21,6 +21,11 @@ RECENT_FRAMES: Final = 50
 RECENT_S: Final = 30.0
 
 Finisher = Literal["device", "worker"]
+Drop = Literal[
+    "stale", "overflow", "too_large", "expired", "refused", "disk", "hopeless", "no_face", "unencodable", "stopped"
+]
+DROPS: Final[tuple[Drop, ...]] = get_args(Drop)
+"""Why a frame may end without an answer; docs/device.md says what to do. Told as nought from the start."""
 
 
 @dataclass
@@ -53,7 +58,7 @@ class Ledger:
         """What is counted beside the frames' states: messages sent again, bytes sent, results that cannot be read."""
         self.clock: Offset | None = None
         """How far the clock of the worker that answered last is ahead."""
-        self.on_journey: Callable[[Mapping[str, int]], None] = lambda stages_ns: None
+        self.on_journey: Callable[[Mapping[str, int], int], None] = lambda stages_ns, total_ns: None
         self._journeys: deque[dict[str, int]] = deque(maxlen=KEPT_JOURNEYS)
         self._recent: deque[tuple[float, int]] = deque(maxlen=RECENT_FRAMES)
         self._captures: deque[float] = deque(maxlen=RECENT_FRAMES)
@@ -66,7 +71,7 @@ class Ledger:
             self._counts.captured += n
             self._captures.extend([self._now_s()] * min(n, RECENT_FRAMES))
 
-    def dropped(self, reason: str, n: int = 1) -> int:
+    def dropped(self, reason: Drop, n: int = 1) -> int:
         """Count frames that ended without an answer, and return how many there are now for that reason."""
         with self._lock:
             self._counts.dropped[reason] = self._counts.dropped.get(reason, 0) + n
@@ -99,7 +104,7 @@ class Ledger:
         """Keep the stage times of one finished frame."""
         with self._lock:
             self._journeys.append({**stages_ns, "total": total_ns})
-        self.on_journey(stages_ns)
+        self.on_journey(stages_ns, total_ns)
 
     @property
     def last_finished_s(self) -> float | None:

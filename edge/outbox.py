@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from edge.delivery import Delivery
-from edge.ledger import Ledger
+from edge.ledger import Drop, Ledger
 from edge.spool import Key, Spool
 from headwater.clock import Stage
 from headwater.errors import SpoolError, WireError
@@ -131,7 +131,7 @@ class Outbox:
         self._let_go(key)
         return True
 
-    def drop(self, key: Key, reason: str) -> None:
+    def drop(self, key: Key, reason: Drop) -> None:
         """Give a frame up and count it under `reason`."""
         so_far = self._ledger.dropped(reason)
         if so_far & (so_far - 1) == 0:  # the 1st, 2nd, 4th, 8th …: an outage must not fill the log

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import threading
+from pathlib import Path
 
 import pytest
 
+from cloud_worker.figures import KINDS
 from cloud_worker.health import Seen, StoreWatch, reasons
 from headwater.errors import StoreError
 
@@ -73,3 +76,10 @@ def test_a_watch_asks_until_it_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
     over.set()
     thread.join(10)
     assert not thread.is_alive()
+
+
+def test_the_kinds_of_refusals_are_those_of_the_page() -> None:
+    """The table of docs/worker.md tells each kind that is counted from the start, and no other."""
+    page = (Path(__file__).parents[2] / "docs/worker.md").read_text()
+    table = page.partition("## What is refused\n")[2].partition("\n## ")[0]
+    assert tuple(re.findall(r"`refused_(\w+)`", table)) == KINDS

@@ -134,16 +134,18 @@ def test_only_what_is_named_goes_into_an_image() -> None:
 
 
 @pytest.mark.parametrize(
-    "overlay", [None, *(path.name for path in FILES if path.stem not in {"compose", "compose.override"})]
+    "overlay", [None, *(path.stem for path in FILES if path.name != "compose.yaml" and ".override." not in path.name)]
 )
 def test_docker_compose_takes_them(overlay: str | None) -> None:
-    """docker-compose 1.29 reads compose.yaml alone, and with what one machine and each overlay add."""
+    """docker-compose 1.29 reads compose.yaml with each overlay, and with what one machine adds to both."""
     program = shutil.which("docker-compose")
     if program is None:
         pytest.skip("docker-compose is not installed")
-    files = ["compose.yaml", "compose.override.yaml", overlay] if overlay else ["compose.yaml"]
-    flags = [text for file in files for text in ("--file", file)]
-    done = subprocess.run(
-        [program, *flags, "config", "--quiet"], cwd=COMPOSE, capture_output=True, text=True, check=False
-    )
-    assert (done.returncode, done.stderr) == (0, "")
+    names = ["compose", overlay] if overlay else ["compose"]
+    with_override = [f"{name}{more}" for name in names for more in ("", ".override")]
+    for files in (names, [name for name in with_override if (COMPOSE / f"{name}.yaml").exists()]):
+        flags = [text for name in files for text in ("--file", f"{name}.yaml")]
+        done = subprocess.run(
+            [program, *flags, "config", "--quiet"], cwd=COMPOSE, capture_output=True, text=True, check=False
+        )
+        assert (done.returncode, done.stderr) == (0, ""), files

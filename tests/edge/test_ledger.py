@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import threading
+from pathlib import Path
 
 import pytest
 
-from edge.ledger import KEPT_JOURNEYS, RECENT_FRAMES, Ledger, stage_percentiles
+from edge.ledger import DROPS, KEPT_JOURNEYS, RECENT_FRAMES, Ledger, stage_percentiles
 from headwater.clock import STAGES
 
 
@@ -119,3 +121,10 @@ def test_journeys_are_kept_within_a_bound() -> None:
     for n in range(KEPT_JOURNEYS + 10):
         ledger.journey({"head": n}, n)
     assert len(ledger._journeys) == KEPT_JOURNEYS
+
+
+def test_every_reason_of_a_drop_is_told_with_what_to_do() -> None:
+    """The table of docs/device.md has each of them, and no other."""
+    page = (Path(__file__).parents[2] / "docs/device.md").read_text()
+    table = page.partition("### What is dropped, and why\n")[2].partition("\n## ")[0]
+    assert tuple(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) == DROPS

@@ -129,6 +129,7 @@ def test_a_worker_s_figures_add_up(site: Site) -> None:
     assert found[f"{ended}received_total"] == answered + 1
     assert answered == found[f"{ended}stored_total"] + found[f"{ended}duplicate_total"]
     assert found[f"{ended}stored_total"] == 12
+    assert found[f"{ended}refused_total UnknownModel"] == 0
     assert found["headwater_worker_stage_seconds_count store"] == answered
     assert found["headwater_worker_stage_seconds_count tail"] == 8
     assert found["headwater_worker_batch_frames_sum"] == found[f"{ended}received_total"]
@@ -212,6 +213,8 @@ def test_a_device_s_figures_add_up(bench: Bench) -> None:
     ended = sum(n for name, n in found.items() if "frames_finished_total" in name or "frames_dropped_total" in name)
     assert found[f"{edge}frames_captured_total"] == ended + found[f"{edge}frames_in_flight"]
     assert found[f"{edge}stage_seconds_count head"] == found[f"{edge}frames_finished_total worker"]
+    assert found[f"{edge}journey_seconds_count"] == found[f"{edge}frames_finished_total worker"]
+    assert found[f"{edge}frames_dropped_total overflow"] == 0
     assert found[f"{edge}sent_bytes_total"] >= sum(len(encode(frame)) for frame in worker.frames[:40])
     assert 0 < found[f"{edge}spool_bytes"] <= found[f"{edge}spool_limit_bytes"]
     assert 0 < found[f"{edge}link_round_trip_seconds"] < 5
