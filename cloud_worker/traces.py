@@ -140,10 +140,10 @@ class HttpTraces:
         if said is not None:
             facts = {**facts, "headwater.bundle": said.bundle, "headwater.digest": said.digest}
             facts = {**facts, "headwater.split": said.split}
-        ended_ns = max(began_ns, self._now_ns() if said is None else said.replied_ns)
+        laps = in_a_row(answer.stages_ns.items(), began_ns)
+        ended_ns = max([self._now_ns() if said is None else said.replied_ns, began_ns, *(lap[2] for lap in laps)])
         trace_id, parent_id = (os.urandom(16).hex(), None) if came is None else (came.trace_id, came.span_id)
         error = f"status {answer.status}" if answer.status >= 500 else None
-        whole = Span(
-            f"POST {route}", trace_id, new_span_id(), parent_id, began_ns, ended_ns, "server", facts, error
-        )  # fmt: skip
-        self._tell([whole, *below(whole, in_a_row(dict(answer.stages_ns), began_ns))])
+        name, own_id = f"POST {route}", new_span_id()
+        whole = Span(name, trace_id, own_id, parent_id, began_ns, ended_ns, "server", facts, error)
+        self._tell([whole, *below(whole, laps)])

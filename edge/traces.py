@@ -46,7 +46,7 @@ class Ids(NamedTuple):
 
     def is_sampled(self, share: float) -> bool:
         """Tell whether it is among the share that is told of; a larger share has all that a smaller one has."""
-        return int(self.trace, 16) % 2**RANDOM_BITS < share * 2**RANDOM_BITS
+        return int(self.trace[-RANDOM_BITS // 4 :], 16) < share * (1 << RANDOM_BITS)
 
 
 @dataclass(frozen=True)
@@ -117,8 +117,8 @@ class Traces:
         ids = self._sampled(frame.id)
         if ids is None:
             return None
-        stages_ns = {stage: frame.stages_ns[stage] for stage in STAGES if stage in frame.stages_ns}
-        laps = in_a_row(dict(stages_ns), frame.sent_ns - sum(stages_ns.values()))
+        stages_ns = [(stage, frame.stages_ns[stage]) for stage in STAGES if stage in frame.stages_ns]
+        laps = in_a_row(stages_ns, frame.sent_ns - sum(took_ns for _, took_ns in stages_ns))
         return Story(ids, _facts(self._fleet, frame), laps, frame.sent_ns)
 
     def sent(self, frame: Frame, sent_ns: int, size_bytes: int, before: Story | None) -> Story | None:
@@ -134,7 +134,7 @@ class Traces:
         """Tell of a frame whose result has come."""
         if story is None:
             return
-        facts = {
+        facts: Facts = {
             "headwater.outcome": "finished",
             "headwater.worker": result.worker,
             "headwater.clock.offset_ns": ways.offset.offset_ns,
@@ -149,7 +149,7 @@ class Traces:
     def refused(self, story: Story | None, result: Result, at_ns: int) -> None:
         """Tell of a frame that a worker will never finish."""
         if story is not None:
-            facts = {"headwater.outcome": "refused", "headwater.worker": result.worker}
+            facts: Facts = {"headwater.outcome": "refused", "headwater.worker": result.worker}
             self._tell(story, End(at_ns, facts, story.sent_ns, error=result.refused))
 
     def dropped(self, story: Story | None, reason: str) -> None:

@@ -109,9 +109,7 @@ class _Watched(SpanExporter):
         self._exporter, self._address = exporter, address
         self._is_away, self.sent = False, 0
         self._reasons = _Reasons()
-        theirs = logging.getLogger("opentelemetry")
-        theirs.handlers[:] = [self._reasons]
-        theirs.propagate = log.isEnabledFor(logging.DEBUG)
+        _hush(self._reasons)
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Send one batch."""
@@ -129,11 +127,19 @@ class _Watched(SpanExporter):
 
     def shutdown(self) -> None:
         """End, also in the middle of a batch's further attempts."""
-        self._exporter.shutdown()
+        self._exporter.shutdown()  # type: ignore[no-untyped-call]
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
         """Return at once: nothing waits here."""
         return True
+
+
+def _hush(instead: logging.Handler) -> None:
+    """Let what the SDK says of each batch be heard by `instead` alone; by all, where everything is to be logged."""
+    everything = log.isEnabledFor(logging.DEBUG)
+    logging.getLogger("opentelemetry.sdk").setLevel(logging.DEBUG if everything else logging.CRITICAL)
+    exporter = logging.getLogger("opentelemetry.exporter")
+    exporter.propagate, exporter.handlers[:] = everything, [instead]
 
 
 class _Reasons(logging.Handler):

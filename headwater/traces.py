@@ -60,10 +60,10 @@ def new_span_id() -> str:
     return os.urandom(8).hex()
 
 
-def in_a_row(stages_ns: Mapping[str, int], begun_ns: int) -> list[Lap]:
+def in_a_row(stages_ns: Iterable[tuple[str, int]], begun_ns: int) -> list[Lap]:
     """Return when each stage began and ended, each beginning where the one before it ended."""
     laps: list[Lap] = []
-    for stage, took_ns in stages_ns.items():
+    for stage, took_ns in stages_ns:
         laps.append((stage, begun_ns, begun_ns + took_ns))
         begun_ns += took_ns
     return laps

@@ -59,7 +59,7 @@ class Collector:
     """What came so far; with `answers` cleared, requests are taken and not answered, with `status` refused."""
 
     def __init__(self) -> None:
-        self.answers, self.status = threading.Event(), 200
+        self.answers, self.status, self.asked = threading.Event(), 200, 0
         self.answers.set()
         self.addresses: set[tuple[str, str]] = set()
         self._spans: list[Taken] = []
@@ -96,6 +96,7 @@ def collector() -> Iterator[Collector]:
 
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
+            taken.asked += 1
             if not taken.answers.is_set():
                 taken.answers.wait(30)
             if taken.status == 200:
@@ -107,7 +108,7 @@ def collector() -> Iterator[Collector]:
             self.end_headers()
             self.wfile.write(answer)
 
-        def log_message(self, format: str, *args: Any) -> None:
+        def log_message(self, *_: Any) -> None:
             """Say nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)

@@ -27,12 +27,12 @@ TELLER = Teller("edge", "demo", "cam1")
 
 def test_stages_stand_in_a_row() -> None:
     """Each begins where the one before it ended, the first where it is told."""
-    assert in_a_row({"capture": 3, "head": 0, "encode": 2}, 100) == [
+    assert in_a_row([("capture", 3), ("head", 0), ("encode", 2)], 100) == [
         ("capture", 100, 103),
         ("head", 103, 103),
         ("encode", 103, 105),
     ]
-    assert in_a_row({}, 100) == []
+    assert in_a_row([], 100) == []
 
 
 def test_stages_are_children() -> None:
@@ -64,8 +64,10 @@ def test_a_collector_is_named_by_its_base_address(url: str, address: str) -> Non
 
 @pytest.mark.parametrize(
     "url",
-    ["", "4318", "127.0.0.1:4318", "grpc://127.0.0.1:4317", "http://", "http://:4318", "http://h:0", "http://h:99999"]
-    + ["http://h:x", "http://h/?a=b", "http://h/#a", "http://h /", "http://h\n", "http://[::1", "unix:///tmp/a"],
+    [
+        *("", "4318", "127.0.0.1:4318", "grpc://127.0.0.1:4317", "http://", "http://:4318", "http://h:0", "http://h:x"),
+        *("http://h:99999", "http://h/?a=b", "http://h/#a", "http://h /", "http://h\n", "http://[::1", "unix:///tmp/a"),
+    ],
 )
 def test_an_address_that_is_none_is_refused_in_one_line(url: str) -> None:
     """It says what was given, and how one looks."""
@@ -90,7 +92,7 @@ def test_a_share_is_taken(share: float) -> None:
 @pytest.mark.parametrize("share", [-0.1, 1.1, float("nan"), float("inf")])
 def test_what_is_no_share_is_refused(share: float) -> None:
     """Not a number neither."""
-    with pytest.raises(SettingsError, match="--trace-share: got .*, expected 0 to 1"):
+    with pytest.raises(SettingsError, match=r"--trace-share: got .*, expected 0 to 1"):
         check_share(share)
 
 
