@@ -132,8 +132,9 @@ def assert_one_frame(spans: list[Taken]) -> None:
     sent, finish = one(spans, "send"), one(spans, "finish")
     assert {span.id for span in below(spans, sent)} == {one(spans, n).id for n in ("uplink", "finish", "downlink")}
     assert (finish.service, finish.teller, finish.parent) == ("headwater-worker", "w1", sent.id)
-    assert_in_a_row(below(spans, finish), finish)
-    assert {part.name for part in below(spans, finish)} >= {"inbox", "decode", "tail", "store"}
+    at_worker = [part for part in below(spans, finish) if part.service == finish.service]
+    assert_in_a_row(at_worker, finish)
+    assert [part.name for part in at_worker if part.name != "batch"] == ["inbox", "decode", "tail", "store"]
     ways_ns = one(spans, "uplink").took_ns + one(spans, "downlink").took_ns
     assert ways_ns + finish.took_ns <= sent.took_ns
     offset_ns, unsure_ns = (whole.facts[f"headwater.clock.{one}_ns"] for one in ("offset", "uncertainty"))
@@ -190,7 +191,7 @@ def test_a_collector_that_is_away_holds_up_and_loses_nothing(bench: Bench, how: 
         assert len(lost) <= 1
         assert len(ended) == 1
         assert "sent=0" in ended[0]
-        assert not any("Traceback" in line or "Transient" in line for line in bench.log(name))
+        assert not any("Traceback" in line or " opentelemetry." in line for line in bench.log(name))
         if how != "hangs":  # then it may end before the first batch has failed
             (line,) = lost
             assert {"refuses": "refused", "has no such address": "404"}[how] in line
@@ -252,14 +253,13 @@ def test_without_traces_nothing_of_it_is_loaded(bench: Bench) -> None:
         ("device", "worker", "site"), "loaded []"
     )
     bench.worker("--traces", bench.told.url)
-    summary(bench.device("--traces", bench.told.url, "--name", "cam2", program=program))
+    summary(bench.device("--traces", bench.told.url, program=program))
     assert "'headwater.trace_export'" in bench.log("device")[-1]
 
 
 @pytest.mark.parametrize(
     "command",
-    [["edge", "--source", "pattern:64x64"], ["worker"], ["worker-http", "--port", "0"], ["visualizer", "--port", "0"]]
-    + [["demo"]],
+    [["edge", "--source", "pattern:64x64"], ["worker"], ["worker-http"], ["visualizer"], ["demo"]],
 )
 def test_without_the_extra_one_line_says_what_to_install(command: list[str]) -> None:
     """Before anything begins, with status 2."""
