@@ -235,7 +235,7 @@ def run(settings: HttpSettings, announce: Callable[[str, str], None]) -> None:
     answering.prepare()
     figures = HttpFigures(name, unwell_after_s=settings.unwell_after, models=lambda: library.loaded)
     with (
-        collected(settings.traces, Teller("worker-http", "", name)) as tell,
+        collected(settings.traces, Teller("worker-http", name)) as tell,
         bind(settings.host, settings.port) as sock,
     ):
         traces = None if tell is None else HttpTraces(tell, name, settings.trace_share, clock.now_ns)

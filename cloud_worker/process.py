@@ -61,7 +61,7 @@ def run(settings: WorkerSettings, announce: Callable[[str], None]) -> Counters:
     replies = MqttReplies(session, topics, counters)
     wait_for_store(store, START_DEADLINE_S)
     session.start(START_DEADLINE_S)
-    with collected(settings.traces, Teller("worker", settings.fleet, name)) as tell, stop_on_signals() as stop:
+    with collected(settings.traces, Teller("worker", name)) as tell, stop_on_signals() as stop:
         traces, trail_of = told_by(name, settings.fleet, tell)
         finisher = Finisher(library, topics, settings.max_frame_bytes, clock.now_ns, trail_of)
         keeper = Keeper(store, topics, name, counters, stop, clock.now_ns)

@@ -140,7 +140,7 @@ def edge(*, settings: Annotated[EdgeSettings, Parameter(name="*")], json: bool =
     configure_logging(settings.log_level, settings.log_format)
     _check(settings)
     address = Address.of(settings.broker, settings)
-    with collected(settings.traces, Teller("edge", settings.fleet, settings.name)) as tell:
+    with collected(settings.traces, Teller("edge", settings.name)) as tell:
         device = build_device(settings, tell)
         _log_settings(settings)
         stop = threading.Event()

@@ -53,7 +53,6 @@ class Collector:
                 "service.name": f"headwater-{teller.part}",
                 "service.instance.id": teller.name,
                 "service.version": version(),
-                "headwater.fleet": teller.fleet,
             }
         )
         self._scope = InstrumentationScope("headwater", version())

@@ -51,7 +51,7 @@ class Teller:
     """Who tells."""
 
     part: str
-    fleet: str
+    """The command: edge, worker, worker-http or visualizer."""
     name: str
 
 

@@ -28,7 +28,7 @@ def run(settings: SiteSettings) -> None:
     """Serve the site until SIGTERM or SIGINT. Raises: SettingsError, StoreError."""
     log.info(settings_line(settings))
     public_name = checked_public_name(settings.public_name) if settings.public_name else ""
-    teller = Teller("visualizer", settings.fleet, socket.gethostname())
+    teller = Teller("visualizer", socket.gethostname())
     with collected(settings.traces, teller) as tell, bind(settings.host, settings.port) as sock:
         site = create_app(
             RedisStore(store_with_password(settings.store, settings.store_password_file), settings.fleet),

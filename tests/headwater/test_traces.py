@@ -22,7 +22,7 @@ from headwater.traces import (
     traces_address,
 )
 
-TELLER = Teller("edge", "demo", "cam1")
+TELLER = Teller("edge", "cam1")
 
 
 def test_stages_stand_in_a_row() -> None:
@@ -120,7 +120,7 @@ def test_nothing_is_loaded_without_a_collector() -> None:
     code = """
 import sys
 import cloud_worker.traces, edge.commands, edge.device, cloud_worker.tail, visualizer.traces, headwater.traces
-with headwater.traces.collected(None, headwater.traces.Teller("edge", "demo", "cam1")):
+with headwater.traces.collected(None, headwater.traces.Teller("edge", "cam1")):
     print(sorted(n for n in sys.modules if n.startswith(("opentelemetry", "google", "requests", "headwater.trace_e"))))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)

@@ -30,7 +30,7 @@ from tests.servers import BrokerUnderTest, StoreUnderTest, eventually
 
 READY_S, DONE_S = 30.0, 40.0
 FRAMES = 6
-TELLER = Teller("edge", "demo", "cam1")
+TELLER = Teller("edge", "cam1")
 NOTHING_OF_IT = ("opentelemetry.exporter", "opentelemetry.sdk.trace", "headwater.trace_export")
 TELL_WHAT_IS_LOADED = f"""
 import atexit, sys
