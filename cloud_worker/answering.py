@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
@@ -72,7 +72,13 @@ class Answer:
 
     status: int
     body: bytes
-    stages_ns: Mapping[Stage, int] = field(default_factory=dict)
+    said: Answered | None = None
+    """What the body says, of a request that has its predictions."""
+
+    @property
+    def stages_ns(self) -> Mapping[Stage, int]:
+        """Return how long each stage took, none of a request that was refused."""
+        return {} if self.said is None else self.said.stages_ns
 
 
 @dataclass(frozen=True)
@@ -123,7 +129,7 @@ class Answering:
         watch = Stopwatch({"inbox": max(0, self._now_ns() - request.received_ns)})
         try:
             answered = step(request, watch)
-            return Answer(200, encode_json(answered), answered.stages_ns)
+            return Answer(200, encode_json(answered), answered)
         except (WireError, ModelError) as error:
             return refused(_status(error), str(error))
         except FAULTS as error:

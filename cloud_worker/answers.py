@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec import UNSET
+
 from cloud_worker.tail import Work
 from headwater.messages import VERSION, Finished, Record, Result
 
@@ -30,6 +32,7 @@ def record(work: Work, fleet: str, worker: str, stored_ns: int, store_ns: int) -
         exit=_exit(work),
         position=frame.position,
         name=frame.name,
+        traceparent=UNSET if work.trail is None else str(work.trail.own),
     )
 
 

@@ -20,18 +20,20 @@ from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
 from starlette.routing import Route
 from uvicorn import Config
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from cloud_worker.answering import JSON, OFFLOAD, PREDICT, Answer, Answering, Bounds, Request, refused
 from cloud_worker.http_document import document, page
 from cloud_worker.http_figures import HttpFigures
+from cloud_worker.http_protocol import PatientProtocol
 from cloud_worker.http_settings import HttpSettings
 from cloud_worker.library import Library, open_bundle
 from cloud_worker.settings import default_name
+from cloud_worker.traces import HttpTraces
 from headwater.clock import StageClock
 from headwater.errors import HeadwaterError, TooLarge
 from headwater.logs import event, settings_line
 from headwater.prometheus import CONTENT_TYPE
+from headwater.traces import Teller, collected
 from headwater.web import AnnouncingServer, bind
 
 log = logging.getLogger(__name__)
@@ -64,9 +66,10 @@ class Service:
         settings: HttpSettings,
         figures: HttpFigures,
         now_ns: Callable[[], int],
+        traces: HttpTraces | None = None,
     ) -> None:
         self._answering, self._settings = answering, settings
-        self._figures, self._now_ns = figures, now_ns
+        self._figures, self._now_ns, self._traces = figures, now_ns, traces
         self._models = ThreadPoolExecutor(1, "models")
 
     async def predict(self, request: HttpRequest) -> Response:
@@ -115,9 +118,12 @@ class Service:
             raise Busy(f"{self._figures.waiting} in hand or waiting")
         self._figures.waiting += 1
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._models, self._in_hand, step, found)
+            answer = await asyncio.get_running_loop().run_in_executor(self._models, self._in_hand, step, found)
         finally:
             self._figures.waiting -= 1
+        if self._traces is not None:
+            self._traces.answered(request.url.path, request.headers.getlist("traceparent"), found, answer)
+        return answer
 
     def _in_hand(self, step: Callable[[Request], Answer], request: Request) -> Answer:
         self._figures.begin()
@@ -216,57 +222,6 @@ REMEDIES: Final = {
 }
 
 
-class PatientProtocol(H11Protocol):
-    """HTTP/1.1 that waits only so long for a request's head, and for its answer to be taken; uvicorn would for ever."""
-
-    head_s: float = 30.0
-    _deadline: asyncio.TimerHandle | None = None
-    _taking: asyncio.TimerHandle | None = None
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Begin to wait for the first head."""
-        super().connection_made(transport)
-        transport.set_write_buffer_limits(0)  # writing pauses as soon as a client does not take all at once
-        self._wait_for_head()
-
-    def data_received(self, data: bytes) -> None:
-        """Take bytes in; a head that is complete ends the wait, the first bytes of the next one begin it."""
-        if self._deadline is None and (self.cycle is None or self.cycle.response_complete):
-            self._wait_for_head()
-        super().data_received(data)
-        if self.cycle is not None and not self.cycle.response_complete:
-            self._end_wait()
-
-    def pause_writing(self) -> None:
-        """Begin to wait for an answer to be taken; a close would wait for that too."""
-        super().pause_writing()
-        self._taking = self._taking or self.loop.call_later(self.head_s, self.transport.abort)
-
-    def resume_writing(self) -> None:
-        """End that wait: the answer is taken."""
-        self._end_taking()
-        super().resume_writing()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """End both waits with the connection."""
-        self._end_wait()
-        self._end_taking()
-        super().connection_lost(exc)
-
-    def _wait_for_head(self) -> None:
-        self._deadline = self.loop.call_later(self.head_s, self.transport.close)
-
-    def _end_wait(self) -> None:
-        if self._deadline is not None:
-            self._deadline.cancel()
-            self._deadline = None
-
-    def _end_taking(self) -> None:
-        if self._taking is not None:
-            self._taking.cancel()
-            self._taking = None
-
-
 def run(settings: HttpSettings, announce: Callable[[str, str], None]) -> None:
     """Answer requests until SIGINT or SIGTERM; `announce` gets name and address once the default model is loaded.
 
@@ -279,8 +234,12 @@ def run(settings: HttpSettings, announce: Callable[[str, str], None]) -> None:
     answering = Answering(library, name, settings.bundle, clock.now_ns, bounds)
     answering.prepare()
     figures = HttpFigures(name, unwell_after_s=settings.unwell_after, models=lambda: library.loaded)
-    service = Service(answering, settings, figures, clock.now_ns)
-    with bind(settings.host, settings.port) as sock:
+    with (
+        collected(settings.traces, Teller("worker-http", name)) as tell,
+        bind(settings.host, settings.port) as sock,
+    ):
+        traces = None if tell is None else HttpTraces(tell, name, settings.trace_share, clock.now_ns)
+        service = Service(answering, settings, figures, clock.now_ns, traces)
         protocol = type("Patient", (PatientProtocol,), {"head_s": settings.upload_timeout})
         config = Config(
             create_app(service, figures, settings),
@@ -296,5 +255,5 @@ def run(settings: HttpSettings, announce: Callable[[str, str], None]) -> None:
             timeout_graceful_shutdown=round(settings.upload_timeout) + STOP_S,
         )
         AnnouncingServer(config, lambda url: announce(name, url)).run(sockets=[sock])
-    service.close()
+        service.close()
     log.info(event("stopped", worker=name, finished=figures.finished))

@@ -10,6 +10,7 @@ from headwater.errors import SettingsError
 from headwater.logs import Level, LogFormat
 from headwater.settings import check_ranges
 from headwater.topics import checked_name
+from headwater.traces import check_share, check_traces
 from headwater.verdict import UNWELL_AFTER_S, check_unwell_after
 
 # The most pixels are those up to which Pillow does not warn of a decompression bomb.
@@ -58,10 +59,17 @@ class HttpSettings:
     """Lines of text, or one JSON object a line."""
     unwell_after: float = UNWELL_AFTER_S
     """Seconds that one request may be computed before /health answers 503."""
+    traces: str | None = None
+    """http[s]://HOST[:PORT] of an OpenTelemetry collector that is told of requests and their stages; the extra
+    traces."""
+    trace_share: float = 1.0
+    """The share of requests that it is told of, 0 to 1, of those without a traceparent of who asks."""
 
     def __post_init__(self) -> None:
         check_ranges(self, _LIMITS)
         check_unwell_after(self.unwell_after)
+        check_traces(self.traces)
+        check_share(self.trace_share)
         if self.bodies_bytes < self.max_body_bytes:
             raise SettingsError(
                 f"--bodies-bytes: got {self.bodies_bytes}, expected at least --max-body-bytes, {self.max_body_bytes};"

@@ -19,6 +19,7 @@ from cloud_worker.replies import MqttReplies
 from cloud_worker.settings import WorkerSettings, default_name
 from cloud_worker.store import RedisStore
 from cloud_worker.tail import Finisher
+from cloud_worker.traces import told_by
 from cloud_worker.worker import Bounds, Identity, Worker
 from headwater.clock import StageClock
 from headwater.errors import StoreError
@@ -29,6 +30,7 @@ from headwater.settings import store_with_password
 from headwater.sight import served
 from headwater.stopping import stop_on_signals
 from headwater.topics import Topics
+from headwater.traces import Teller, collected
 
 log = logging.getLogger(__name__)
 
@@ -57,14 +59,15 @@ def run(settings: WorkerSettings, announce: Callable[[str], None]) -> Counters:
     session = new_session(settings, name, topics, callbacks)
     callbacks.on_message = Receiver(*inboxes, counters, clock.now_ns, session.ack).on_message
     replies = MqttReplies(session, topics, counters)
-    finisher = Finisher(library, topics, settings.max_frame_bytes, clock.now_ns)
     wait_for_store(store, START_DEADLINE_S)
     session.start(START_DEADLINE_S)
-    with stop_on_signals() as stop:
+    with collected(settings.traces, Teller("worker", name)) as tell, stop_on_signals() as stop:
+        traces, trail_of = told_by(name, settings.fleet, tell)
+        finisher = Finisher(library, topics, settings.max_frame_bytes, clock.now_ns, trail_of)
         keeper = Keeper(store, topics, name, counters, stop, clock.now_ns)
         bounds, progress = Bounds(settings.batch, settings.batch_wait_ms / 1000), Progress(clock.now_ns)
         worker = Worker(
-            Identity(name, topics), inboxes, finisher, keeper, replies, counters, clock.now_ns, bounds, progress
+            Identity(name, topics), inboxes, finisher, keeper, replies, counters, clock.now_ns, bounds, progress, traces
         )
         parts = Parts(name, clock, counters, progress, inboxes[0], keeper, session, store)
         with in_sight(settings, parts):

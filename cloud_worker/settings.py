@@ -14,6 +14,7 @@ from headwater.logs import Level, LogFormat
 from headwater.settings import check_ranges
 from headwater.sight import parse_address
 from headwater.topics import checked_name
+from headwater.traces import check_traces
 from headwater.verdict import UNWELL_AFTER_S, check_unwell_after
 
 ENVELOPE_BYTES: Final = 65_536
@@ -86,6 +87,9 @@ class WorkerSettings:
     processes the second answers one port further on, and so forth."""
     unwell_after: float = UNWELL_AFTER_S
     """Seconds that one frame may take, frames may wait, or broker or store be away before /health answers 503."""
+    traces: str | None = None
+    """http[s]://HOST[:PORT] of an OpenTelemetry collector that is told of the frames that their devices have sampled;
+    the extra traces."""
 
     def __post_init__(self) -> None:
         check_ranges(self, _LIMITS)
@@ -100,6 +104,7 @@ class WorkerSettings:
             checked_name("--name", self.name)
         if self.metrics is not None:
             parse_address(self.metrics)
+        check_traces(self.traces)
 
     @property
     def packet_limit_bytes(self) -> int:

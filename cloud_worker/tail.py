@@ -9,6 +9,7 @@ from cloud_worker.bodies import Ready, answers, ready_activation, ready_picture
 from cloud_worker.inbox import Delivery
 from cloud_worker.library import Library
 from cloud_worker.refusals import UnfitFrame
+from cloud_worker.traces import Trail, TrailOf, no_trail
 from headwater import messages
 from headwater.clock import Stage
 from headwater.messages import Finished, Frame, Picture
@@ -25,6 +26,8 @@ class Work:
     predictions: list[messages.Prediction] = field(default_factory=list)
     stages_ns: dict[Stage, int] = field(default_factory=dict)
     since_ns: int = 0
+    trail: Trail | None = None
+    """Of a frame that a collector of traces is told of."""
 
     @property
     def key(self) -> tuple[str, str, tuple[int, ...], str]:
@@ -35,14 +38,24 @@ class Work:
     def lap(self, stage: Stage, now_ns: int) -> None:
         """End a stage: the time since the last lap belongs to it. A clock that went back counts as no time."""
         self.stages_ns[stage] = self.stages_ns.get(stage, 0) + max(0, now_ns - self.since_ns)
+        if self.trail is not None:
+            self.trail.lap(stage, self.since_ns, now_ns)
         self.since_ns = now_ns
 
 
 class Finisher:
     """Turns deliveries into predictions with the models of one library."""
 
-    def __init__(self, library: Library, topics: Topics, max_frame_bytes: int, now_ns: Callable[[], int]) -> None:
-        self._library, self._topics = library, topics
+    def __init__(
+        self,
+        library: Library,
+        topics: Topics,
+        max_frame_bytes: int,
+        now_ns: Callable[[], int],
+        trail_of: TrailOf = no_trail,
+    ) -> None:
+        """Take what finishes frames; `trail_of` says by a frame's `traceparent` whether it is followed."""
+        self._library, self._topics, self._trail_of = library, topics, trail_of
         self._max_frame_bytes, self._now_ns = max_frame_bytes, now_ns
 
     def read(self, delivery: Delivery) -> Frame:
@@ -55,7 +68,8 @@ class Finisher:
 
     def prepare(self, delivery: Delivery, frame: Frame) -> Work:
         """Return the frame decoded and ready to run. Raises: WireError, ModelError."""
-        work = Work(delivery, frame, since_ns=delivery.received_ns)
+        trail = self._trail_of(delivery.message.traceparent)
+        work = Work(delivery, frame, since_ns=delivery.received_ns, trail=trail)
         work.lap("inbox", delivery.taken_ns)
         work.lap("batch", self._now_ns())
         body = frame.body

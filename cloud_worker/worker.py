@@ -18,6 +18,7 @@ from cloud_worker.progress import Progress
 from cloud_worker.refusals import FAULTS, FailedFrame, correlated_id, dead, refusal
 from cloud_worker.replies import Replies
 from cloud_worker.tail import Finisher, Work
+from cloud_worker.traces import WorkerTraces
 from headwater.errors import WireError
 from headwater.logs import event
 from headwater.messages import Frame, StoredJourney
@@ -65,12 +66,13 @@ class Worker:
         now_ns: Callable[[], int],
         bounds: Bounds = Bounds(),
         progress: Progress | None = None,
+        traces: WorkerTraces | None = None,
     ) -> None:
         self.name, self._topics = identity.name, identity.topics
         self._frames, self._journeys = inboxes
         self._finisher, self._keeper, self._replies = finisher, keeper, replies
         self._counters, self._now_ns, self._bounds = counters, now_ns, bounds
-        self._progress = progress or Progress(now_ns)
+        self._progress, self._traces = progress or Progress(now_ns), traces
 
     def run(self, stop: Stop) -> None:
         """Finish batches until told to stop; the batch in hand is finished first."""
@@ -124,6 +126,8 @@ class Worker:
         self._counters.add("refused")
         self._counters.add(f"refused_{type(error).__name__}")
         self._progress.refused()
+        if self._traces is not None:
+            self._traces.refused(delivery, frame, error, self._now_ns())
         frame_id = frame.id if frame else correlated_id(delivery, self._topics)
         if frame_id is not None:
             sent_ns = frame.sent_ns if frame else 0
@@ -146,6 +150,8 @@ class Worker:
         for work in works:
             self._replies.ack(work.delivery)
         self._progress.finished(works)
+        if self._traces is not None:
+            self._traces.finished(works, is_new)
         self._counters.add("answered", len(works))
         self._counters.add("stored", sum(is_new))
         self._counters.add("duplicates", len(works) - sum(is_new))

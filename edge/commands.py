@@ -19,6 +19,7 @@ from headwater.errors import SettingsError
 from headwater.fields import Report
 from headwater.logs import Level, LogFormat, configure_logging, settings_line
 from headwater.sight import parse_address
+from headwater.traces import Teller, check_share, check_traces, collected
 from headwater.verdict import UNWELL_AFTER_S, check_unwell_after
 from models.choices import CropName
 
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from edge.device import Device
     from edge.parts import InSight
     from edge.scheduler import Auto
+    from edge.traces import Tracing
+    from headwater.traces import Tell
 
 LARGEST: Final = 1e15
 """Keeps infinity out, and numbers that clocks and counters cannot hold."""
@@ -116,6 +119,10 @@ class EdgeSettings:
     """[HOST:]PORT where GET /metrics and GET /health are answered; a bare port is this machine's alone."""
     unwell_after: float = UNWELL_AFTER_S
     """Seconds without a picture, or with one in the head, before /health answers 503."""
+    traces: str | None = None
+    """http[s]://HOST[:PORT] of an OpenTelemetry collector that is told of frames and their stages; the extra traces."""
+    trace_share: float = 1.0
+    """The share of frames that it is told of, 0 to 1; workers and the site do as the device decides."""
 
 
 def edge(*, settings: Annotated[EdgeSettings, Parameter(name="*")], json: bool = False) -> None:
@@ -133,17 +140,18 @@ def edge(*, settings: Annotated[EdgeSettings, Parameter(name="*")], json: bool =
     configure_logging(settings.log_level, settings.log_format)
     _check(settings)
     address = Address.of(settings.broker, settings)
-    device = build_device(settings)
-    _log_settings(settings)
-    stop = threading.Event()
-    _stop_on_signals(stop)
-    ready = f"ready device {settings.name}"
-    summary = device.run(address, stop, lambda: print(ready, flush=True), _in_sight(settings))
-    _print(summary, as_json=json)
+    with collected(settings.traces, Teller("edge", settings.name)) as tell:
+        device = build_device(settings, tell)
+        _log_settings(settings)
+        stop = threading.Event()
+        _stop_on_signals(stop)
+        ready = f"ready device {settings.name}"
+        summary = device.run(address, stop, lambda: print(ready, flush=True), _in_sight(settings))
+        _print(summary, as_json=json)
 
 
-def build_device(settings: EdgeSettings) -> Device:
-    """Return the device that the settings describe, with its spool open and its source checked."""
+def build_device(settings: EdgeSettings, tell: Tell | None = None) -> Device:
+    """Return the device that the settings describe, with its spool open and its source checked; `tell` takes spans."""
     from edge.crop import crop_of
     from edge.device import Device
     from edge.location import open_location
@@ -182,7 +190,14 @@ def build_device(settings: EdgeSettings) -> Device:
         limits,
         crop,
         _auto(settings, place / f"{name}.decisions.jsonl"),
+        _tracing(settings, tell),
     )
+
+
+def _tracing(settings: EdgeSettings, tell: Tell | None) -> Tracing | None:
+    from edge.traces import Tracing
+
+    return None if tell is None else Tracing(tell, settings.trace_share)
 
 
 def _auto(settings: EdgeSettings, decisions: Path) -> Auto:
@@ -222,6 +237,8 @@ def _check(settings: EdgeSettings) -> None:
     check_unwell_after(settings.unwell_after)
     if settings.metrics is not None:
         parse_address(settings.metrics)
+    check_traces(settings.traces)
+    check_share(settings.trace_share)
     for name in ("rate", "frames", "max_frame_bytes", "window", "timeout", "expire", "threads"):
         value = getattr(settings, name)
         if value is not None and not 0 < value <= LARGEST:

@@ -10,6 +10,7 @@ from typing import Final
 from edge.ledger import Ledger
 from edge.outbox import Outbox, SentFrame
 from edge.spool import Key
+from edge.traces import Ways
 from headwater.clock import ClockOffset, Offset, RoundTrip, Stage, one_way_ns
 from headwater.errors import WireError
 from headwater.logs import event
@@ -50,6 +51,8 @@ class Confirmations:
         if result.refused is not None:
             log.warning(event("frame refused", sequence=key.sequence, worker=result.worker, reason=result.refused))
             self._ledger.dropped("refused")
+            if sent is not None:
+                self._outbox.traces.refused(sent.story, result, at_ns)
             if sent is not None and not finished_here:
                 self._on_answer(sent.split, sent.codec, result, at_ns)
             return
@@ -77,6 +80,7 @@ class Confirmations:
         total_ns = sum(sent.stages_ns.values()) + spool_ns + max(0, at_ns - result.sent_ns)
         own_ns: dict[Stage, int] = {**sent.stages_ns, "spool": spool_ns, "uplink": uplink_ns, "downlink": downlink_ns}
         self._ledger.journey({**result.stages_ns, **own_ns}, total_ns)
+        self._outbox.traces.confirmed(sent.story, result, at_ns, Ways(uplink_ns, downlink_ns, offset))
         journey = Journey(key.boot, key.sequence, uplink_ns, downlink_ns, offset.uncertainty_ns, total_ns)
         if len(self._journeys) < JOURNEYS_IN_A_MESSAGE:
             self._journeys.append(journey)

@@ -11,9 +11,10 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from edge.capturing import Capturing
+from edge.connection import connection
 from edge.control import Control
 from edge.delivery import Delivery
-from edge.head import Body, Faceless, Head, Hopeless, exit_of, is_positive
+from edge.head import Body, Dropped, Faceless, Head, Hopeless, exit_of, is_positive
 from edge.ledger import Ledger
 from edge.location import Location, place
 from edge.outbox import Outbox
@@ -24,11 +25,13 @@ from edge.scheduler import Auto, AutoSplit
 from edge.sender import Sender
 from edge.sources import Capture, Source, WhenFull
 from edge.spool import Spool
+from edge.traces import Traces, Tracing
 from headwater.clock import Stage, StageClock, Stopwatch
 from headwater.errors import WireError
 from headwater.logs import event
 from headwater.messages import (
     VERSION,
+    Finished,
     FinishedCounts,
     Frame,
     FrameId,
@@ -39,7 +42,7 @@ from headwater.messages import (
     Status,
     encode_json,
 )
-from headwater.session import Address, Session, Will
+from headwater.session import Address, Session
 from headwater.topics import Topics
 from models.bundle import Bundle
 from models.crop import Crop
@@ -68,8 +71,11 @@ class Device:
         limits: Bounds,
         crop: Crop | None = None,
         auto: Auto | None = None,
+        tracing: Tracing | None = None,
     ) -> None:
-        """Make everything ready; without `auto` the split is only ever what somebody sets."""
+        """Make everything ready; without `auto` the split is only ever what somebody sets, without `tracing` no
+        collector of traces is told of frames.
+        """
         self._name, self._topics, self._bundle = name, topics, bundle
         self._source, self._location, self._limits = source, location, limits
         self._spool, self._boot = spool, os.urandom(4).hex()
@@ -78,7 +84,8 @@ class Device:
         self._since_ns = self._clock.now_ns()
         self.ledger = Ledger(recovered=len(spool))
         delivery = Delivery(limits.timeout_s, max(limits.timeout_s, LONGEST_TIMEOUT_S), random.random)
-        outbox = Outbox(spool, delivery, self.ledger)
+        self._traces = Traces(topics.fleet, name, self._clock.now_ns, tracing)
+        outbox = Outbox(spool, delivery, self.ledger, self._traces)
         self._sender = Sender(
             name,
             topics,
@@ -129,7 +136,10 @@ class Device:
 
         `in_sight` tells of the device meanwhile.
         """
-        session = self._session(address)
+        session = connection(
+            address, self._topics, self._name, self._boot, self._sender.callbacks(),
+            since_ns=self._since_ns, window=self._limits.window,
+        )  # fmt: skip
         with in_sight(self._parts(session)):
             return self._run(session, stop, on_ready)
 
@@ -171,20 +181,6 @@ class Device:
             self._sender.finish(self._limits.drain_s)
             sending.join()
 
-    def _session(self, address: Address) -> Session:
-        def own(kind: str) -> str:
-            return self._topics.of_device(self._name, kind)
-
-        gone = Status(VERSION, self._name, online=False, since_ns=self._since_ns, sent_ns=self._since_ns)
-        return Session(
-            address,
-            f"headwater-{self._name}-{self._boot}",
-            self._sender.callbacks(),
-            subscriptions=((own("result"), 1), (own("settings"), 1)),
-            will=Will(own("status"), encode_json(gone)),
-            receive_maximum=max(self._limits.window * 2, 64),
-        )
-
     def _capture(self, stop: threading.Event) -> None:
         """Take pictures until the source ends or `stop` is set. Raises: SourceError, after its last picture."""
         with Capturing(self._source, self.ledger, self._progress) as capturing:
@@ -215,17 +211,28 @@ class Device:
             if self._auto is not None and not isinstance(body, Faceless):
                 self._auto.computed(capture.picture, now.head, exit_of(body), watch.stages_ns)
             if isinstance(body, Hopeless | Faceless):
-                self.ledger.dropped("hopeless" if isinstance(body, Hopeless) else "no_face")
+                reason = "hopeless" if isinstance(body, Hopeless) else "no_face"
+                self.ledger.dropped(reason)
+                self._trace_here(capture, now.head, body, watch.stages_ns, reason)
                 return
             if now.plan.report == "positive" and not is_positive(self._bundle, body):
                 self.ledger.finished("device", exit_of(body), reported=False)
                 self.ledger.journey(watch.stages_ns, sum(watch.stages_ns.values()))
+                self._trace_here(capture, now.head, body, watch.stages_ns, "unreported")
                 return
             frame = self._message(capture, now.head, body, watch.stages_ns)
             self._sender.offer(frame, wait=self._source.when_full is WhenFull.WAIT, stop=stop)
         except WireError as error:
             log.warning(event("frame dropped", picture=capture.name, reason="unencodable", error=error))
             self.ledger.dropped("unencodable")
+
+    def _trace_here(
+        self, capture: Capture, head: Head, body: Body | Dropped, stages_ns: dict[Stage, int], outcome: str
+    ) -> None:
+        """Tell of a frame that goes no further, where anybody is told of frames."""
+        if self._traces.is_on:
+            told = Finished([], exit_of(body))
+            self._traces.ended_here(self._message(capture, head, told, stages_ns), outcome)
 
     def _message(self, capture: Capture, head: Head, body: Body, stages_ns: dict[Stage, int]) -> Frame:
         return Frame(

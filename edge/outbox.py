@@ -11,6 +11,7 @@ from typing import Final
 from edge.delivery import Delivery
 from edge.ledger import Drop, Ledger
 from edge.spool import Key, Spool
+from edge.traces import Story, Traces
 from headwater.clock import Stage
 from headwater.errors import SpoolError, WireError
 from headwater.logs import event
@@ -33,6 +34,8 @@ class SentFrame:
     finished_here: bool
     split: str
     codec: str
+    story: Story | None = None
+    """Of a frame that a collector of traces is told of."""
 
 
 def age_s(frame: Frame) -> float:
@@ -43,8 +46,8 @@ def age_s(frame: Frame) -> float:
 class Outbox:
     """Frames of one device on their way. Used by one thread, without a network."""
 
-    def __init__(self, spool: Spool, delivery: Delivery, ledger: Ledger) -> None:
-        self.spool, self.delivery = spool, delivery
+    def __init__(self, spool: Spool, delivery: Delivery, ledger: Ledger, traces: Traces | None = None) -> None:
+        self.spool, self.delivery, self.traces = spool, delivery, traces or Traces.off()
         self._ledger = ledger
         self._fresh: dict[Key, Frame] = {}
         self._remembered: dict[Key, SentFrame] = {}
@@ -65,8 +68,8 @@ class Outbox:
             self.spool.commit([(key, message) for key, _, message in kept], self._forget)
         except SpoolError as error:
             self._report_once(error)
-            for key, _, _ in kept:
-                self.drop(key, "disk")
+            for key, frame, _ in kept:
+                self.drop(key, "disk", frame)
             return
         self._disk_failed = False
         self._forget, self._leaving_bytes = [], 0
@@ -82,7 +85,7 @@ class Outbox:
         for frame, message in offered:
             key = Key(frame.id.boot, frame.id.sequence)
             if len(message) > self.spool.limit_bytes:
-                self.drop(key, "too_large")
+                self.drop(key, "too_large", frame)
                 continue
             while not self.spool.fits(coming_bytes + len(message) - self._leaving_bytes):
                 oldest = self.delivery.oldest_waiting()
@@ -93,7 +96,7 @@ class Outbox:
                 coming_bytes += len(message)
                 kept.append((key, frame, message))
             else:
-                self.drop(key, "overflow")
+                self.drop(key, "overflow", frame)
         return kept
 
     def next_to_send(self, now_s: float, window: int) -> tuple[Key, Frame] | None:
@@ -131,13 +134,25 @@ class Outbox:
         self._let_go(key)
         return True
 
-    def drop(self, key: Key, reason: Drop) -> None:
-        """Give a frame up and count it under `reason`."""
+    def drop(self, key: Key, reason: Drop, frame: Frame | None = None) -> None:
+        """Give a frame up and count it under `reason`; `frame` spares who is told of it a look into the spool."""
         so_far = self._ledger.dropped(reason)
         if so_far & (so_far - 1) == 0:  # the 1st, 2nd, 4th, 8th …: an outage must not fill the log
             log.warning(event("frame dropped", sequence=key.sequence, reason=reason, so_far=so_far))
+        if self.traces.is_on:
+            self.traces.dropped(self._story(key, frame), reason)
         self.delivery.drop(key)
         self._let_go(key)
+
+    def _story(self, key: Key, frame: Frame | None) -> Story | None:
+        """Return what is known of a frame that is sampled and has not ended."""
+        sent = self._remembered.get(key)
+        if sent is not None:
+            return sent.story
+        if not self.traces.samples(key):
+            return None
+        whole = frame or self._fresh.get(key) or self.load(key)
+        return None if whole is None else self.traces.begun(whole)
 
     def _let_go(self, key: Key) -> None:
         self._fresh.pop(key, None)

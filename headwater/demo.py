@@ -25,6 +25,7 @@ from headwater.errors import ChildError, MissingPart, SettingsError
 from headwater.fields import Report
 from headwater.logs import Level
 from headwater.settings import PREFIX, variable
+from headwater.traces import check_traces
 
 LITTER: Final = "litter"
 LITTER_SPLIT: Final = "block_13_project"
@@ -86,6 +87,8 @@ class DemoSettings:
     """The fleet's name."""
     log_level: Level = "warning"
     """What the processes say on stderr."""
+    traces: str | None = None
+    """http[s]://HOST[:PORT] of an OpenTelemetry collector that is told of every frame; the extra traces."""
 
 
 def demo(*, settings: Annotated[DemoSettings, Parameter(name="*")] = DemoSettings(), json: bool = False) -> None:
@@ -162,6 +165,7 @@ def _check(settings: DemoSettings) -> None:
         value = getattr(settings, name)
         if value is not None and not value > 0:
             raise SettingsError(f"{name}: got {value}, expected more than 0")
+    check_traces(settings.traces)
 
 
 def _pictures(settings: DemoSettings, folder: Path) -> tuple[str, str | None]:
@@ -199,6 +203,7 @@ def _start_all(
 ) -> Child:
     """Start everything, each part as soon as what it needs is there, the device last; return the device."""
     common = ["--fleet", settings.fleet, "--log-level", settings.log_level]
+    common += ["--traces", settings.traces] if settings.traces else []
     broker, store = _start_servers(settings, folder, parts)
     at = ["--broker", broker, "--store", store, *_bundle_folder(settings.bundle)]
     names = [f"worker-{n}" for n in range(1, settings.workers + 1)]

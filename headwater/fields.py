@@ -19,6 +19,8 @@ Count = Annotated[int, Meta(ge=0, le=2**62)]
 Nanoseconds = Annotated[int, Meta(ge=-(2**62), le=2**62)]
 Duration = Annotated[int, Meta(ge=0, le=2**62)]
 Stages = Annotated[dict[Stage, Duration], Meta(max_length=16)]
+Traceparent = Annotated[str, Meta(pattern=r"^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}\Z")]
+"""Source: W3C Trace Context, section 3.2."""
 MAX_DIMENSIONS: Final = 8
 MAX_DIMENSION: Final = 65536
 Dimension = Annotated[int, Meta(ge=1, le=MAX_DIMENSION)]

@@ -4,9 +4,22 @@ from __future__ import annotations
 
 from typing import Annotated, Final, Literal
 
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
-from headwater.fields import Boot, Count, Digest, Duration, Label, Name, Nanoseconds, Reason, Report, Sequence, Stages
+from headwater.fields import (
+    Boot,
+    Count,
+    Digest,
+    Duration,
+    Label,
+    Name,
+    Nanoseconds,
+    Reason,
+    Report,
+    Sequence,
+    Stages,
+    Traceparent,
+)
 from headwater.frames import Position, Predictions
 
 MOST_WAYS: Final = 256
@@ -176,6 +189,8 @@ class Record(Struct, frozen=True, forbid_unknown_fields=True):
     exit: Label | None = None
     position: Position | None = None
     name: Label | None = None
+    traceparent: Traceparent | UnsetType = UNSET
+    """Of a frame that is traced, by a worker that tells of it: the worker's span, for who reads the store."""
 
 
 class StoredJourney(Struct, frozen=True, forbid_unknown_fields=True):

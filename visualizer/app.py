@@ -10,8 +10,10 @@ from typing import Any, Final
 from dash import Dash
 from fastapi import FastAPI, Response
 
+from headwater.clock import StageClock
 from headwater.prometheus import CONTENT_TYPE
 from headwater.sight import Sight
+from headwater.traces import Tell
 from headwater.verdict import UNWELL_AFTER_S
 from visualizer import callbacks, live
 from visualizer.devices import Devices
@@ -20,6 +22,7 @@ from visualizer.pages import shell
 from visualizer.reader import Follower, Store
 from visualizer.security import KnownHosts, SecurityHeaders, content_policy
 from visualizer.settings import OSM_TILES
+from visualizer.traces import SiteTraces
 from visualizer.window import CAPACITY, Window
 
 HERE: Final = Path(__file__).parent
@@ -58,10 +61,11 @@ def create_app(
     known_hosts: bool = True,
     public_name: str = "",
     unwell_after_s: float = UNWELL_AFTER_S,
+    tell: Tell | None = None,
 ) -> Site:
     """Return the site of one fleet; `tiles` is a tile address, or nothing for a site that never asks for tiles.
 
-    With `known_hosts` it answers only under a loopback name and under `public_name`.
+    With `known_hosts` it answers only under a loopback name and under `public_name`; `tell` takes spans.
     """
     window, bell = Window(window_frames), live.Bell()
     follower = Follower(store, window)
@@ -72,6 +76,9 @@ def create_app(
     news = live.News(window, devices, lambda: follower.connection)
     pushed = live.Live(news, bell)
     server.add_api_websocket_route(live.PATH, pushed.__call__)
+    if tell is not None:
+        follower.traces = traces = SiteTraces(tell, StageClock().now_ns)
+        pushed.on_pushed = traces.pushed
     sight = SiteSight(fleet, follower, devices, lambda: pushed.open, unwell_after_s).sight
     _tell(server, sight)
     pages: Any = _OnePage(server)

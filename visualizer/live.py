@@ -132,6 +132,8 @@ class Live:
 
     def __init__(self, source: News, bell: Bell) -> None:
         self._source, self._bell, self.open = source, bell, 0
+        self.on_pushed: Callable[[int], None] = lambda serial: None
+        """Called with the serial of the newest frame that a browser has been sent."""
 
     async def __call__(self, websocket: WebSocket) -> None:
         """Serve one browser until it goes."""
@@ -162,6 +164,7 @@ class Live:
                 news = browser.news(self._source)
                 if news:
                     await websocket.send_text(msgspec.json.encode(news).decode())
+                self.on_pushed(browser.serial)
                 await asyncio.sleep(PUSH_EVERY_S if news else LOOK_EVERY_S)
                 await browser.wake.wait()
 

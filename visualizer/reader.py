@@ -12,6 +12,7 @@ from typing import Any, Final, Protocol
 from headwater.errors import StoreError, WireError
 from headwater.logs import event
 from headwater.messages import Record, StoredJourney, decode_json
+from visualizer.traces import SiteTraces
 from visualizer.window import Sighting, Window
 
 log = logging.getLogger(__name__)
@@ -105,6 +106,7 @@ class Follower:
     def __init__(self, store: Store, window: Window, wall_ns: Callable[[], int] = time.time_ns) -> None:
         self.store, self.window = store, window
         self.on_change: Callable[[], None] = lambda: None
+        self.traces: SiteTraces | None = None
         self._wall_ns = wall_ns
         self.connection = Connection(False, wall_ns())
         self.errors = 0
@@ -153,15 +155,18 @@ class Follower:
     def step(self) -> None:
         """Wait for new entries and take them."""
         for kind, page in self.store.wait(self._after, BLOCK_S).items():
-            self._take(kind, page)
+            self._take(kind, page, self.traces)
             self._after[kind] = page[-1][0] if page else self._after[kind]
         self.read_s = time.monotonic()
 
-    def _take(self, kind: str, page: list[Entry]) -> None:
+    def _take(self, kind: str, page: list[Entry], traces: SiteTraces | None = None) -> None:
+        came_ns = 0 if traces is None else traces.now_ns()
         for entry, content in page:
             try:
                 if kind == "results":
-                    self.window.add(entry, decode_json(Record, content, RECORD_LIMIT_BYTES))
+                    record = decode_json(Record, content, RECORD_LIMIT_BYTES)
+                    if self.window.add(entry, record) and traces is not None:
+                        traces.read(record, self.window.seen - 1, came_ns)
                 else:
                     self.window.add_journey(decode_json(StoredJourney, content, RECORD_LIMIT_BYTES))
             except WireError as error:

@@ -12,6 +12,7 @@ from headwater.logs import settings_line
 from headwater.session import Address
 from headwater.settings import store_with_password
 from headwater.sight import served
+from headwater.traces import Teller, collected
 from headwater.web import AnnouncingServer, bind
 from visualizer.app import create_app
 from visualizer.devices import Devices, NoBroker, StatusReader
@@ -27,7 +28,8 @@ def run(settings: SiteSettings) -> None:
     """Serve the site until SIGTERM or SIGINT. Raises: SettingsError, StoreError."""
     log.info(settings_line(settings))
     public_name = checked_public_name(settings.public_name) if settings.public_name else ""
-    with bind(settings.host, settings.port) as sock:
+    teller = Teller("visualizer", socket.gethostname())
+    with collected(settings.traces, teller) as tell, bind(settings.host, settings.port) as sock:
         site = create_app(
             RedisStore(store_with_password(settings.store, settings.store_password_file), settings.fleet),
             _devices(settings),
@@ -37,6 +39,7 @@ def run(settings: SiteSettings) -> None:
             known_hosts=bool(public_name) or is_loopback(sock.getsockname()[0]),
             public_name=public_name,
             unwell_after_s=settings.unwell_after,
+            tell=tell,
         )
         with served(settings.metrics, site.sight):
             site.start()

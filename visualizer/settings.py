@@ -10,6 +10,7 @@ from headwater.errors import SettingsError
 from headwater.logs import Level, LogFormat
 from headwater.sight import parse_address
 from headwater.topics import checked_name
+from headwater.traces import check_traces
 from headwater.verdict import UNWELL_AFTER_S, check_unwell_after
 from visualizer.security import checked_public_name
 
@@ -61,6 +62,9 @@ class SiteSettings:
     port is this machine's alone."""
     unwell_after: float = UNWELL_AFTER_S
     """Seconds without an answer of the store before /health answers 503."""
+    traces: str | None = None
+    """http[s]://HOST[:PORT] of an OpenTelemetry collector that is told when a traced frame was read and sent to a
+    browser; the extra traces."""
 
     def __post_init__(self) -> None:
         checked_name("fleet", self.fleet)
@@ -71,3 +75,4 @@ class SiteSettings:
         check_unwell_after(self.unwell_after)
         if self.metrics is not None:
             parse_address(self.metrics)
+        check_traces(self.traces)

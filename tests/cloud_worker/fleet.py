@@ -13,6 +13,7 @@ from cloud_worker.keeper import Keeper
 from cloud_worker.library import Library, open_bundle
 from cloud_worker.store import RedisStore
 from cloud_worker.tail import Finisher
+from cloud_worker.traces import told_by
 from cloud_worker.worker import Bounds, Identity, Worker
 from headwater.codec import Codec, encode_tensor
 from headwater.errors import StoreError
@@ -33,6 +34,7 @@ from headwater.messages import (
 from headwater.metrics import Counters
 from headwater.session import Received
 from headwater.topics import Topics
+from headwater.traces import Tell
 from models.bundle import Bundle, file_digest
 from models.engine import Engine
 from models.pictures import encode_png, to_input
@@ -129,10 +131,17 @@ class Camera:
 
 
 def deliver(
-    payload: bytes, *, device: str = "cam1", kind: str = "frame", correlation: bytes | None = None, mid: int = 1
+    payload: bytes,
+    *,
+    device: str = "cam1",
+    kind: str = "frame",
+    correlation: bytes | None = None,
+    mid: int = 1,
+    traceparent: str | None = None,
 ) -> Delivery:
     """Return a message as the network thread takes it in."""
-    return Delivery(Received(TOPICS.of_device(device, kind), payload, 1, mid, 1, correlation), received_ns=100)
+    topic = TOPICS.of_device(device, kind)
+    return Delivery(Received(topic, payload, 1, mid, 1, correlation, traceparent), received_ns=100)
 
 
 class Clock:
@@ -227,18 +236,25 @@ class Bench:
     """A worker with everything around it made of paper but its models."""
 
     def __init__(
-        self, folder: Path, *, stop: PaperStop | None = None, clock: Clock | None = None, max_frame_bytes: int = 100_000
+        self,
+        folder: Path,
+        *,
+        stop: PaperStop | None = None,
+        clock: Clock | None = None,
+        max_frame_bytes: int = 100_000,
+        tell: Tell | None = None,
     ) -> None:
         self.store, self.replies, self.counters = PaperStore(), PaperReplies(), Counters()
         self.stop, self.clock = stop or PaperStop(), clock or Clock()
         self.frames, self.journeys = Inbox(16, 10_000_000), Inbox(4, 100_000)
         self.now_s = 0.0
         self.library = Library([folder], lambda bundle: open_bundle(bundle, 1), now_s=lambda: self.now_s)
-        self.finisher = Finisher(self.library, TOPICS, max_frame_bytes, self.clock.now_ns)
+        traces, trail_of = told_by("w1", "demo", tell)
+        self.finisher = Finisher(self.library, TOPICS, max_frame_bytes, self.clock.now_ns, trail_of)
         self.keeper = Keeper(self.store, TOPICS, "w1", self.counters, self.stop, self.clock.now_ns)
         self.worker = Worker(
             Identity("w1", TOPICS), (self.frames, self.journeys), self.finisher, self.keeper, self.replies,
-            self.counters, self.clock.now_ns, Bounds(),
+            self.counters, self.clock.now_ns, Bounds(), traces=traces,
         )  # fmt: skip
 
     def finish(self, *batch: Delivery) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -123,6 +124,19 @@ def test_the_images_of_our_parts_are_built_alike() -> None:
     assert alike[0] == alike[1] == alike[2]
 
 
+def test_the_overlay_for_traces_gives_images_the_extra_and_processes_the_address() -> None:
+    """The three parts that tell of frames, with an extra that there is; the share is the device's to decide."""
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    services = read("traces.yaml")["services"]
+    assert set(services) == {"worker", "visualizer", "edge"}
+    for name, service in services.items():
+        assert service["build"]["args"]["EXTRAS"] in extras
+        assert service["environment"]["HEADWATER_TRACES"].startswith("${TRACES:?"), name
+        assert ("HEADWATER_TRACE_SHARE" in service["environment"]) == (name == "edge")
+    asked = re.compile(r"^ARG EXTRAS=\n.*install-dependencies \S+ \w+ \$EXTRAS$", re.MULTILINE)
+    assert all(asked.search((ROOT / name).read_text()) for name in DOCKERFILES[:3])
+
+
 def test_only_what_is_named_goes_into_an_image() -> None:
     """The build context is a list of what may, not of what may not."""
     lines = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if not line.startswith("#")]
@@ -146,6 +160,7 @@ def test_docker_compose_takes_them(overlay: str | None) -> None:
     for files in (names, [name for name in with_override if (COMPOSE / f"{name}.yaml").exists()]):
         flags = [text for name in files for text in ("--file", f"{name}.yaml")]
         done = subprocess.run(
-            [program, *flags, "config", "--quiet"], cwd=COMPOSE, capture_output=True, text=True, check=False
-        )
+            [program, *flags, "config", "--quiet"], cwd=COMPOSE, capture_output=True, text=True, check=False,
+            env={**os.environ, "TRACES": "http://collector.example:4318"},
+        )  # fmt: skip
         assert (done.returncode, done.stderr) == (0, ""), files
