@@ -51,8 +51,8 @@ def checked_prefix(prefix: str) -> str:
     """Return a discovery prefix that can begin a topic. Raises: SettingsError."""
     if len(prefix) > LONGEST_PREFIX or not _PREFIX.fullmatch(prefix):
         raise SettingsError(
-            f"--home-assistant-prefix: got {prefix[:80]!r}, expected at most {LONGEST_PREFIX} characters without + and #,"
-            " and without / at the ends; give what Home Assistant is set to, such as homeassistant"
+            f"--home-assistant-prefix: got {prefix[:80]!r}, expected at most {LONGEST_PREFIX} characters without + and"
+            " #, and without / at the ends; give what Home Assistant is set to, such as homeassistant"
         )
     return prefix
 
