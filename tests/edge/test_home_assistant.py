@@ -11,10 +11,13 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from edge import commands
+from edge.commands import EdgeSettings
 from edge.control import Control
 from edge.home_assistant import Told, checked_prefix, discovery, discovery_topic, plain
 from edge.plan import Plan
 from edge.splits import cut_points
+from headwater import cli
 from headwater.errors import SettingsError
 from headwater.messages import (
     VERSION,
@@ -166,3 +169,35 @@ def test_other_prefixes_are_refused_in_one_line(prefix: str) -> None:
     """The flag is named, and what to give instead."""
     with pytest.raises(SettingsError, match=r"--home-assistant-prefix: got .*such as homeassistant"):
         checked_prefix(prefix)
+
+
+class Seen(Exception):
+    """The settings that a device would be built from."""
+
+
+@pytest.mark.parametrize(
+    ("words", "variable", "wanted"),
+    [
+        ((), None, None),
+        (("--home-assistant",), None, True),
+        (("--no-home-assistant",), None, False),
+        ((), "true", True),
+        ((), "false", False),
+        (("--no-home-assistant",), "true", False),
+    ],
+)
+def test_it_is_asked_for_and_taken_back_by_flag_or_variable(
+    monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], variable: str | None, wanted: bool | None
+) -> None:
+    """Nothing said is neither of the two."""
+
+    def seen(settings: EdgeSettings) -> None:
+        raise Seen(settings)
+
+    monkeypatch.setattr(commands, "build_device", seen)
+    monkeypatch.setattr(commands, "configure_logging", lambda *_: None)
+    if variable is not None:
+        monkeypatch.setenv("HEADWATER_HOME_ASSISTANT", variable)
+    with pytest.raises(Seen) as found:
+        cli.run(["edge", "--source", "pattern:", *words])
+    assert found.value.args[0].home_assistant is wanted

@@ -180,7 +180,7 @@ def test_frames_that_are_sent_again_are_told(bench: Bench) -> None:
 
 
 def test_a_pipe_gets_one_plain_table(mosquitto: BrokerUnderTest, fleet: Callable[..., None]) -> None:
-    """Every column, no command of a terminal, and then the end; a reader that stops early does no harm."""
+    """Every column, no command of a terminal, and then the end."""
     fleet(*fleet_of(3))
     fleet(FakeDevice("gone"), online=False)
     done = top("--broker", mosquitto.url, "--interval", "0.5", "--sort", "state")
