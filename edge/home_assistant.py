@@ -72,7 +72,7 @@ def plain(name: str) -> str:
 def discovery(topics: Topics, told: Told) -> dict[str, Any]:
     """Return the message that announces a device with all that belongs to it."""
     status, identity = topics.of_device(told.name, "status"), f"headwater:{topics.fleet}:{told.name}"
-    components = {"connected": _connected(), **_sensors(told), "set_split": _select(topics, told)}
+    components: dict[str, Component] = {"connected": _connected(), **_sensors(told), "set_split": _select(topics, told)}
     return {
         "device": {
             "identifiers": [identity],
@@ -102,7 +102,7 @@ def _connected() -> Component:
 
 def _sensors(told: Told) -> dict[str, Component]:
     """Return the figures of the status; those that this device can never have are left out."""
-    found = {
+    found: dict[str, Component] = {
         "frames_per_s": _figure("value_json.frames_per_s", "Frames per second", unit_of_measurement="frames/s", **NOW),
         "finished": _figure("value_json.finished.device + value_json.finished.worker", "Frames finished", **COUNT),
         "last_finished": {

@@ -87,9 +87,10 @@ class StatusReader:
         wall_ns: Callable[[], int] = time.time_ns,
         *,
         who: str = "site",
+        decisions: bool = True,
         also: Mapping[str, OnOther] | None = None,
     ) -> None:
-        """Listen as `who`; `also` takes further kinds of what devices send, on the network thread."""
+        """Listen as `who`; `also` takes further kinds of what devices send and are sent, on the network thread."""
         self.on_change: Callable[[], None] = lambda: None
         self.connection: Connection | None = Connection(False, wall_ns())
         self.version = self.refused = 0
@@ -98,6 +99,7 @@ class StatusReader:
         self._heard: dict[str, Heard] = {}
         self._decisions: dict[str, Decision] = {}
         self._fresh: set[str] = set()
+        kinds = ("status", *(["decision"] if decisions else []), *self._also)
         callbacks = Callbacks(
             on_message=self.take,
             on_connected=lambda: self._connected(True),
@@ -107,7 +109,7 @@ class StatusReader:
             address,
             f"{who}-{secrets.token_hex(4)}",
             callbacks,
-            subscriptions=[(self._topics.every(kind), 0) for kind in ("status", "decision", *self._also)],
+            subscriptions=[(self._topics.every(kind), 0) for kind in kinds],
             packet_limit_bytes=STATUS_LIMIT_BYTES,
         )
 

@@ -8,10 +8,12 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 import pytest
 
 from headwater.messages import SettingsApplied, decode_json
+from headwater.probes import free_port
 from headwater.session import Address, Callbacks, Received, Session
 from tests.edge.home_assistant_rules import checked, command, rendered
 from tests.edge.samples import exit_bundle
@@ -89,8 +91,8 @@ def at_home(mosquitto: BrokerUnderTest) -> Iterator[Callable[..., HomeAssistant]
 
 def test_every_template_reads_what_a_running_device_says(bench: Bench, at_home: Callable[..., HomeAssistant]) -> None:
     """Numbers are numbers, the last answer is of now, and all of it is retained: a later start finds the same."""
-    worker, home = bench.worker(), at_home()
-    device = bench.device("--rate", "40", "--loop", "--home-assistant")
+    worker, home, port = bench.worker(), at_home(), free_port()
+    device = bench.device("--rate", "40", "--loop", "--home-assistant", "--metrics", str(port))
     wait_until(lambda: worker.different > 20 and home.state("connected") == "ON")
     wait_until(lambda: home.number("finished") > 20 and home.number("round_trip") > 0)
     for key in ("frames_per_s", "finished", "dropped", "in_flight", "spool", "round_trip"):
@@ -100,6 +102,8 @@ def test_every_template_reads_what_a_running_device_says(bench: Bench, at_home: 
     assert "left_early" not in home.components()
     later = at_home()
     assert later.components() == home.components()
+    with urlopen(f"http://127.0.0.1:{port}/health", timeout=10) as answer:
+        assert answer.status == 200  # it tells others, too
     device.kill()
     wait_until(lambda: home.state("connected") == "OFF")
     assert home.state("finished") == "unavailable"

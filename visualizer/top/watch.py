@@ -28,7 +28,7 @@ class Watch:
         self._unreadable = 0
         self.lately = Lately()
         also = {"journey": self._journeys, "result": self._result}
-        self._reader = StatusReader(address, fleet, wall_ns, who="top", also=also)
+        self._reader = StatusReader(address, fleet, wall_ns, who="top", decisions=False, also=also)
 
     def start(self) -> None:
         """Begin to listen. Raises: BrokerError when the broker is not there or refuses."""
