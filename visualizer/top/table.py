@@ -165,7 +165,7 @@ def fitted(columns: Sequence[Column[Row]], cells: Sequence[Sequence[str]], width
         return dict(enumerate(longest))
     taken: dict[int, int] = {}
     room = width + 1
-    for at in sorted(range(len(columns)), key=lambda at: columns[at].wanted):
+    for at in sorted(range(len(columns)), key=lambda place: columns[place].wanted):
         if columns[at].width + 1 > room and taken:
             break
         taken[at] = columns[at].width
