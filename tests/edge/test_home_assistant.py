@@ -191,7 +191,7 @@ def test_it_is_asked_for_and_taken_back_by_flag_or_variable(
 ) -> None:
     """Nothing said is neither of the two."""
 
-    def seen(settings: EdgeSettings) -> None:
+    def seen(settings: EdgeSettings, _tell: object) -> None:
         raise Seen(settings)
 
     monkeypatch.setattr(commands, "build_device", seen)

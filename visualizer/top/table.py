@@ -158,9 +158,13 @@ def part(columns: Sequence[Column[Row]], rows: Sequence[Row], room: int, width: 
     return found
 
 
+def _lengths(cells: Sequence[Sequence[str]], nth: int) -> list[int]:
+    return [0, *(cell_len(row[nth]) for row in cells)]
+
+
 def fitted(columns: Sequence[Column[Row]], cells: Sequence[Sequence[str]], width: int | None) -> dict[int, int]:
     """Return the columns that fit, by place, with their widths: the most wanted first, then room for long texts."""
-    longest = [max([column.width, *(cell_len(row[at]) for row in cells)]) for at, column in enumerate(columns)]
+    longest = [max(column.width, *_lengths(cells, nth)) for nth, column in enumerate(columns)]
     if width is None:
         return dict(enumerate(longest))
     taken: dict[int, int] = {}
