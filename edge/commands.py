@@ -10,17 +10,16 @@ import socket
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
+from edge.checks import check_settings
 from edge.preferences import Preferences, limits_wanted, rates_wanted
-from headwater.errors import SettingsError
 from headwater.fields import Report
 from headwater.logs import Level, LogFormat, configure_logging, settings_line
-from headwater.sight import parse_address
-from headwater.traces import Teller, check_share, check_traces, collected
-from headwater.verdict import UNWELL_AFTER_S, check_unwell_after
+from headwater.traces import Teller, collected
+from headwater.verdict import UNWELL_AFTER_S
 from models.choices import CropName
 
 if TYPE_CHECKING:
@@ -31,14 +30,6 @@ if TYPE_CHECKING:
     from edge.scheduler import Auto
     from edge.traces import Tracing
     from headwater.traces import Tell
-
-LARGEST: Final = 1e15
-"""Keeps infinity out, and numbers that clocks and counters cannot hold."""
-LEAST_SPOOL_BYTES: Final = 4096
-LARGEST_WINDOW: Final = 32_767
-"""Twice that many results may come at once. Source: MQTT 5.0, section 3.1.2.11.3 (Receive Maximum)."""
-LARGEST_EXPIRY_S: Final = 4_294_967_295
-"""Source: MQTT 5.0, section 3.3.2.3.3 (Message Expiry Interval)."""
 
 
 def _own_name() -> str:
@@ -142,7 +133,7 @@ def edge(*, settings: Annotated[EdgeSettings, Parameter(name="*")], json: bool =
     from headwater.session import Address
 
     configure_logging(settings.log_level, settings.log_format)
-    _check(settings)
+    check_settings(settings)
     address = Address.of(settings.broker, settings)
     with collected(settings.traces, Teller("edge", settings.name)) as tell:
         device = build_device(settings, tell)
@@ -242,30 +233,6 @@ def _in_sight(settings: EdgeSettings) -> InSight:
         prefix, wanted = settings.home_assistant_prefix, settings.home_assistant
         telling.append(announcing(prefix, Topics(settings.fleet), wanted=wanted))
     return together(*telling)
-
-
-def _check(settings: EdgeSettings) -> None:
-    check_unwell_after(settings.unwell_after)
-    if settings.metrics is not None:
-        parse_address(settings.metrics)
-    check_traces(settings.traces)
-    check_share(settings.trace_share)
-    if settings.home_assistant is not None:
-        from edge.home_assistant import checked_prefix
-
-        checked_prefix(settings.home_assistant_prefix)
-    for name in ("rate", "frames", "max_frame_bytes", "window", "timeout", "expire", "threads"):
-        value = getattr(settings, name)
-        if value is not None and not 0 < value <= LARGEST:
-            raise SettingsError(f"{name.replace('_', '-')}: got {value}, expected a finite number above 0")
-    if not 0 <= settings.drain <= LARGEST:
-        raise SettingsError(f"drain: got {settings.drain}, expected 0 or more seconds")
-    if not LEAST_SPOOL_BYTES <= settings.spool_bytes <= LARGEST:
-        raise SettingsError(f"spool-bytes: got {settings.spool_bytes}, expected at least {LEAST_SPOOL_BYTES}")
-    if settings.window > LARGEST_WINDOW:
-        raise SettingsError(f"window: got {settings.window}, expected at most {LARGEST_WINDOW}")
-    if settings.expire is not None and settings.expire > LARGEST_EXPIRY_S:
-        raise SettingsError(f"expire: got {settings.expire:g}, expected at most {LARGEST_EXPIRY_S} seconds")
 
 
 def _stop_on_signals(stop: threading.Event) -> None:
