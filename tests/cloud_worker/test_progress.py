@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-
 from cloud_worker.progress import Progress
 
 
