@@ -72,8 +72,7 @@ def plan(found: Mapping[str, Any], number: int, image: str) -> Plan:
         raise EngineError(f"service {_labels(found)[SERVICE]} cannot be scaled: {why}")
     name = f"{_base_name(found)}{number}"
     endpoints = {network: _endpoint(found, one, name) for network, one in _networks(found).items()}
-    first = found["HostConfig"]["NetworkMode"]
-    first = first if first in endpoints else next(iter(endpoints), None)
+    first = _first_network(found)
     config = deepcopy(dict(found["Config"]))
     config["Labels"] = {key: text for key, text in config["Labels"].items() if key != REPLACES}
     config["Labels"] |= {NUMBER: str(number), OURS: "made"}
@@ -115,6 +114,14 @@ def stop_within_s(found: Mapping[str, Any]) -> int:
     """Return how long a container may take to stop: its stop_grace_period, else the engine's 10 s."""
     given = found["Config"].get("StopTimeout")
     return 10 if given is None else int(given)
+
+
+def _first_network(found: Mapping[str, Any]) -> str | None:
+    """Return the name of the network that the container was made with, which the engine may know by its id."""
+    mode, networks = found["HostConfig"]["NetworkMode"], _networks(found)
+    return next(
+        (name for name, one in networks.items() if mode in (name, one.get("NetworkID"))), next(iter(networks), None)
+    )
 
 
 def _endpoint(found: Mapping[str, Any], one: Mapping[str, Any], name: str) -> dict[str, Any]:

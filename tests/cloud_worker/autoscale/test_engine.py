@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 
 import pytest
 
@@ -133,14 +136,19 @@ def test_an_engine_that_goes_away_is_one_line() -> None:
         engine(api).workers()
 
 
-def test_no_engine_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
-    """Where it was looked for, why it is not there, what to do."""
-    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/docker.sock")
-    with pytest.raises(EngineError, match=r"no Docker engine answers at unix:.*: No such file or directory; start it"):
-        Engine("headwater", "worker")
-    monkeypatch.setenv("DOCKER_HOST", "nonsense://x")
-    with pytest.raises(EngineError, match=r"no Docker engine answers at nonsense://x: .*; start it"):
-        Engine("headwater", "worker")
+@pytest.mark.parametrize(
+    ("host", "reason"), [("unix:///nowhere/docker.sock", "No such file or directory"), ("nonsense://x", "")]
+)
+def test_no_engine_is_one_line(host: str, reason: str) -> None:
+    """Where it was looked for, why it is not there, what to do; status 2."""
+    done = subprocess.run(
+        [sys.executable, "-m", "headwater", "autoscale", "--once"], env={**os.environ, "DOCKER_HOST": host},
+        capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"headwater: error: no Docker engine answers at {host}: {reason}")
+    assert done.stderr.endswith("; start it, or give its DOCKER_HOST\n")
+    assert done.stderr.count("\n") == 1
 
 
 def test_no_permission_says_what_the_permission_means(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -112,7 +112,7 @@ def test_people_are_told_what_is_new_programs_everything() -> None:
     assert len(run(PaperWorkers(), 5)) == 1
     lines = [json.loads(line) for line in run(PaperWorkers(waiting_s=1.0), 5, as_json=True)]
     assert len(lines) == 5
-    assert [line["rule"] for line in lines] == ["noticed", "up", "cool-down", "up", "cool-down"]
+    assert [line["rule"] for line in lines] == ["noticed", "up", "cool-down", "cool-down", "up"]
     assert lines[1]["made"] == ["w2"]
     assert all(set(line) == set(lines[0]) for line in lines)
     assert (lines[0]["project"], lines[0]["service"], lines[0]["waiting_s"]) == ("headwater", "worker", 1.0)

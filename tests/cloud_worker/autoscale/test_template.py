@@ -37,6 +37,20 @@ def test_a_host_name_that_somebody_gave_stays() -> None:
     assert plan(inspected(config_Hostname=""), 2, "i").config["Hostname"] == ""
 
 
+@pytest.mark.parametrize(
+    ("mode", "first", "other"),
+    [
+        ("headwater_messages", "headwater_messages", "headwater_records"),
+        ("f00", "headwater_records", "headwater_messages"),
+    ],
+)
+def test_the_network_of_its_making_comes_first(mode: str, first: str, other: str) -> None:
+    """By its name or by its id."""
+    made = plan(inspected(NetworkMode=mode), 2, "i")
+    assert list(made.config["NetworkingConfig"]["EndpointsConfig"]) == [first]
+    assert list(made.networks) == [other]
+
+
 @pytest.mark.parametrize(("separator", "known"), [("_", ["worker"]), ("-", ["headwater-worker-2", "worker"])])
 def test_a_copy_is_in_the_same_networks_under_its_own_name(separator: str, known: list[str]) -> None:
     """The network of its making first, as the engine takes one at a time; no address or id of the other goes along."""
