@@ -1,7 +1,8 @@
-"""What a worker's thread is at, and what it has finished last. That thread writes; any thread reads, without a lock."""
+"""What a worker's thread is at, and what it has finished last. That thread writes; any thread reads."""
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -27,6 +28,8 @@ class Progress:
         """When the last frame was answered or refused."""
         self.finished_ns: int | None = None
         """When the last frame was answered."""
+        self._busy_ns, self._busy_since_ns = 0, 0
+        self._is_busy, self._lock = False, threading.Lock()
         self.answered: Counter[str] = Counter(dict.fromkeys(BODIES, 0))
         self.batches: Counter[str] = Counter(dict.fromkeys(("full", "emptied", "waited"), 0))
         self.on_finished: Callable[[Work], None] = lambda work: None
@@ -40,6 +43,24 @@ class Progress:
             yield
         finally:
             self.begun_ns = None
+
+    @contextmanager
+    def busy(self) -> Iterator[None]:
+        """Note that the thread works, not waits, while the block runs."""
+        with self._lock:
+            self._is_busy, self._busy_since_ns = True, self._now_ns()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._busy_ns += max(0, self._now_ns() - self._busy_since_ns)
+                self._is_busy = False
+
+    @property
+    def busy_ns(self) -> int:
+        """The time that the thread has worked so far; never less than it was."""
+        with self._lock:
+            return self._busy_ns + (max(0, self._now_ns() - self._busy_since_ns) if self._is_busy else 0)
 
     def batch(self, size: int, release: Release) -> None:
         """Note that a batch begins."""

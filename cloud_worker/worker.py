@@ -81,7 +81,8 @@ class Worker:
             batch = next_batch(self._frames, bounds.batch, bounds.batch_wait_s, idle_s=IDLE_S, now_ns=self._now_ns)
             if batch.deliveries:
                 self._progress.batch(len(batch.deliveries), batch.release)
-                self.finish(batch.deliveries)
+                with self._progress.busy():
+                    self.finish(batch.deliveries)
             self.keep_journeys()
 
     def finish(self, batch: Sequence[Delivery]) -> None:

@@ -142,9 +142,9 @@ def _pictures(asked: PlanSettings, bundle: Bundle, crop: Crop) -> list[Pixels]:
 
 
 def _conditions(asked: PlanSettings) -> Conditions:
-    from edge.plan_settings import bits_per_s, hertz, seconds
     from headwater.errors import SettingsError
     from headwater.host import clock_hz
+    from headwater.quantities import bits_per_s, hertz, seconds
     from planning.ways import Conditions
 
     slowdown = asked.slowdown
@@ -164,7 +164,7 @@ def _conditions(asked: PlanSettings) -> Conditions:
 
 
 def _message_bytes(asked: PlanSettings) -> float | None:
-    from edge.plan_settings import size_bytes
+    from headwater.quantities import size_bytes
     from headwater.session import PACKET_OVERHEAD_BYTES
 
     return None if asked.packet is None else size_bytes("packet", asked.packet) - PACKET_OVERHEAD_BYTES

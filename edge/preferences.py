@@ -72,7 +72,7 @@ def rates_wanted(asked: Charged) -> Rates:
 
 def limits_wanted(asked: Preferences) -> Limits:
     """Return what no way may break. Raises: SettingsError."""
-    from edge.plan_settings import joules, seconds, share, size_bytes
+    from headwater.quantities import joules, seconds, share, size_bytes
     from planning.decide import Limits
 
     return Limits(

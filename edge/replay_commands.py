@@ -74,8 +74,8 @@ def replay(
 
 
 def _case(asked: ReplaySettings) -> Case:
-    from edge.plan_settings import bits_per_s, seconds
     from edge.replay import Case, conditions_changed
+    from headwater.quantities import bits_per_s, seconds
 
     rates = rates_wanted(asked.charged)
     change = conditions_changed(

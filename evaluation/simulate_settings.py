@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from edge.plan_settings import bits_per_s, seconds, share
 from headwater.errors import SettingsError
+from headwater.quantities import bits_per_s, seconds, share
 from planning.fleet import Names
 from planning.outcome import Case, Money
 from planning.prices import load_book

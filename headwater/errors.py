@@ -12,6 +12,7 @@ HeadwaterError              one line on stderr, exit status 2
 ├── SpoolError              the device's disk queue cannot be used
 ├── BrokerError             no broker, or it refused
 ├── StoreError              no store, or it refused
+├── EngineError             no container engine, or it refused
 ├── ChildError              a process that we started ended or stayed silent
 └── MissingPart             a package or program that is not installed
 """
@@ -75,6 +76,10 @@ class BrokerError(HeadwaterError):
 
 class StoreError(HeadwaterError):
     """There is no store, or it refused."""
+
+
+class EngineError(HeadwaterError):
+    """There is no container engine, or it refused."""
 
 
 class ChildError(HeadwaterError):

@@ -17,7 +17,6 @@ import edge.head
 import edge.rehearsal
 from edge.evidence import leaks_of
 from edge.plan_commands import PlanSettings, _conditions
-from edge.plan_settings import bits_per_s, hertz, joules, seconds, share, size_bytes
 from edge.rehearsal import drawn_pictures, rehearse
 from headwater.errors import SettingsError
 from headwater.host import clock_hz
@@ -254,21 +253,6 @@ def test_a_wrong_question_is_one_line(arguments: tuple[str, ...], words: str) ->
     assert done.returncode == 2
     assert words in done.stderr
     assert "Traceback" not in done.stderr
-
-
-def test_numbers_come_with_units() -> None:
-    """Each quantity in its own, whatever the case."""
-    assert bits_per_s("7.2Mbit/s") == 7.2e6
-    assert seconds("x", "40ms") == pytest.approx(0.04)
-    assert seconds("x", "0s") == 0
-    assert hertz("1.5 GHz") == 1.5e9
-    assert size_bytes("x", "128KB") == 128_000
-    assert size_bytes("x", "1MiB") == 1_048_576
-    assert share("x", "95%") == pytest.approx(0.95)
-    assert joules("x", "20mJ") == pytest.approx(0.02)
-    for wrong in ("", "ms", "-1s", "1e400s", "nan s", "4 parsecs", "1,5GHz", "٣s"):
-        with pytest.raises(SettingsError, match="expected a sensible number with its unit"):
-            seconds("x", wrong)
 
 
 def test_another_predictor_can_be_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -161,13 +161,17 @@ def test_a_tail_that_hangs_makes_the_worker_unwell_and_the_command_says_so(site:
     assert (status, line.startswith("unwell: worker w1: one frame has been in hand")) == (1, True)
     assert looker.samples()["headwater_worker_well"] == 0
     assert looker.samples()["headwater_worker_in_hand_seconds"] > 1
+    assert looker.samples()["headwater_worker_busy_seconds_total"] > 1
+    device.send(3)
+    assert eventually(lambda: looker.samples()["headwater_worker_inbox_oldest_seconds"] > 0.5, DONE_S)
     held.unlink()
     assert looker.turns(200)["reasons"] == []
-    assert_each_once(site, device, 3)
+    assert_each_once(site, device, 4)
+    assert looker.samples()["headwater_worker_inbox_oldest_seconds"] == 0
     worker.signal(signal.SIGSTOP)
     assert looker.asked("headwater.health")[0] == 2
     worker.signal(signal.SIGCONT)
-    assert looker.turns(200)["counts"]["answered"] == 3
+    assert looker.turns(200)["counts"]["answered"] == 4
 
 
 def test_a_store_or_broker_that_is_away_makes_an_idle_worker_unwell(site: Site) -> None:

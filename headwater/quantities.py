@@ -1,4 +1,4 @@
-"""What `headwater plan` can be asked, and what of it is meant: numbers with units."""
+"""Quantities as people write them: numbers with units."""
 
 from __future__ import annotations
 

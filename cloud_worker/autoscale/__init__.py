@@ -1,0 +1,1 @@
+"""As many workers as the waiting time needs, where nothing else starts and stops containers."""
