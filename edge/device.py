@@ -24,12 +24,12 @@ from edge.scheduler import Auto, AutoSplit
 from edge.sender import Sender
 from edge.sources import Capture, Source, WhenFull
 from edge.spool import Spool
+from edge.standing import Standing
 from headwater.clock import Stage, StageClock, Stopwatch
 from headwater.errors import WireError
 from headwater.logs import event
 from headwater.messages import (
     VERSION,
-    FinishedCounts,
     Frame,
     FrameId,
     Link,
@@ -97,6 +97,7 @@ class Device:
         self._last_captured_ns: int | None = None
 
     def _auto_split(self, engine: Engine, crop: Crop | None, auto: Auto) -> AutoSplit:
+        topic = self._topics.of_device(self._name, "decision")
         found = AutoSplit(
             self._name,
             self._bundle,
@@ -105,7 +106,7 @@ class Device:
             auto,
             use=self._control.use,
             probe=self._control.probe,
-            tell=lambda said: self._sender.say("decision", b"" if said is None else encode_json(said)),
+            tell=lambda said: self._sender.say(topic, b"" if said is None else encode_json(said)),
             link=self._sender.link_seen,
             frames_per_s=self._offered_per_s,
             now_ns=self._clock.now_ns,
@@ -247,34 +248,11 @@ class Device:
 
     def status(self, link: Link | None) -> Status:
         """Return the device's view of itself."""
-        counts = self.ledger.counts()
-        frames_per_s, bytes_per_frame = self.ledger.rates(time.monotonic())
-        return Status(
-            version=VERSION,
-            device=self._name,
-            online=True,
-            since_ns=self._since_ns,
-            sent_ns=time.time_ns(),
-            bundle=self._bundle.name,
-            digest=self._bundle.digest,
-            split=self._control.head.split,
-            codec=self._control.head.codec,
-            source=self._source.description[:512],
-            position=self._position,
-            frames_per_s=round(frames_per_s, 2),
-            bytes_per_frame=round(bytes_per_frame, 1),
-            captured=counts.captured,
-            recovered=counts.recovered,
-            finished=FinishedCounts(**counts.finished),
-            exits=counts.exits,
-            unreported=counts.unreported,
-            dropped=counts.dropped,
-            in_flight=counts.in_flight,
-            spool_bytes=self._spool.size_bytes,
-            spool_limit_bytes=self._spool.limit_bytes,
-            link=link,
-            last_captured_ns=self._last_captured_ns,
-        )
+        here = Standing(
+            self._name, self._since_ns, self._bundle, self._source.description, self._control.head, self._position,
+            self._last_captured_ns,
+        )  # fmt: skip
+        return here.status(self.ledger, self._spool, link)
 
     def apply(self, payload: bytes) -> SettingsApplied | None:
         """Take an operator's settings; None for an empty message."""

@@ -44,7 +44,7 @@ class Connected:
 class Say:
     """The device has something to publish that the broker keeps."""
 
-    kind: str
+    topic: str
     payload: bytes
 
 

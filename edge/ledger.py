@@ -44,9 +44,16 @@ class Counts:
 class Ledger:
     """Counts of one run of a device; any thread may write into it."""
 
-    def __init__(self, recovered: int = 0, now_s: Callable[[], float] = time.monotonic) -> None:
-        self._now_s = now_s
+    def __init__(
+        self,
+        recovered: int = 0,
+        now_s: Callable[[], float] = time.monotonic,
+        wall_ns: Callable[[], int] = time.time_ns,
+    ) -> None:
+        self._now_s, self._wall_ns = now_s, wall_ns
         self._first_s = self._last_s = 0.0
+        self.last_finished_ns: int | None = None
+        """When the last frame was finished, by the wall clock."""
         self._lock = threading.Lock()
         self._counts = Counts(recovered=recovered)
         self.tally = Counters()
@@ -76,6 +83,7 @@ class Ledger:
         """Count one frame that has its answer, from the whole model or at an early exit."""
         with self._lock:
             self._last_s = self._now_s()
+            self.last_finished_ns = self._wall_ns()
             self._counts.finished[by] += 1
             if at_exit is not None:
                 self._counts.exits[at_exit] = self._counts.exits.get(at_exit, 0) + 1

@@ -6,7 +6,7 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from msgspec.structs import replace
@@ -66,6 +66,7 @@ class Sender:
         self._offered_bytes = 0
         self._wire = Wire(max_frame_bytes, now_s())
         self._unsaid: dict[str, bytes] = {}
+        self.greeting: Callable[[], Mapping[str, bytes]] = dict  # what else the broker shall keep, on each connection
         self._finishing, self._over, self._ended_well = threading.Event(), threading.Event(), False
         self._deadline_s, self.turned_s = float("inf"), time.monotonic()
         self._status_due_s = self._journeys_due_s = 0.0
@@ -111,9 +112,9 @@ class Sender:
         """Return what is known of the link and of what it carries; from any thread."""
         return self._wire.seen()
 
-    def say(self, kind: str, payload: bytes) -> None:
-        """Publish what the broker keeps; without a link only the last of its kind, when there is one again."""
-        self._events.put(Say(kind, payload))
+    def say(self, topic: str, payload: bytes) -> None:
+        """Publish what the broker keeps; without a link only the last for its topic, when there is one again."""
+        self._events.put(Say(topic, payload))
 
     def finish(self, patience_s: float) -> None:
         """Ask the thread to end when every frame is confirmed, or after `patience_s`."""
@@ -146,7 +147,7 @@ class Sender:
         offered = [(e.frame, e.message) for e in events if isinstance(e, Offer)]
         results = [e for e in events if isinstance(e, Incoming)]
         for happened in events:
-            self._absorb(happened, link)
+            self._absorb(happened)
         self._outbox.commit(offered)
         self._make_known(offered)
         for incoming in results:
@@ -178,21 +179,22 @@ class Sender:
             pass
         return events
 
-    def _absorb(self, happened: Happening, link: Publisher) -> None:
+    def _absorb(self, happened: Happening) -> None:
         match happened:
             case Incoming(message, _) if message.topic == self._topic("settings"):
-                self._settings(message.payload, link)
+                self._settings(message.payload)
             case Incoming(message, at_ns):
                 self._wire.answered()
                 self._confirmations.answered(message.payload, at_ns)
-            case Say(kind, payload):
-                self._unsaid[kind] = payload
+            case Say(topic, payload):
+                self._unsaid[topic] = payload
             case Published(mid, at_s):
                 self._acknowledged(mid, at_s)
             case Connected():
                 self._wire.reconnected(self._now_s())
                 self._outbox.delivery.reconnected(self._now_s())
                 self._status_due_s = 0.0
+                self._unsaid |= self.greeting()
             case Offer() | Wake():
                 pass
 
@@ -209,10 +211,10 @@ class Sender:
         if offered:
             self._hand_over.release(len(offered))
 
-    def _settings(self, payload: bytes, link: Publisher) -> None:
+    def _settings(self, payload: bytes) -> None:
         applied = self._reporter.apply(payload)
         if applied is not None:
-            self._tell(link, "settings/applied", encode_json(applied), retain=True)
+            self._unsaid[self._topic("settings/applied")] = encode_json(applied)
             self._status_due_s = 0.0
 
     def _send(self, link: Publisher) -> None:
@@ -265,10 +267,10 @@ class Sender:
         self._ledger.sent(len(message), now_s, first=self._outbox.remember(key, sent))
 
     def _say(self, link: Publisher) -> None:
-        """Publish what there is to say, the newest of each kind, where there is a link."""
+        """Publish what there is to say, the newest for each topic, where there is a link."""
         while self._unsaid and link.is_connected:
-            kind, payload = self._unsaid.popitem()
-            self._tell(link, kind, payload, retain=True)
+            topic, payload = self._unsaid.popitem()
+            self._tell(link, topic, payload, retain=True)
 
     def _report(self, link: Publisher, *, last: bool) -> None:
         """Publish what is due: the journeys that results have told, and the device's status."""
@@ -280,18 +282,18 @@ class Sender:
             self._journeys_due_s = now_s + JOURNEYS_EVERY_S
             journeys = self._confirmations.journeys()
             if journeys is not None:
-                self._tell(link, "journey", encode(journeys), qos=0)
+                self._tell(link, self._topic("journey"), encode(journeys), qos=0)
         if last or now_s >= self._status_due_s:
             self._status_due_s = now_s + STATUS_EVERY_S
             status = replace(self._reporter.status(self._wire.link()), online=not last)
-            self._tell(link, "status", encode_json(status), retain=True)
+            self._tell(link, self._topic("status"), encode_json(status), retain=True)
 
-    def _tell(self, link: Publisher, kind: str, payload: bytes, *, qos: int = 1, retain: bool = False) -> None:
+    def _tell(self, link: Publisher, topic: str, payload: bytes, *, qos: int = 1, retain: bool = False) -> None:
         """Publish something about the frames; where the broker takes no message of that size, there is none."""
         try:
-            mid = link.publish(self._topic(kind), payload, qos=qos, retain=retain)
+            mid = link.publish(topic, payload, qos=qos, retain=retain)
         except TooLarge as error:
-            log.warning(event("over the broker's limit", kind=kind, error=error))
+            log.warning(event("over the broker's limit", topic=topic, error=error))
             return
         if qos:
             self._wire.put(mid, None, len(payload), self._now_s())

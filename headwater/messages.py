@@ -55,6 +55,7 @@ from headwater.frames import (
 )
 from headwater.reports import (
     MOST_WAYS,
+    Clock,
     Considered,
     Dead,
     Decision,
@@ -83,6 +84,7 @@ __all__ = [
     "Boot",
     "Box",
     "Boxes",
+    "Clock",
     "Compression",
     "Considered",
     "Count",

@@ -21,6 +21,15 @@ class Link(Struct, frozen=True, forbid_unknown_fields=True):
     round_trip_ms: float
 
 
+class Clock(Struct, frozen=True, forbid_unknown_fields=True):
+    """The clock of the worker that answered a device last, beside the device's own."""
+
+    offset_ms: float
+    """How far the worker's is ahead."""
+    uncertainty_ms: float
+    """By how much that may be wrong, either way."""
+
+
 class FinishedCounts(Struct, frozen=True, forbid_unknown_fields=True):
     """How many frames were finished where."""
 
@@ -65,6 +74,14 @@ class Status(Struct, frozen=True, forbid_unknown_fields=True):
     spool_limit_bytes: Count = 0
     link: Link | None = None
     last_captured_ns: Nanoseconds | None = None
+    last_finished_ns: Nanoseconds | None = None
+    """Wall clock of the moment when a frame was last finished, here or by a worker; null before the first."""
+    resent: Count = 0
+    """Messages sent once more, because no result came in time."""
+    clock: Clock | None = None
+    """Null before the first answer."""
+    temperature_c: float | None = None
+    """Of the hottest part that the device's kernel knows of; null where it knows of none."""
 
 
 Thresholds = Annotated[dict[Label, Annotated[dict[Label, float], Meta(max_length=32)]], Meta(max_length=32)]

@@ -18,9 +18,9 @@ from edge.location import open_location
 from edge.plan import Bounds, Plan
 from edge.sources import Capture, Source, WhenFull
 from edge.spool import Spool
-from headwater.clock import Stopwatch
+from headwater.clock import Offset, Stopwatch
 from headwater.errors import HeadwaterError, SourceError
-from headwater.messages import Finished, Prediction, SettingsApplied
+from headwater.messages import Clock, Finished, Prediction, SettingsApplied
 from headwater.session import Address
 from models.engine import Engine
 from models.errors import RunError
@@ -139,6 +139,22 @@ def test_an_empty_message_asks_for_nothing(idle: Device) -> None:
     """Clearing the retained settings changes nothing and is not answered."""
     assert idle.apply(b"") is None
     assert now(idle) == ("add", "native+zstd", "all")
+
+
+def test_the_status_says_what_the_books_and_the_kernel_say(idle: Device, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Unknown before anything has happened."""
+    monkeypatch.setattr("edge.standing.temperature_c", lambda: None)
+    new = idle.status(None)
+    assert (new.resent, new.clock, new.temperature_c, new.last_finished_ns) == (0, None, None, None)
+    monkeypatch.setattr("edge.standing.temperature_c", lambda: 61.5)
+    before_ns = time.time_ns()
+    idle.ledger.clock = Offset(-3_250_000, 950_000)
+    idle.ledger.resent(2)
+    idle.ledger.finished("worker")
+    status = idle.status(None)
+    assert (status.resent, status.clock, status.temperature_c) == (2, Clock(-3.25, 0.95), 61.5)
+    assert status.last_finished_ns is not None
+    assert before_ns <= status.last_finished_ns <= time.time_ns()
 
 
 def test_thresholds_of_exits_change_while_it_runs(tmp_path: Path) -> None:

@@ -330,6 +330,31 @@ def test_a_frame_that_every_worker_would_refuse_is_not_offered(bench: Bench) -> 
     assert bench.sent == []
 
 
+def test_what_else_the_broker_shall_keep_is_said_on_each_connection(bench: Bench) -> None:
+    """It may have forgotten; there is nothing to say where nobody has asked for it."""
+    assert {topic for topic, *_ in bench.link.published} == {"status"}
+    bench.sender.greeting = lambda: {"elsewhere": b"hello"}
+    bench.disconnect()
+    bench.connect()
+    bench.disconnect()
+    bench.connect()
+    said = [entry for entry in bench.link.published if entry[0] == "elsewhere"]
+    assert said == [("elsewhere", b"hello", 1, True)] * 2
+
+
+def test_settings_that_come_with_the_connection_have_the_last_word(bench: Bench) -> None:
+    """What held before is not published over the answer to them."""
+    bench.sender.greeting = lambda: {TOPICS.of_device(DEVICE, "settings/applied"): b"before"}
+    bench.disconnect()
+    bench.link.is_connected = True
+    bench.callbacks.on_connected()
+    bench.callbacks.on_message(received("settings", b'{"version":1,"split":"image"}', mid=7))
+    bench.turn()
+    bench.turn()
+    (answer,) = bench.link.payloads("settings/applied")
+    assert decode_json(SettingsApplied, answer).split == "image"
+
+
 def test_settings_are_answered_and_shown(bench: Bench) -> None:
     """An operator's message gets a retained answer at once, and the status follows; an empty one asks for nothing."""
     before = len(bench.statuses())

@@ -7,6 +7,7 @@ import msgspec
 from headwater.messages import (
     Activation,
     Box,
+    Clock,
     Considered,
     Dead,
     Decision,
@@ -110,6 +111,10 @@ STATUS = Status(
     spool_limit_bytes=268_435_456,
     link=Link(51_000_000.0, 1.25),
     last_captured_ns=1_789_990_000_000_000_000,
+    last_finished_ns=1_789_990_000_009_000_000,
+    resent=2,
+    clock=Clock(-3.25, 0.95),
+    temperature_c=61.5,
 )
 SETTINGS = SettingsChange(1, split="block_5_add")
 APPLIED = SettingsApplied(

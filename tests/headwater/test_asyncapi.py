@@ -75,13 +75,15 @@ def test_channels_are_the_topics_of_the_code() -> None:
 
 
 def test_subscriptions_are_those_of_the_code() -> None:
-    """Workers share frames and journeys; operators hear every status and decision."""
+    """Workers share frames and journeys; operators hear every status, decision, result and journey."""
     found = {name: filled(op["x-subscription"]) for name, op in OPERATIONS.items() if "x-subscription" in op}
     assert found == {
         "workerReceivesFrame": TOPICS.shared("frame"),
         "workerReceivesJourneys": TOPICS.shared("journey"),
         "operatorReceivesStatus": TOPICS.every("status"),
         "operatorReceivesDecision": TOPICS.every("decision"),
+        "operatorReceivesResults": TOPICS.every("result"),
+        "operatorReceivesJourneys": TOPICS.every("journey"),
     }
 
 
