@@ -94,7 +94,7 @@ def setting_row(name: str, setting: Argument) -> str:
 def with_value(setting: Argument) -> str:
     """Return a setting's first name and what is to be written behind it."""
     name = setting.names[0]
-    if not name.startswith("-") or setting.hint is bool:
+    if not name.startswith("-") or bool in (setting.hint, *get_args(setting.hint)):
         return name
     choices = setting.get_choices()
     return f"{name} {','.join(choices) if choices else value_of(setting.hint)}"

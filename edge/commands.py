@@ -116,6 +116,10 @@ class EdgeSettings:
     """[HOST:]PORT where GET /metrics and GET /health are answered; a bare port is this machine's alone."""
     unwell_after: float = UNWELL_AFTER_S
     """Seconds without a picture, or with one in the head, before /health answers 503."""
+    home_assistant: bool | None = None
+    """Tell Home Assistant of this device, so that it appears there by itself; --no-home-assistant takes that back."""
+    home_assistant_prefix: str = "homeassistant"
+    """The discovery prefix that Home Assistant is set to."""
 
 
 def edge(*, settings: Annotated[EdgeSettings, Parameter(name="*")], json: bool = False) -> None:
@@ -208,20 +212,31 @@ def _auto(settings: EdgeSettings, decisions: Path) -> Auto:
 
 
 def _in_sight(settings: EdgeSettings) -> InSight:
-    """Return what tells of the device at --metrics; without one, what that needs is not loaded."""
-    from edge.parts import out_of_sight
+    """Return what tells of the device at --metrics and to Home Assistant; what it does not need is not loaded."""
+    from edge.parts import together
 
-    if settings.metrics is None:
-        return out_of_sight
-    from edge.figures import in_sight
+    telling: list[InSight] = []
+    if settings.metrics is not None:
+        from edge.figures import in_sight
 
-    return in_sight(settings.metrics, settings.unwell_after)
+        telling.append(in_sight(settings.metrics, settings.unwell_after))
+    if settings.home_assistant is not None:
+        from edge.home_assistant import announcing
+        from headwater.topics import Topics
+
+        prefix, wanted = settings.home_assistant_prefix, settings.home_assistant
+        telling.append(announcing(prefix, Topics(settings.fleet), wanted=wanted))
+    return together(*telling)
 
 
 def _check(settings: EdgeSettings) -> None:
     check_unwell_after(settings.unwell_after)
     if settings.metrics is not None:
         parse_address(settings.metrics)
+    if settings.home_assistant is not None:
+        from edge.home_assistant import checked_prefix
+
+        checked_prefix(settings.home_assistant_prefix)
     for name in ("rate", "frames", "max_frame_bytes", "window", "timeout", "expire", "threads"):
         value = getattr(settings, name)
         if value is not None and not 0 < value <= LARGEST:

@@ -12,7 +12,7 @@ from edge.evidence import check_may_leave
 from edge.head import Head, prepare_head
 from edge.plan import Plan, changed_plan
 from edge.rehearsal import check_codecs
-from edge.splits import AUTO, DEVICE
+from edge.splits import AUTO, DEVICE, IMAGE, cut_points
 from headwater.codec import LOSSLESS
 from headwater.errors import SettingsError, WireError
 from headwater.logs import event
@@ -66,6 +66,12 @@ class Control:
         """Return the head that runs, probes aside."""
         return self._now.head
 
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """Return every split that an operator may set: auto, image, device, and the model's cut points."""
+        points = (point.name for point in cut_points(self._engine.graph))
+        return tuple(dict.fromkeys((AUTO, IMAGE, DEVICE, *points)))
+
     def next(self) -> Running:
         """Return what the next frame is to go through; a probe is given once."""
         now, probe = self._now, self._probe
@@ -94,11 +100,16 @@ class Control:
         except (WireError, SettingsError, ModelError) as error:
             refused = str(error)[:1024]
             log.warning(event("settings refused", reason=refused))
-        plan = self.plan
+        return self.applied(refused)
+
+    def applied(self, refused: str | None = None) -> SettingsApplied:
+        """Return what holds now, and why something was refused, if it was."""
+        now = self._now
+        plan = now.plan
         return SettingsApplied(
             VERSION,
             self._name,
-            plan.split,
+            plan.split if plan.split == AUTO else now.head.split,
             plan.codec,
             plan.report,
             _thresholds(plan.rules),

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
+from typing import Final
 
 from edge.control import Control
 from edge.health import Seen
@@ -51,6 +52,18 @@ InSight = Callable[[Parts], AbstractContextManager[None]]
 """What tells of a device while it runs."""
 
 
-def out_of_sight(_: Parts) -> AbstractContextManager[None]:
-    """Tell nobody."""
-    return nullcontext()
+def together(*all_of: InSight) -> InSight:
+    """Return what tells all that these do."""
+
+    @contextmanager
+    def telling(parts: Parts) -> Iterator[None]:
+        with ExitStack() as stack:
+            for one in all_of:
+                stack.enter_context(one(parts))
+            yield
+
+    return telling
+
+
+out_of_sight: Final = together()
+"""Tells nobody."""

@@ -92,6 +92,7 @@ def test_a_nested_command_has_a_nested_table(tmp_path: Path) -> None:
         (("edge", "--source", "pattern:", "--drain", "nan"), "drain: got nan"),
         (("edge", "--source", "pattern:", "--expire", "inf"), "expire: got inf"),
         (("edge", "--source", "pattern:", "--broker", "http://x"), "mqtt://HOST"),
+        (("edge", "--source", "pattern:", "--home-assistant", "--home-assistant-prefix", "#"), "such as homeassistant"),
         (("edge", "--source", "pattern:", "--bundle", "/none"), "/none"),
     ],
 )

@@ -7,7 +7,7 @@ import time
 from collections import Counter
 
 from headwater.clock import StageClock
-from headwater.messages import VERSION, Decision, Frame, Result, Status, decode, decode_json, encode
+from headwater.messages import VERSION, Decision, Finished, Frame, Result, Status, decode, decode_json, encode
 from headwater.session import Address, Callbacks, Received, Session
 from headwater.topics import Topics
 
@@ -57,7 +57,9 @@ class FakeWorker:
             self.came[str(frame.id)] += 1
         if self.answers:
             replied_ns = self._clock.now_ns()
-            answer = Result(VERSION, frame.id, "fake", frame.sent_ns, received_ns, replied_ns, {"tail": 0})
+            at_exit = frame.body.exit if isinstance(frame.body, Finished) else None
+            stamps = frame.sent_ns, received_ns, replied_ns
+            answer = Result(VERSION, frame.id, "fake", *stamps, {"tail": 0}, exit=at_exit)
             self._session.publish(self._topics.of_device(frame.id.device, "result"), encode(answer))
 
     @property
