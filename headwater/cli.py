@@ -54,6 +54,7 @@ COMMANDS: Final[dict[str, dict[str, tuple[str, str]]]] = {
         "worker": ("cloud_worker.commands:worker", "Run a cloud worker: frames in, results out."),
         "worker-http": ("cloud_worker.commands:worker_http", "Run a cloud worker over HTTP: pictures in, answers out."),
         "visualizer": ("visualizer.commands:visualizer", "Run the site: live map, stage times, devices."),
+        "top": ("visualizer.top_commands:top", "Show a fleet in the terminal, live."),
     },
     "plan": {
         "": ("edge.plan_commands:plan", "Say where a frame should be computed, and why not elsewhere."),

@@ -6,7 +6,7 @@ import dataclasses
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal, Protocol
 
@@ -26,6 +26,8 @@ STALE_S: Final = 60.0
 RATE_SPAN_S: Final = 60.0
 
 State = Literal["online", "stale", "offline", "seen"]
+OnOther = Callable[[str, bytes], None]
+"""Takes a device's name, as its topic has it, and a payload."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,15 +80,26 @@ class NoBroker:
 class StatusReader:
     """Listens to the statuses of a fleet and writes nothing."""
 
-    def __init__(self, address: Address, fleet: str, wall_ns: Callable[[], int] = time.time_ns) -> None:
+    def __init__(
+        self,
+        address: Address,
+        fleet: str,
+        wall_ns: Callable[[], int] = time.time_ns,
+        *,
+        who: str = "site",
+        decisions: bool = True,
+        also: Mapping[str, OnOther] | None = None,
+    ) -> None:
+        """Listen as `who`; `also` takes further kinds of what devices send and are sent, on the network thread."""
         self.on_change: Callable[[], None] = lambda: None
         self.connection: Connection | None = Connection(False, wall_ns())
         self.version = self.refused = 0
-        self._wall_ns, self._topics = wall_ns, Topics(fleet)
+        self._wall_ns, self._topics, self._also = wall_ns, Topics(fleet), dict(also or {})
         self._lock = threading.Lock()
         self._heard: dict[str, Heard] = {}
         self._decisions: dict[str, Decision] = {}
         self._fresh: set[str] = set()
+        kinds = ("status", *(["decision"] if decisions else []), *self._also)
         callbacks = Callbacks(
             on_message=self.take,
             on_connected=lambda: self._connected(True),
@@ -94,15 +107,15 @@ class StatusReader:
         )
         self._session = Session(
             address,
-            f"site-{secrets.token_hex(4)}",
+            f"{who}-{secrets.token_hex(4)}",
             callbacks,
-            subscriptions=[(self._topics.every("status"), 0), (self._topics.every("decision"), 0)],
+            subscriptions=[(self._topics.every(kind), 0) for kind in kinds],
             packet_limit_bytes=STATUS_LIMIT_BYTES,
         )
 
-    def start(self) -> None:
-        """Begin to connect, for as long as it takes."""
-        self._session.start()
+    def start(self, deadline_s: float | None = None) -> None:
+        """Begin to connect; with a deadline, wait for it. Raises: BrokerError when it passes."""
+        self._session.start(deadline_s)
 
     def stop(self) -> None:
         """Say goodbye to the broker."""
@@ -121,7 +134,11 @@ class StatusReader:
         device = self._topics.device_in(message.topic)
         if device is None:
             return
-        is_decision = message.topic == self._topics.of_device(device, "decision")
+        kind = message.topic.removeprefix(self._topics.of_device(device, ""))
+        if kind in self._also:
+            self._also[kind](device, message.payload)
+            return
+        is_decision = kind == "decision"
         with self._lock:
             if not message.payload:
                 (self._decisions if is_decision else self._heard).pop(device, None)

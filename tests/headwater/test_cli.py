@@ -93,6 +93,8 @@ def test_a_nested_command_has_a_nested_table(tmp_path: Path) -> None:
         (("edge", "--source", "pattern:", "--expire", "inf"), "expire: got inf"),
         (("edge", "--source", "pattern:", "--broker", "http://x"), "mqtt://HOST"),
         (("edge", "--source", "pattern:", "--home-assistant", "--home-assistant-prefix", "#"), "such as homeassistant"),
+        (("top", "--sort", "size"), "--sort"),
+        (("top", "--interval", "0"), "--interval: got 0"),
         (("edge", "--source", "pattern:", "--bundle", "/none"), "/none"),
     ],
 )

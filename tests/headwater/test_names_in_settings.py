@@ -11,13 +11,21 @@ COMMANDS = {
     "edge": ["edge", "--source", "pattern:64x64", "--frames", "1"],
     "worker": ["worker"],
     "visualizer": ["visualizer"],
+    "top": ["top"],
 }
 
 
 @pytest.mark.parametrize("bad", ["a/b", "#", "cam1\n"])
 @pytest.mark.parametrize(
     ("command", "flag"),
-    [("edge", "name"), ("edge", "fleet"), ("worker", "name"), ("worker", "fleet"), ("visualizer", "fleet")],
+    [
+        ("edge", "name"),
+        ("edge", "fleet"),
+        ("worker", "name"),
+        ("worker", "fleet"),
+        ("visualizer", "fleet"),
+        ("top", "fleet"),
+    ],
 )
 def test_commands_refuse_names_that_cannot_stand_in_a_topic(command: str, flag: str, bad: str) -> None:
     """One line on stderr that names the flag, and status 2, before anything is started."""

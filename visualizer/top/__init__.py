@@ -1,0 +1,1 @@
+"""`headwater top`: a fleet, live in a terminal."""
