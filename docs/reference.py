@@ -12,7 +12,8 @@ from typing import Any, Final, get_args
 from cyclopts.argument import Argument
 
 from docs.reference_topics import topics_page
-from headwater.cli import COMMANDS, build_app, command
+from headwater.cli import build_app, command
+from headwater.command_list import COMMANDS
 from headwater.settings import CONFIG_VARIABLE, variable
 
 FOLDER: Final = Path(__file__).parent

@@ -17,6 +17,7 @@ from cyclopts import App, CycloptsError
 from cyclopts.config import Dict, Env
 
 from headwater import version
+from headwater.command_list import COMMANDS, GROUPS
 from headwater.errors import HeadwaterError, MissingPart
 from headwater.settings import CONFIG_VARIABLE, DEFAULT_FILE, PREFIX, check_keys, check_variables, read_file, variable
 
@@ -40,89 +41,6 @@ EXTRAS: Final = {
     "tensorflow": "training",
 }
 """Which extra brings a package that a command may miss."""
-
-COMMANDS: Final[dict[str, dict[str, tuple[str, str]]]] = {
-    "": {
-        "demo": ("headwater.demo:demo", "Run the whole system on this machine and show the live map."),
-        "bill": ("planning.bill_commands:bill", "Work out what a fleet costs in a month."),
-        "simulate": (
-            "evaluation.simulate_commands:simulate",
-            "Work out what a large fleet needs and what it costs.",
-        ),
-        "load": ("evaluation.load_commands:load", "Send the frames of many simulated devices, and count."),
-        "prices": ("planning.price_commands:prices", "Show price books: servers, functions, devices, messages, power."),
-        "doctor": ("headwater.doctor:doctor", "Say what is installed and working here, and what is missing."),
-        "health": ("headwater.health:health", "Ask a running process how it is."),
-        "edge": ("edge.commands:edge", "Run a device: pictures in, frames out."),
-        "worker": ("cloud_worker.commands:worker", "Run a cloud worker: frames in, results out."),
-        "worker-http": ("cloud_worker.commands:worker_http", "Run a cloud worker over HTTP: pictures in, answers out."),
-        "autoscale": (
-            "cloud_worker.autoscale.commands:autoscale",
-            "Start and stop workers of a compose project by how long frames wait.",
-        ),
-        "visualizer": ("visualizer.commands:visualizer", "Run the site: live map, stage times, devices."),
-        "top": ("visualizer.top_commands:top", "Show a fleet in the terminal, live."),
-    },
-    "plan": {
-        "": ("edge.plan_commands:plan", "Say where a frame should be computed, and why not elsewhere."),
-        "replay": ("edge.replay_commands:replay", "Decide again, under other conditions, what a device decided."),
-    },
-    "models": {
-        "cuts": ("models.commands:cuts", "List the cut points of a model and what each costs."),
-        "extract": ("models.commands:extract", "Write the part of a model between two tensors."),
-        "import": ("models.importing.commands:import_", "Make a bundle of your own model, and give it early exits."),
-        "wire": ("evaluation.commands:wire", "Measure accuracy against bytes, per cut point and codec."),
-        "privacy": ("evaluation.commands:privacy", "Rebuild pictures from what travels, and say how well."),
-        "calibrate": ("models.calibration_commands:calibrate", "Choose when frames leave at the early exits."),
-        "list": ("models.shelf_commands:list_models", "List the models of the shelf, and which of them are here."),
-        "build": ("models.shelf_commands:build", "Write the bundle of a network that is built for timing."),
-        "layers": ("models.shelf_commands:layers", "Show how a document's layer numbers map to cut points."),
-    },
-    "models train": {
-        "bottleneck": (
-            "models.training.bottleneck.commands:bottleneck",
-            "Lay a learned bottleneck into a model, for few bytes.",
-        ),
-        "litter": ("models.training.commands:litter", "Train the litter model and write its bundle."),
-        "faces": ("models.training.face_commands:faces", "Train the light faces model with two exits."),
-        "faces-vgg16": ("models.training.face_commands:faces_vgg16", "Train VGG16 for faces (papers/000)."),
-        "mnist": ("models.training.shelf_commands:mnist", "Train the network for handwritten digits."),
-        "cifar-mem": ("models.training.shelf_commands:cifar_mem", "Train the CIFAR-10 network with eight exits."),
-        **{
-            f"cifar-sem{n}": (f"models.training.shelf_commands:cifar_sem{n}", f"Train it with one exit, at place {n}.")
-            for n in range(1, 9)
-        },
-    },
-    "models fetch": {"face": ("models.faces.commands:face", "Fetch the two networks that find and outline faces.")},
-    "evaluate": {
-        "adaptation": ("evaluation.adaptation_commands:adaptation", "See how the split moves when link or clock fall."),
-        "costs": ("evaluation.costs_commands:costs", "Work out the documents' tables of costs (papers/000, 002)."),
-        "deployments": (
-            "evaluation.deployments_commands:deployments",
-            "Compare edge, cloud over HTTP, Lambda, split and exits (papers/000).",
-        ),
-        "exits": ("evaluation.exits_commands:exits", "Measure what early exits do to accuracy and latency."),
-        "exit-training": ("evaluation.exit_training_commands:exit_training", "Compare three ways to train exits."),
-        "regret": ("evaluation.regret_commands:regret", "Measure how good the choice of the split is (papers/001)."),
-        "links": ("evaluation.links_commands:links", "Run every split over several links and devices (papers/002)."),
-        "fleet": ("evaluation.fleet_commands:fleet", "Hold the simulation against a real fleet on this machine."),
-        "scale": ("evaluation.scale_commands:scale", "See what more workers, devices and frames do on this machine."),
-        "one-or-many": ("evaluation.one_or_many_commands:one_or_many", "Compare one exit with many (papers/003)."),
-    },
-    "broker": {"run": ("broker.commands:run", "Run a broker here, until stopped.")},
-    "store": {"run": ("cloud_worker.store_commands:run", "Run a store here, until stopped.")},
-}
-"""Every command: the function that is it, and its line in the list; "" is what a group does when called alone."""
-
-GROUPS: Final = {
-    "plan": "Say where a frame should be computed, and why not elsewhere.",
-    "models": "Read, cut, measure and train models.",
-    "models train": "Train the models that Headwater ships.",
-    "models fetch": "Fetch networks that others publish.",
-    "evaluate": "Repeat the documents' tables and figures.",
-    "broker": "The MQTT broker.",
-    "store": "The Redis store.",
-}
 
 
 def build_app(arguments: Sequence[str] = ()) -> App:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from docs.reference import FOLDER, described, every_command, pages
-from headwater.cli import COMMANDS
+from headwater.command_list import COMMANDS
 from headwater.topics import CONTENT_TYPES
 
 PAGES = pages()

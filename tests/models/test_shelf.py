@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from headwater.cli import COMMANDS, main
+from headwater.cli import main
+from headwater.command_list import COMMANDS
 from models.bundle import SHIPPED, Bundle
 from models.engine import Engine
 from models.errors import ModelError
