@@ -15,7 +15,8 @@ def test_a_verdict_is_the_sum_of_its_reasons() -> None:
     well = Verdict("worker", "w1", (), 0.12345, 9.0, {"received": 3}, {"connected": True})
     assert (well.is_well, well.http_status) == (True, 200)
     assert json.loads(well.as_json()) == {
-        "status": "well", "alive": True, "part": "worker", "name": "w1", "reasons": [], "last_finished_s_ago": 0.123, "up_s": 9.0,
+        "status": "well", "alive": True, "part": "worker", "name": "w1", "reasons": [],
+        "last_finished_s_ago": 0.123, "up_s": 9.0,
         "counts": {"received": 3}, "connected": True,
     }  # fmt: skip
     unwell = Verdict("worker", "w1", ("the store is away",), None, 9.0)
