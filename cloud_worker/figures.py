@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Final
 
-from cloud_worker.health import Seen, StoreWatch, reasons
+from cloud_worker.health import Seen, StoreWatch, reasons, waits_for_others
 from cloud_worker.parts import Parts
 from cloud_worker.refusals import FailedFrame, UnfitFrame, UnknownModel
 from cloud_worker.tail import Work
@@ -119,6 +119,7 @@ class WorkerSight:
             {name: counts.get(name, 0) for name in ("received", "answered", "refused")}
             | {"waiting": parts.inbox.waiting().messages},
             {"connected": seen.broker_away_s is None, "store_up": seen.store_away_s is None},
+            waits_for_others(seen),
         )
 
     def reading(self) -> Reading:

@@ -43,6 +43,11 @@ def reasons(seen: Seen, limit_s: float) -> list[str]:
     ]
 
 
+def waits_for_others(seen: Seen) -> bool:
+    """Tell whether broker or store are away; until they are back, nothing else can be held against the worker."""
+    return seen.broker_away_s is not None or seen.store_away_s is not None
+
+
 def _stalled_s(seen: Seen) -> float | None:
     """Return how long frames have waited without one being done with."""
     if seen.waiting_s is None or seen.ended_s is None:

@@ -111,8 +111,11 @@ class _Handler(BaseHTTPRequestHandler):
         elif path == "/health":
             found = sight.health()
             self._answer(found.http_status, JSON, found.as_json())
+        elif path == "/alive":
+            found = sight.health()
+            self._answer(200 if found.is_alive else 503, JSON, found.as_json())
         else:
-            self._answer(404, TEXT, b"404 there are /metrics and /health\n")
+            self._answer(404, TEXT, b"404 there are /metrics, /health and /alive\n")
 
     def _answer(self, status: int, kind: str, body: bytes, *headers: tuple[str, str]) -> None:
         self.send_response(status)

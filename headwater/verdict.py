@@ -30,6 +30,8 @@ class Verdict:
     counts: Mapping[str, int] = field(default_factory=dict)
     states: Mapping[str, Any] = field(default_factory=dict)
     """What else is worth knowing, as JSON values."""
+    waits_for_others: bool = False
+    """Its broker or store is away: nothing that a restart would mend."""
 
     @property
     def is_well(self) -> bool:
@@ -37,15 +39,21 @@ class Verdict:
         return not self.reasons
 
     @property
+    def is_alive(self) -> bool:
+        """Tell whether a restart would mend nothing: it is well, or somebody else is away."""
+        return self.is_well or self.waits_for_others
+
+    @property
     def http_status(self) -> int:
         """Return 200, or 503 for a process that is unwell."""
         return 200 if self.is_well else 503
 
     def as_json(self) -> bytes:
-        """Return what GET /health answers."""
+        """Return what GET /health and GET /alive answer."""
         ago_s = self.last_finished_s_ago
         said = {
             "status": "well" if self.is_well else "unwell",
+            "alive": self.is_alive,
             "part": self.part,
             "name": self.name,
             "reasons": self.reasons,

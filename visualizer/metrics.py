@@ -63,6 +63,7 @@ class SiteSight:
                 "store_read_s_ago": round(read_s, 3),
                 "connected": broker.there if broker else None,
             },
+            waits_for_others=True,  # the one reason against it is its store
         )
 
     def reading(self) -> Reading:

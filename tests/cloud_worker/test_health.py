@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from cloud_worker.figures import KINDS
-from cloud_worker.health import Seen, StoreWatch, reasons
+from cloud_worker.health import Seen, StoreWatch, reasons, waits_for_others
 from headwater.errors import StoreError
 
 LIMIT_S = 30.0
@@ -36,6 +36,19 @@ def test_a_worker_is_unwell_by_what_keeps_it_from_finishing(seen: Seen, first_wo
     found = reasons(seen, LIMIT_S)
     assert len(found) == len(first_words)
     assert all(one.startswith(words) for one, words in zip(found, first_words, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("seen", "waits"),
+    [
+        (Seen(in_hand_s=31.0, waiting_s=31.0), False),
+        (Seen(in_hand_s=31.0, store_away_s=0.1), True),
+        (Seen(waiting_s=31.0, broker_away_s=31.0), True),
+    ],
+)
+def test_a_worker_whose_broker_or_store_is_away_is_not_to_be_restarted(seen: Seen, waits: bool) -> None:
+    """Whatever it has in hand is then stuck for a reason that a restart would find again."""
+    assert waits_for_others(seen) is waits
 
 
 class PaperServer:

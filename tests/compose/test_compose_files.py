@@ -84,6 +84,22 @@ def test_one_machine_gets_the_same_limits_and_the_site_on_loopback(whole: dict[s
     assert [name for name, service in override.items() if "ports" in service] == ["visualizer"]
 
 
+def test_a_swarm_keeps_on_one_node_what_has_a_volume(whole: dict[str, Any]) -> None:
+    """Broker, store and device by the label of swarm.yaml; workers and site go anywhere, workers one by one."""
+    kept = read("swarm.yaml")["services"]
+    with_volume = {
+        name
+        for name, service in whole["services"].items()
+        if any(isinstance(one, str) and one.partition(":")[0] in whole["volumes"] for one in service["volumes"])
+    }
+    assert set(kept) == with_volume == {"broker", "store", "edge"}
+    for service in kept.values():
+        assert service == {"deploy": {"placement": {"constraints": ["node.labels.headwater == keeps"]}}}
+    worker = whole["services"]["worker"]
+    assert worker["deploy"]["update_config"] == {"order": "start-first", "failure_action": "rollback"}
+    assert worker["stop_grace_period"] == "20s"
+
+
 def test_passwords_are_files(whole: dict[str, Any]) -> None:
     """No variable holds one; every secret is a file that git does not know."""
     for name, service in whole["services"].items():

@@ -16,6 +16,15 @@ ROOT = Path(__file__).parents[2]
 PROJECT = "headwater-test"
 VARIABLES = {"PROJECT": PROJECT, "TAG": "test", "SITE": "127.0.0.1:0", "OVERLAYS": "../tests/containers/stream"}
 BUILD_S = 900.0
+STORED = """
+import json, os
+import redis
+password = open("/run/secrets/store_password").readline().strip()
+entries = redis.Redis("store", password=password).xrange("headwater:demo:results")
+records = [json.loads(fields[b"record"]) for _, fields in entries]
+print(json.dumps([[r["device"], r["boot"], r["sequence"], r["worker"]] for r in records]))
+"""
+"""What the site's container is given to run: it says device, boot, sequence and worker of every record in the store."""
 
 
 def need_engine() -> None:

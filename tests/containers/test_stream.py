@@ -10,21 +10,13 @@ from typing import Any
 
 import pytest
 
-from tests.containers.engine import PROJECT, compose, containers, left_over, run
+from tests.containers.engine import PROJECT, STORED, compose, containers, left_over, run
 from tests.edge.data import shared
 from tests.servers import eventually
 
 pytestmark = [pytest.mark.usefixtures("images"), pytest.mark.timeout(600)]
 FRAMES = 300
 SERVICES = {"broker": 1, "store": 1, "worker": 3, "visualizer": 1, "edge": 1}
-STORED = """
-import json, os
-import redis
-password = open("/run/secrets/store_password").readline().strip()
-entries = redis.Redis("store", password=password).xrange("headwater:demo:results")
-records = [json.loads(fields[b"record"]) for _, fields in entries]
-print(json.dumps([[r["device"], r["boot"], r["sequence"], r["worker"]] for r in records]))
-"""
 KILL = """
 import os, signal
 for name in os.listdir("/proc"):

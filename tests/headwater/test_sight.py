@@ -25,7 +25,8 @@ from headwater.verdict import Verdict
 from tests.servers import eventually
 
 GOOD = Verdict("worker", "w1", (), 1.25, 9.0, {"received": 3, "answered": 2})
-BAD = Verdict("worker", "w1", ("the store is away", "frames wait"), None, 9.0)
+BAD = Verdict("worker", "w1", ("the store is away", "frames wait"), None, 9.0, waits_for_others=True)
+HUNG = Verdict("worker", "w1", ("one frame is in hand",), None, 9.0)
 
 
 class Process:
@@ -61,8 +62,8 @@ def asked(port: int, path: str, method: str = "GET") -> tuple[int, dict[str, str
     return found
 
 
-def test_metrics_and_health_are_all_there_is() -> None:
-    """Both answer, with their types; other paths are 404, other methods 405."""
+def test_metrics_health_and_alive_are_all_there_is() -> None:
+    """They answer, with their types; other paths are 404, other methods 405."""
     process = Process()
     with serving(process) as port:
         status, headers, body = asked(port, "/metrics")
@@ -70,7 +71,9 @@ def test_metrics_and_health_are_all_there_is() -> None:
         status, headers, body = asked(port, "/health?verbose=1")
         assert (status, headers["content-type"], json.loads(body)["status"]) == (200, "application/json", "well")
         process.verdict = BAD
-        assert asked(port, "/health")[0] == 503
+        assert (asked(port, "/health")[0], asked(port, "/alive")[0]) == (503, 200)
+        process.verdict = HUNG
+        assert (asked(port, "/health")[0], asked(port, "/alive")[0]) == (503, 503)
         assert [asked(port, path)[0] for path in ("/", "/metrics/", "/health/x")] == [404] * 3
         for method in ("POST", "HEAD", "DELETE", "NONSENSE"):
             status, headers, _ = asked(port, "/metrics", method)

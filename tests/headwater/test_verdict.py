@@ -15,13 +15,22 @@ def test_a_verdict_is_the_sum_of_its_reasons() -> None:
     well = Verdict("worker", "w1", (), 0.12345, 9.0, {"received": 3}, {"connected": True})
     assert (well.is_well, well.http_status) == (True, 200)
     assert json.loads(well.as_json()) == {
-        "status": "well", "part": "worker", "name": "w1", "reasons": [], "last_finished_s_ago": 0.123, "up_s": 9.0,
+        "status": "well", "alive": True, "part": "worker", "name": "w1", "reasons": [],
+        "last_finished_s_ago": 0.123, "up_s": 9.0,
         "counts": {"received": 3}, "connected": True,
     }  # fmt: skip
     unwell = Verdict("worker", "w1", ("the store is away",), None, 9.0)
     assert unwell.http_status == 503
     found = json.loads(unwell.as_json())
     assert (found["status"], found["reasons"], found["last_finished_s_ago"]) == ("unwell", ["the store is away"], None)
+
+
+def test_who_waits_for_others_is_alive() -> None:
+    """Unwell it is all the same; a restart would mend only what is its own."""
+    hangs = Verdict("worker", "w1", ("one frame has been in hand for 31 s",), None, 9.0)
+    waits = Verdict("worker", "w1", ("the store has taken nothing for 31 s",), None, 9.0, waits_for_others=True)
+    assert [(one.is_well, one.is_alive) for one in (hangs, waits)] == [(False, False), (False, True)]
+    assert json.loads(waits.as_json())["alive"] is True
 
 
 def test_only_what_took_longer_than_it_may_is_a_reason() -> None:

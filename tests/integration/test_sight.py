@@ -157,6 +157,7 @@ def test_a_tail_that_hangs_makes_the_worker_unwell_and_the_command_says_so(site:
     for sequence in range(3):
         device.send(sequence)
     looker.says("one frame has been in hand for ")
+    assert looker.get("/alive")[0] == 503
     status, line = looker.asked("headwater", "health")
     assert (status, line.startswith("unwell: worker w1: one frame has been in hand")) == (1, True)
     assert looker.samples()["headwater_worker_well"] == 0
@@ -181,11 +182,13 @@ def test_a_store_or_broker_that_is_away_makes_an_idle_worker_unwell(site: Site) 
     assert looker.turns(200)["last_finished_s_ago"] is None
     site.store.stop()
     looker.says("the store has taken nothing for ")
+    assert looker.get("/alive")[0] == 200
     assert looker.samples()["headwater_worker_store_up"] == 0
     site.store.start()
     assert looker.turns(200)["store_up"] is True
     site.broker.stop()
     looker.says("no connection to the broker for ")
+    assert looker.get("/alive")[0] == 200
     site.broker.start()
     assert looker.turns(200)["connected"] is True
 
@@ -322,6 +325,7 @@ def test_the_site_is_unwell_without_its_store(valkey: StoreUnderTest) -> None:
         valkey.stop()
         own.says("the store has not been read for ")
         assert beside.samples()["headwater_site_store_errors_total"] >= 1
+        assert beside.get("/alive")[0] == 200
         assert beside.samples()["headwater_site_well"] == 0
         valkey.start()
         assert beside.turns(200)["store_up"] is True

@@ -1,0 +1,64 @@
+"""kubernetes/make-secrets writes what the overlays' Secrets are made of, once."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+import stat
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.kubernetes.cluster import ROOT, make_secrets
+from tests.servers import need
+
+NAMES = ("edge", "worker", "visualizer", "store")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """The scripts, and nothing written yet."""
+    need("openssl")
+    for name in ("kubernetes/make-secrets", "compose/make-secrets", "compose/make-certificates"):
+        copy = tmp_path / name
+        copy.parent.mkdir(exist_ok=True)
+        shutil.copy(ROOT / name, copy)
+    (tmp_path / "kubernetes/secrets/tls").mkdir(parents=True)
+    return tmp_path
+
+
+def test_passwords_are_those_of_compose_without_the_line_s_end(folder: Path) -> None:
+    """Redis and EMQX take a Secret's value as it is; the files are their owner's alone, and no certificate is made."""
+    make_secrets(folder=folder)
+    secrets = folder / "kubernetes/secrets"
+    for name in NAMES:
+        written = (secrets / f"{name}_password").read_text()
+        assert written == (folder / f"compose/secrets/{name}_password").read_text().rstrip("\n")
+        assert len(written) == 32
+        assert stat.S_IMODE((secrets / f"{name}_password").stat().st_mode) == 0o600
+    assert list((secrets / "tls").iterdir()) == []
+
+
+def test_certificates_name_the_services_and_what_was_given(folder: Path) -> None:
+    """The authority has signed them; EMQX's users are three with their passwords; a second run changes nothing."""
+    make_secrets("broker.example", "203.0.113.10", folder=folder)
+    tls = folder / "kubernetes/secrets/tls"
+    before = {path.name: path.read_bytes() for path in tls.iterdir()}
+    for name, more in (("broker", ["DNS:broker.example", "IP Address:203.0.113.10"]), ("store", [])):
+        file = str(tls / f"{name}_certificate")
+        shown = subprocess.run(
+            ["openssl", "x509", "-in", file, "-noout", "-ext", "subjectAltName"],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        assert all(one in shown for one in [f"DNS:{name}", *more])
+        subprocess.run(["openssl", "verify", "-CAfile", str(tls / "ca"), file], check=True, capture_output=True)
+    with (tls / "broker_users.csv").open() as file:
+        users = list(csv.DictReader(file))
+    assert [(user["user_id"], user["is_superuser"]) for user in users] == [(name, "false") for name in NAMES[:3]]
+    for user in users:
+        assert user["password"] == (folder / f"kubernetes/secrets/{user['user_id']}_password").read_text()
+    make_secrets("broker.example", folder=folder)
+    assert {path.name: path.read_bytes() for path in tls.iterdir()} == before
