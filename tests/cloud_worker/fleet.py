@@ -10,7 +10,7 @@ import numpy as np
 
 from cloud_worker.inbox import Delivery, Inbox
 from cloud_worker.keeper import Keeper
-from cloud_worker.library import Library, open_bundle
+from cloud_worker.library import Library, Runner, open_bundle
 from cloud_worker.store import RedisStore
 from cloud_worker.tail import Finisher
 from cloud_worker.worker import Bounds, Identity, Worker
@@ -227,13 +227,19 @@ class Bench:
     """A worker with everything around it made of paper but its models."""
 
     def __init__(
-        self, folder: Path, *, stop: PaperStop | None = None, clock: Clock | None = None, max_frame_bytes: int = 100_000
+        self,
+        folder: Path,
+        *,
+        stop: PaperStop | None = None,
+        clock: Clock | None = None,
+        max_frame_bytes: int = 100_000,
+        opened: Callable[[Bundle], Runner] = lambda bundle: open_bundle(bundle, 1),
     ) -> None:
         self.store, self.replies, self.counters = PaperStore(), PaperReplies(), Counters()
         self.stop, self.clock = stop or PaperStop(), clock or Clock()
         self.frames, self.journeys = Inbox(16, 10_000_000), Inbox(4, 100_000)
         self.now_s = 0.0
-        self.library = Library([folder], lambda bundle: open_bundle(bundle, 1), now_s=lambda: self.now_s)
+        self.library = Library([folder], opened, now_s=lambda: self.now_s)
         self.finisher = Finisher(self.library, TOPICS, max_frame_bytes, self.clock.now_ns)
         self.keeper = Keeper(self.store, TOPICS, "w1", self.counters, self.stop, self.clock.now_ns)
         self.worker = Worker(

@@ -61,7 +61,8 @@ def test_every_check_is_there_once(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     checks = examine(module.Address("broker.example", 1883), "redis://user:secret@store.example", tmp_path)
     assert [check.name for check in checks] == [
         "Python",
-        *(f"extra {name}" for name in ("edge", "worker", "http", "visualizer", "face", "demo", "training")),
+        *(f"extra {name}" for name in ("edge", "worker", "http", "visualizer", "face", "demo")),
+        *("extra training", "extra tensorflow"),
         *("LiteRT", "bundles", "local broker", "local store", "broker", "store"),
         *("GStreamer", "gpsd", "cameras", "processor", "memory", "clock", "spool"),
     ]
