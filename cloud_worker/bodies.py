@@ -16,7 +16,7 @@ from headwater.codec import decode_tensor
 from headwater.messages import MAX_PREDICTIONS, Activation, Box, Finished, Picture
 from models import pictures
 from models.bundle import Prediction, predictions
-from models.errors import ModelError
+from models.errors import ModelError, NotInTensorFlow
 
 PICTURE_SPLIT: Final = "image"
 DEVICE_SPLIT: Final = "device"
@@ -40,6 +40,8 @@ def ready_activation(model: Model, split: str, body: Activation, max_bytes: int)
         raise UnfitFrame("split of an activation", split, "the name of a cut point", "send a picture or a result")
     try:
         part = model.tail(split)
+    except NotInTensorFlow:
+        raise
     except ModelError as error:
         raise UnfitFrame("split", repr(split), f"a cut point of {model.bundle.name}", str(error)) from error
     tensor, spec, rows = body.tensor, _only_input(part), len(boxes)
@@ -81,7 +83,18 @@ def ready_pixels(model: Model, rows: Sequence[np.ndarray], boxes: tuple[Box, ...
 
 def answers(ready: Ready) -> list[messages.Prediction]:
     """Return what the model says, of all tasks of the first box, then of the next. Raises: WireError, ModelError."""
-    outputs = ready.part.run(ready.values)
+    return _said(ready, ready.part.run(ready.values))
+
+
+def answers_at_once(all_ready: Sequence[Ready]) -> list[list[messages.Prediction]]:
+    """Return what one part says of each of these, from one run over the rows of all. Raises: WireError, ModelError."""
+    outputs = all_ready[0].part.run(np.concatenate([ready.values for ready in all_ready]))
+    ends = np.cumsum([len(ready.values) for ready in all_ready])[:-1]
+    each = zip(*(np.split(output, ends) for output in outputs), strict=True)
+    return [_said(ready, rows) for ready, rows in zip(all_ready, each, strict=True)]
+
+
+def _said(ready: Ready, outputs: Sequence[np.ndarray]) -> list[messages.Prediction]:
     boxes: tuple[Box | UnsetType, ...] = ready.boxes or (UNSET,)
     if len(boxes) > 1 and any(len(output) != len(boxes) for output in outputs):
         raise UnfitFrame("boxes", str(len(boxes)), "1: the model's outputs have no rows", "add --max-faces 1")

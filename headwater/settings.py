@@ -65,10 +65,10 @@ def _nearest(name: str, known: Iterable[str], prefix: str = "") -> str:
 
 
 def check_ranges(settings: object, ranges: Mapping[str, tuple[float, float]]) -> None:
-    """Pass where every setting named is within its range. Raises: SettingsError, with the flag."""
+    """Pass where every setting named is within its range, or left out. Raises: SettingsError, with the flag."""
     for name, (low, high) in ranges.items():
         value = getattr(settings, name)
-        if not low <= value <= high:
+        if value is not None and not low <= value <= high:
             flag = "--" + name.replace("_", "-")
             raise SettingsError(f"{flag}: got {value}, expected {low} to {high}; correct it")
 

@@ -18,3 +18,5 @@ Part = Literal[SamplePart, "all"]
 """Which of them are asked for."""
 Pattern = Literal["regular", "random"]
 """When a fleet takes pictures: at a fixed pace, or as chance has it (Poisson)."""
+EngineName = Literal["litert", "tensorflow"]
+"""What runs the parts of a model."""

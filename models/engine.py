@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import threading
+from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,9 @@ from models.structure import TRAVELS
 
 Array = NDArray[Any]
 Shape = tuple[int, ...]
+Ends = tuple[int, ...]
+"""The tensors at one end of a part, by their numbers."""
+P = TypeVar("P")
 IMAGE, DEVICE = "image", "device"
 _REFUSALS = (ValueError, RuntimeError, MemoryError)
 
@@ -42,6 +46,9 @@ class TensorSpec:
 
 class Part:
     """A piece of a model, ready to run; for one thread at a time."""
+
+    rows_at_once = 1
+    """How many rows one run should be given: on a CPU LiteRT gains nothing from more."""
 
     def __init__(
         self,
@@ -80,7 +87,7 @@ class Part:
             if not self._is_open:
                 self._interpreter.allocate_tensors()
         except _REFUSALS as error:
-            raise RunError(self.label, _one_line(error), "convert the model for the runtime installed here") from error
+            raise RunError(self.label, one_line(error), "convert the model for the runtime installed here") from error
         self._input_places = [detail["index"] for detail in self._interpreter.get_input_details()]
         self._shapes = [] if self._is_open else self._declared
 
@@ -112,7 +119,7 @@ class Part:
         try:
             interpreter.invoke()
         except _REFUSALS as error:
-            raise RunError(self.label, _one_line(error), "run `headwater models cuts` on it to look closer") from error
+            raise RunError(self.label, one_line(error), "run `headwater models cuts` on it to look closer") from error
         return tuple(interpreter.get_tensor(place) for place in self._output_places)
 
     def _run_batch(self, arrays: Sequence[Array], shapes: list[Shape]) -> tuple[Array, ...]:
@@ -150,7 +157,7 @@ class Part:
             self._interpreter.allocate_tensors()
         except _REFUSALS as error:
             self._load()
-            raise RunError(self.label, _one_line(error), f"it does not take inputs of {shapes}") from error
+            raise RunError(self.label, one_line(error), f"it does not take inputs of {shapes}") from error
         self._shapes = shapes
 
     def _check_shapes(self, shapes: list[Shape]) -> None:
@@ -174,12 +181,66 @@ def _is_batch(shapes: Sequence[Shape], single: Sequence[Shape]) -> bool:
     return alike and len({shape[:1] for shape in shapes}) == 1
 
 
-def _one_line(error: Exception) -> str:
+def one_line(error: Exception) -> str:
+    """Return what an error says, short and in one line."""
     return " ".join(str(error).split())[:300] or type(error).__name__
 
 
-class Engine:
+class Parts(ABC, Generic[P]):
     """Parts of one model file, each made when first asked for; the last few stay ready."""
+
+    def __init__(self, graph: Graph, max_cached_parts: int) -> None:
+        self.graph, self._max_cached_parts = graph, max(1, max_cached_parts)
+        self._parts: OrderedDict[tuple[Ends, Ends], P] = OrderedDict()
+        self._lock = threading.Lock()
+
+    @abstractmethod
+    def new_part(self, first: Ends, last: Ends) -> P:
+        """Return the part between some tensors, warmed up."""
+
+    def whole(self) -> P:
+        """Return the whole model as one part."""
+        return self.part(None, None)
+
+    def head(self, split: str) -> P:
+        """Return the part from the model's inputs to the split; "device" is the whole model."""
+        if split == IMAGE:
+            raise CutError(self.graph.origin, 'the split "image" has no head', "send the picture")
+        return self.whole() if split == DEVICE else self.part(None, [split])
+
+    def tail(self, split: str) -> P:
+        """Return the part from the split to the final outputs; "image" is the whole model."""
+        if split == DEVICE:
+            raise CutError(self.graph.origin, 'the split "device" has no tail', "the device has finished")
+        return self.whole() if split == IMAGE else self.part([split], None)
+
+    def part(self, from_: Sequence[TensorName] | None, to: Sequence[TensorName] | None) -> P:
+        """Return the part between some tensors, warmed up; None stands for the model's own inputs or outputs."""
+        key = self.graph.ends(from_, to)
+        with self._lock:
+            return self._kept(key)
+
+    def _kept(self, key: tuple[Ends, Ends]) -> P:
+        part = self._parts.get(key)
+        if part is None:
+            part = self._parts[key] = self.new_part(*key)
+            while len(self._parts) > self._max_cached_parts:
+                self._parts.popitem(last=False)
+        self._parts.move_to_end(key)
+        return part
+
+    def label(self, first: Ends, last: Ends) -> str:
+        """Return what a part is called in messages."""
+        names = [", ".join(map(self.graph.tensor_name, ends)) for ends in (first, last)]
+        return f"the part {names[0]} to {names[1]} of {self.graph.origin}"
+
+    def specs(self, ends: Ends) -> list[TensorSpec]:
+        """Return what the file says of some tensors."""
+        return [_spec(self.graph, index) for index in ends]
+
+
+class Engine(Parts[Part]):
+    """Parts of one model file that LiteRT runs."""
 
     def __init__(
         self,
@@ -201,47 +262,13 @@ class Engine:
             signature: the signature to use, of a file with several
             outputs: the final outputs, when not all (a model with early exits)
         """
-        self.graph = Graph.read(model, signature=signature, outputs=outputs)
-        self.threads, self.xnnpack, self._max_cached_parts = threads, xnnpack, max(1, max_cached_parts)
-        self._parts: OrderedDict[tuple[tuple[int, ...], tuple[int, ...]], Part] = OrderedDict()
-        self._lock = threading.Lock()
+        super().__init__(Graph.read(model, signature=signature, outputs=outputs), max_cached_parts)
+        self.threads, self.xnnpack = threads, xnnpack
 
-    def whole(self) -> Part:
-        """Return the whole model as one part."""
-        return self.part(None, None)
-
-    def head(self, split: str) -> Part:
-        """Return the part from the model's inputs to the split; "device" is the whole model."""
-        if split == IMAGE:
-            raise CutError(self.graph.origin, 'the split "image" has no head', "send the picture")
-        return self.whole() if split == DEVICE else self.part(None, [split])
-
-    def tail(self, split: str) -> Part:
-        """Return the part from the split to the final outputs; "image" is the whole model."""
-        if split == DEVICE:
-            raise CutError(self.graph.origin, 'the split "device" has no tail', "the device has finished")
-        return self.whole() if split == IMAGE else self.part([split], None)
-
-    def part(self, from_: Sequence[TensorName] | None, to: Sequence[TensorName] | None) -> Part:
-        """Return the part between some tensors, warmed up; None stands for the model's own inputs or outputs."""
-        key = self.graph.ends(from_, to)
-        with self._lock:
-            return self._kept(key)
-
-    def _kept(self, key: tuple[tuple[int, ...], tuple[int, ...]]) -> Part:
-        part = self._parts.get(key)
-        if part is None:
-            part = self._parts[key] = self._new_part(*key)
-            while len(self._parts) > self._max_cached_parts:
-                self._parts.popitem(last=False)
-        self._parts.move_to_end(key)
-        return part
-
-    def _new_part(self, first: tuple[int, ...], last: tuple[int, ...]) -> Part:
-        content = self.graph.extract(first, last)
-        names = [", ".join(map(self.graph.tensor_name, ends)) for ends in (first, last)]
-        label = f"the part {names[0]} to {names[1]} of {self.graph.origin}"
-        inputs, outputs = ([_spec(self.graph, index) for index in ends] for ends in (first, last))
+    def new_part(self, first: Ends, last: Ends) -> Part:
+        """Return the part between some tensors, warmed up."""
+        content, label = self.graph.extract(first, last), self.label(first, last)
+        inputs, outputs = self.specs(first), self.specs(last)
         part = Part(label, content, inputs, outputs, threads=self.threads, xnnpack=self.xnnpack)
         if all(-1 not in spec.shape_signature[1:] for spec in inputs):
             part.warm_up()

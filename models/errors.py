@@ -7,7 +7,8 @@ ModelError                  one line on stderr, exit status 2
 ├── NoCutPoint              no tensor that all paths pass through
 ├── CutError                the asked part cannot be taken out of the graph
 ├── RuntimeMissing          no LiteRT is installed
-├── RunError                LiteRT refused the model or the run
+├── RunError                the runtime refused the model or the run
+├── NotInTensorFlow         a model that LiteRT runs and our TensorFlow engine does not
 ├── BadInput                an array that the part does not take
 └── CannotWrite             a part that cannot be written to a file
 """
@@ -87,11 +88,19 @@ class RuntimeUnusable(ModelError):
 
 
 class RunError(ModelError):
-    """LiteRT refused to load or to run a part."""
+    """The runtime refused to load or to run a part."""
 
-    def __init__(self, part: str, detail: str, remedy: str) -> None:
-        super().__init__(f"LiteRT cannot run {part}: {detail}; {remedy}")
+    def __init__(self, part: str, detail: str, remedy: str, runtime: str = "LiteRT") -> None:
+        super().__init__(f"{runtime} cannot run {part}: {detail}; {remedy}")
         self.part, self.detail, self.remedy = part, detail, remedy
+
+
+class NotInTensorFlow(ModelError):
+    """A model has something that LiteRT runs and that is not built here as TensorFlow operations."""
+
+    def __init__(self, origin: str, feature: str, remedy: str) -> None:
+        super().__init__(f"{origin} cannot run in TensorFlow here: {feature}; {remedy}")
+        self.origin, self.feature = origin, feature
 
 
 class BadInput(ModelError):

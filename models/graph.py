@@ -97,6 +97,18 @@ class Graph:
         data = self._model["buffers"][table.get("buffer", 0)]["data"]
         return tuple(np.frombuffer(data, INTEGERS[tensor.dtype]).tolist())
 
+    def constant(self, index: int) -> tuple[np.ndarray, Table] | None:
+        """Return the numbers of a constant tensor and its quantisation, as the file has them.
+
+        None where numpy has no such numbers, or they do not lie one after the other: sparse ones, those in blocks.
+        """
+        tensor, table = self.tensors[index], self._subgraph["tensors"][index]
+        quantisation: Table = table.get("quantization", {})
+        if tensor.dtype not in TRAVELS or "sparsity" in table or quantisation.get("details_type"):
+            return None
+        data = self._model["buffers"][table.get("buffer", 0)]["data"]
+        return np.frombuffer(data, np.dtype(tensor.dtype).newbyteorder("<")).reshape(tensor.shape), quantisation
+
     @property
     def inputs(self) -> tuple[Tensor, ...]:
         """The model's own inputs."""

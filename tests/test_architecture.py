@@ -28,7 +28,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "evaluation": {"headwater", "models", "planning", "broker", "edge", "cloud_worker", "visualizer"},
 }
 HEAVY = {"tensorflow", "keras", "torch", "jax"}
-HEAVY_ALLOWED = ("models/training/", "models/zoo/", "evaluation/", "benchmarks/", "tests/")
+HEAVY_ALLOWED = ("models/training/", "models/zoo/", "models/tensorflow_engine/", "evaluation/", "benchmarks/", "tests/")
 RUNTIMES = {"ai_edge_litert", "tflite_runtime"}
 LONGEST_MODULE, LONGEST_FUNCTION = 300, 45
 MACHINE_PATHS = re.compile(r"(?<![\w.])/(?:work|farm|root)/|/home/[a-z]|\.\./shared")
@@ -105,7 +105,7 @@ def test_imports_are_absolute() -> None:
 
 
 def test_training_frameworks_stay_in_training() -> None:
-    """TensorFlow, Keras and the like are imported for training and conversion only."""
+    """TensorFlow, Keras and the like are imported for training, for conversion and by the engine for GPUs only."""
     heavy = [
         f"{name}:{line}: {module}"
         for name, tree in modules()
@@ -114,6 +114,17 @@ def test_training_frameworks_stay_in_training() -> None:
         if module.split(".")[0] in HEAVY
     ]
     assert heavy == []
+
+
+def test_one_place_asks_for_the_engine_of_tensorflow() -> None:
+    """A worker that is told to; nothing else that runs on a device or in the cloud names it."""
+    asking = {
+        name
+        for name, tree in modules()
+        for _, module, _ in imports(tree)
+        if module.startswith("models.tensorflow_engine") and not name.startswith(HEAVY_ALLOWED)
+    }
+    assert asking == {"cloud_worker/engines.py"}
 
 
 def loaded_by(*names: str) -> set[str]:
@@ -239,7 +250,7 @@ def test_every_module_can_be_imported() -> None:
     """The parts that need no training framework import as a whole, with warnings as errors."""
     for part in PARTS:
         for name in all_modules(part):
-            if not name.startswith(("models.training", "models.zoo", "evaluation")):
+            if not name.startswith(("models.training", "models.zoo", "models.tensorflow_engine", "evaluation")):
                 assert importlib.import_module(name)
 
 

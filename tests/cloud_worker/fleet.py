@@ -10,7 +10,7 @@ import numpy as np
 
 from cloud_worker.inbox import Delivery, Inbox
 from cloud_worker.keeper import Keeper
-from cloud_worker.library import Library, open_bundle
+from cloud_worker.library import Library, Runner, open_bundle
 from cloud_worker.store import RedisStore
 from cloud_worker.tail import Finisher
 from cloud_worker.traces import told_by
@@ -243,6 +243,7 @@ class Bench:
         clock: Clock | None = None,
         max_frame_bytes: int = 100_000,
         tell: Tell | None = None,
+        opened: Callable[[Bundle], Runner] = lambda bundle: open_bundle(bundle, 1),
     ) -> None:
         self.store, self.replies, self.counters = PaperStore(), PaperReplies(), Counters()
         self.stop, self.clock = stop or PaperStop(), clock or Clock()
@@ -251,6 +252,8 @@ class Bench:
         self.library = Library([folder], lambda bundle: open_bundle(bundle, 1), now_s=lambda: self.now_s)
         traces, trail_of = told_by("w1", "demo", tell)
         self.finisher = Finisher(self.library, TOPICS, max_frame_bytes, self.clock.now_ns, trail_of)
+        self.library = Library([folder], opened, now_s=lambda: self.now_s)
+        self.finisher = Finisher(self.library, TOPICS, max_frame_bytes, self.clock.now_ns)
         self.keeper = Keeper(self.store, TOPICS, "w1", self.counters, self.stop, self.clock.now_ns)
         self.worker = Worker(
             Identity("w1", TOPICS), (self.frames, self.journeys), self.finisher, self.keeper, self.replies,

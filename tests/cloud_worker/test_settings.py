@@ -9,6 +9,7 @@ from cloud_worker.process import settings_event
 from cloud_worker.settings import WorkerSettings, default_name
 from cloud_worker.several import of_process
 from cloud_worker.store import RedisStore
+from headwater.cli import main
 from headwater.errors import SettingsError
 from headwater.messages import Name
 
@@ -37,6 +38,33 @@ def test_a_setting_out_of_its_range_is_refused(change: dict[str, object]) -> Non
     """The message names the flag, what it got and what is expected."""
     with pytest.raises(SettingsError, match="expected"):
         WorkerSettings(**change)  # type: ignore[arg-type]
+
+
+def test_the_engine_decides_how_large_a_batch_is() -> None:
+    """Unless it is said; the log tells the number, not that none was said."""
+    assert (WorkerSettings().batch_size, WorkerSettings(engine="tensorflow").batch_size) == (8, 32)
+    assert WorkerSettings(engine="tensorflow", batch=4).batch_size == 4
+    assert "batch=32" in settings_event(WorkerSettings(engine="tensorflow"), "w1")
+
+
+@pytest.mark.parametrize(
+    ("flags", "processes"),
+    [([], 3), (["--engine", "tensorflow"], 1), (["--engine", "tensorflow", "--processes", "2"], 2)],
+)
+def test_the_engine_decides_how_many_processes_there_are(
+    monkeypatch: pytest.MonkeyPatch, flags: list[str], processes: int
+) -> None:
+    """One for each core with LiteRT; one that has the GPU with TensorFlow, unless more are asked for."""
+    started: list[int] = []
+    monkeypatch.setattr("headwater.host.usable_cores", lambda: 3)
+    monkeypatch.setattr("cloud_worker.process.run", lambda settings, announce: started.append(1))
+    monkeypatch.setattr(
+        "cloud_worker.several.run_several", lambda settings, count, announce, body: started.append(count)
+    )
+    with pytest.raises(SystemExit) as ended:
+        main(["worker", *flags])
+    assert ended.value.code == 0
+    assert started == [processes]
 
 
 def test_secrets_are_not_logged() -> None:

@@ -101,7 +101,7 @@ class Site:
         self.workers: list[Child] = []
         self.devices: list[Device] = []
 
-    def worker(self, *flags: str) -> Child:
+    def worker(self, *flags: str, ready_s: float = READY_S) -> Child:
         name = f"w{len(self.workers) + 1}"
         log = self.folder.parent / f"{name}.log"
         addresses = ["--broker", self.broker.url, "--store", self.store.url, "--bundles", str(self.folder)]
@@ -109,7 +109,7 @@ class Site:
         command = [sys.executable, "-m", "headwater", "worker", *addresses, *own]
         child = start(name, command, log=log)
         self.workers.append(child)
-        assert child.wait_for_line("ready worker", READY_S) == f"ready worker {name}"
+        assert child.wait_for_line("ready worker", ready_s) == f"ready worker {name}"
         return child
 
     def device(self, bundle: Bundle | None = None, name: str = "cam1", resend_s: float = 1.0) -> Device:

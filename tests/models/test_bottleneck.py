@@ -116,12 +116,13 @@ def test_it_learns_from_what_a_device_sees(tmp_path: Path) -> None:
 @pytest.mark.parametrize("model", ["float", "int8"])
 def test_a_tail_in_real_numbers_says_what_the_file_says(model: str) -> None:
     """The differentiable tail gives the file's answer, of an int8 file up to its rounding."""
-    from models.training.bottleneck.float_graph import FloatGraph
+    from models.tensorflow_engine.computation import Computation
 
     source = tflite_files.residual() if model == "float" else LITTER.read_bytes()
     at, tolerance = ("conv_a", 1e-5) if model == "float" else ("block_5_add", 0.1)
     engine = Engine(source, outputs=None if model == "float" else ["litter"])
-    tail, final = FloatGraph(source, at, [engine.whole().outputs[0].name]), engine.whole()
+    graph, final = engine.graph, engine.whole()
+    tail = Computation(graph, [graph.index(at)], [graph.outputs[0].index], rounds=False)
     for picture in pictures(source):
         head = engine.head(at)
         values = head.run(picture)[0]

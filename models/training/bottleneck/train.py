@@ -17,8 +17,8 @@ from models.parts import seen
 from models.pictures import decode_picture, fit, to_input
 from models.samples import Sample
 from models.tasks import dequantise
+from models.tensorflow_engine.computation import Computation
 from models.training.augment import Changes, augment
-from models.training.bottleneck.float_graph import FloatGraph
 from models.training.bottleneck.layers import Bottleneck
 from models.training.bottleneck.network import Network, Shape, rounded
 from models.training.bottleneck.splice import check_cut, with_bottleneck
@@ -66,14 +66,16 @@ def train_bottleneck(bundle: Bundle, samples: Sequence[Sample], recipe: Recipe, 
     """Return the model with a bottleneck behind `recipe.at`, trained on these pictures; labels are not looked at.
 
     The same recipe and pictures give the same file on the same machine with one thread.
-    Raises: UnsupportedModel for a cut point or a tail that cannot be trained through.
+    Raises: UnsupportedModel for a cut point that cannot have one, NotInTensorFlow for a tail that it cannot be trained
+    through.
     """
     keras.utils.set_random_seed(recipe.seed)
     content = bundle.model_path.read_bytes()
     graph = Graph.read(content, outputs=bundle.finals)
     check_cut(graph, recipe.at)
     targets = _targets(graph, recipe.at)
-    tail = FloatGraph(content, recipe.at, targets, bundle.finals)
+    ends = [graph.index(recipe.at)], [graph.index(name) for name in targets]
+    tail = Computation(graph, *ends, rounds=False, remedy="cut behind it, or train in Keras")
     pictures = len(samples) * (recipe.copies + 1)
     progress.expect(pictures + pictures * recipe.epochs * _STEP)
     progress.say("computing activations")
@@ -121,7 +123,7 @@ def _base(bundle: Bundle, sample: Sample, at_least: int) -> np.ndarray:
         return decode_picture(content, at_least=(at_least, at_least))
 
 
-def _with_wanted(values: np.ndarray, graph: Graph, at: str, tail: FloatGraph) -> _Data:
+def _with_wanted(values: np.ndarray, graph: Graph, at: str, tail: Computation) -> _Data:
     point = graph.cut_point(at)
     bare = _Data(values, point.scale, point.zero_point, ())
     batches = [tail(tf.constant(bare.real(slice(start, start + 64)))) for start in range(0, len(values), 64)]
@@ -129,7 +131,7 @@ def _with_wanted(values: np.ndarray, graph: Graph, at: str, tail: FloatGraph) ->
     return _Data(values, point.scale, point.zero_point, wanted)
 
 
-def _fit(network: Network, tail: FloatGraph, data: _Data, recipe: Recipe, tick: Callable[[float], None]) -> None:
+def _fit(network: Network, tail: Computation, data: _Data, recipe: Recipe, tick: Callable[[float], None]) -> None:
     """Train; the price of a bit is moved until the code takes the bytes that are asked for."""
     size = min(recipe.batch, len(data.values))
     steps = len(data.values) // size * recipe.epochs

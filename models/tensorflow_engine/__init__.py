@@ -1,0 +1,1 @@
+"""Parts of a .tflite file as TensorFlow operations, for a GPU. Only who asks for this engine imports TensorFlow."""

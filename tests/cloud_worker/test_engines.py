@@ -1,0 +1,59 @@
+"""Which engine a worker has, and what it says without TensorFlow."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+
+import pytest
+
+from cloud_worker.engines import opener
+from cloud_worker.refusals import UnknownModel
+from cloud_worker.settings import WorkerSettings
+from headwater.cli import main
+from headwater.errors import MissingPart
+from models.engine import Engine
+from tests.cloud_worker.fleet import make_bundle
+
+WITHOUT = "TensorFlow is not installed, needed for --engine tensorflow; pip install 'headwater[tensorflow]'"
+
+
+@pytest.fixture
+def no_tensorflow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Python without TensorFlow."""
+    for name in [name for name in sys.modules if name.startswith("models.tensorflow_engine.")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "tensorflow", None)
+
+
+def test_litert_is_the_default(tmp_path: Path) -> None:
+    """With the threads that were asked for."""
+    runner = opener(WorkerSettings(threads=2))(make_bundle(tmp_path))
+    assert isinstance(runner, Engine)
+    assert runner.threads == 2
+
+
+@pytest.mark.usefixtures("no_tensorflow")
+def test_without_tensorflow_one_line_says_how_to_get_it(capsys: pytest.CaptureFixture[str]) -> None:
+    """Before anything is connected to; the worker with LiteRT needs none."""
+    with pytest.raises(MissingPart, match=r"headwater\[tensorflow\]"):
+        opener(WorkerSettings(engine="tensorflow"))
+    with pytest.raises(SystemExit) as ended:
+        main(["worker", "--engine", "tensorflow", "--log-level", "error"])
+    assert ended.value.code == 2
+    assert WITHOUT in capsys.readouterr().err
+    opener(WorkerSettings())
+
+
+def test_tensorflow_takes_as_many_rows_as_a_batch_has_frames(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The log says which version, and on which GPU; a model that was replaced is not run as the old one."""
+    bundle = make_bundle(tmp_path)
+    with caplog.at_level(logging.INFO):
+        opened = opener(WorkerSettings(engine="tensorflow", batch=5))
+    assert opened(bundle).whole().rows_at_once == 5
+    assert opener(WorkerSettings(engine="tensorflow"))(bundle).whole().rows_at_once == 32
+    assert "TensorFlow runs the tails version=2." in caplog.text
+    bundle.model_path.write_bytes(b"another")
+    with pytest.raises(UnknownModel):
+        opened(bundle)
