@@ -249,11 +249,9 @@ class Bench:
         self.stop, self.clock = stop or PaperStop(), clock or Clock()
         self.frames, self.journeys = Inbox(16, 10_000_000), Inbox(4, 100_000)
         self.now_s = 0.0
-        self.library = Library([folder], lambda bundle: open_bundle(bundle, 1), now_s=lambda: self.now_s)
+        self.library = Library([folder], opened, now_s=lambda: self.now_s)
         traces, trail_of = told_by("w1", "demo", tell)
         self.finisher = Finisher(self.library, TOPICS, max_frame_bytes, self.clock.now_ns, trail_of)
-        self.library = Library([folder], opened, now_s=lambda: self.now_s)
-        self.finisher = Finisher(self.library, TOPICS, max_frame_bytes, self.clock.now_ns)
         self.keeper = Keeper(self.store, TOPICS, "w1", self.counters, self.stop, self.clock.now_ns)
         self.worker = Worker(
             Identity("w1", TOPICS), (self.frames, self.journeys), self.finisher, self.keeper, self.replies,
