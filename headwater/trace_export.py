@@ -27,13 +27,16 @@ from headwater.traces import Kind, Span, Teller
 log = logging.getLogger(__name__)
 
 QUEUE_SPANS: Final = 4096
-"""Some three hundred frames; while more wait the oldest are lost."""
-BATCH_SPANS: Final = 512
+"""Those of some four hundred frames of a device; while more wait the oldest are lost."""
+BATCH_SPANS: Final = 128
+"""Some 17 KB: even a link of 50 kbit/s takes them in time."""
 EVERY_S: Final = 1.0
-ANSWER_S: Final = 3.0
+ANSWER_S: Final = 5.0
 """So long may a collector take for one batch, further attempts included."""
 CLOSE_S: Final = 3.0
 """So long does an end wait for what is still to be sent."""
+ABORT_S: Final = 0.2
+"""So long for what is then given up."""
 KINDS: Final[dict[Kind, SpanKind]] = {
     "internal": SpanKind.INTERNAL,
     "server": SpanKind.SERVER,
@@ -89,12 +92,16 @@ class Collector:
         )
 
     def close(self) -> None:
-        """Send what waits, for a few seconds at most."""
+        """Send what waits, for a few seconds at most, and say what was lost."""
         ending = threading.Thread(target=self._sending.shutdown, name="traces-end", daemon=True)
         ending.start()
         ending.join(CLOSE_S)
+        if ending.is_alive():
+            self._exporter.shutdown()  # gives up waiting for another attempt
+            ending.join(ABORT_S)
         told, sent = self._counts["told"], self._exporter.sent
-        log.info(event("traces", spans=told, sent=sent, lost=told - sent))
+        level = logging.WARNING if told > sent else logging.INFO
+        log.log(level, event("traces", spans=told, sent=sent, lost=told - sent))
 
 
 def _context(trace_id: int, span_id: str, *, is_remote: bool = False) -> SpanContext:
