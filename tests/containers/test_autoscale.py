@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections import Counter
@@ -25,8 +24,22 @@ FRAMES = 1000
 SLOW = {"OVERLAYS": f"{VARIABLES['OVERLAYS']} ../tests/containers/slow", "FRAMES": str(FRAMES)}
 PROJECT = VARIABLES["PROJECT"]
 TARGET_S = 0.2
-AUTOSCALE = [sys.executable, "-m", "headwater", "autoscale", "--project", PROJECT]
-QUICK = ["--max", "4", "--target", f"{TARGET_S}s", "--interval", "2s", "--cool-down", "6s", "--settle", "10s", "--json"]
+AUTOSCALE = [sys.executable, "-m", "headwater", "autoscale"]
+QUICK = [
+    "--project",
+    PROJECT,
+    "--max",
+    "4",
+    "--target",
+    f"{TARGET_S}s",
+    "--interval",
+    "2s",
+    "--cool-down",
+    "6s",
+    "--settle",
+    "10s",
+    "--json",
+]
 
 
 @pytest.fixture(scope="module")
@@ -51,12 +64,10 @@ def decisions(project: None, tmp_path: Path) -> Iterator[Callable[[], list[dict[
     assert child.stop() == 0
 
 
-def autoscale(*flags: str, **variables: str) -> subprocess.CompletedProcess[str]:
+def autoscale(*flags: str, project: str = PROJECT, **variables: str) -> subprocess.CompletedProcess[str]:
     """Return how the command ended."""
-    return subprocess.run(
-        [*AUTOSCALE, *flags], cwd=ROOT, env={**os.environ, **variables}, capture_output=True, text=True, check=False,
-        timeout=60,
-    )  # fmt: skip
+    command = [*AUTOSCALE, "--project", project, *flags]
+    return run(*command, check=False, variables={**VARIABLES, **variables})
 
 
 def workers() -> list[dict[str, Any]]:
@@ -78,11 +89,11 @@ def running(device: dict[str, Any]) -> bool:
 
 def test_what_cannot_be_scaled_is_one_line(project: None) -> None:
     """No such project, no such service, no engine: what there is instead, and status 2."""
-    for flags, words in (
-        (("--service", "tail", "--once"), f"no container of a service 'tail' runs in the compose project {PROJECT}"),
-        (("--project", "nobody", "--once"), f"no compose project 'nobody' here, there are: {PROJECT}"),
+    for name, service, words in (
+        (PROJECT, "tail", f"no container of a service 'tail' runs in the compose project {PROJECT}, it has broker,"),
+        ("nobody", "worker", f"no compose project 'nobody' here, there are: {PROJECT}"),
     ):
-        done = autoscale(*flags)
+        done = autoscale("--service", service, "--once", project=name)
         assert (done.returncode, done.stdout) == (2, "")
         assert done.stderr.startswith(f"headwater: error: {words}")
         assert done.stderr.count("\n") == 1
@@ -153,6 +164,23 @@ def assert_each_frame_once(device: dict[str, Any]) -> None:
     assert set(Counter(tuple(record[:3]) for record in records).values()) == {1}
     assert len(records) == FRAMES
     assert len({record[3] for record in records}) >= 2
+
+
+def test_a_worker_that_falls_silent_brings_another(
+    decisions: Callable[[], list[dict[str, Any]]], project: None
+) -> None:
+    """Frozen, it tells nothing and finishes nothing: that counts as waiting, and there is a second worker."""
+    assert eventually(decisions, 30), "the autoscaler says nothing"
+    (worker,) = workers()
+    run("docker", "pause", worker["Id"])
+    try:
+        assert eventually(lambda: [one for one in decisions() if one["rule"] == "up"], 60), decisions()
+        assert len(workers()) == 2
+        assert decisions()[-1]["waiting_s"] > 10
+    finally:
+        run("docker", "unpause", worker["Id"])
+    assert eventually(lambda: decisions()[-1]["rule"] == "min", 90), decisions()
+    assert [one["Id"] for one in workers()] == [worker["Id"]]
 
 
 def test_a_new_start_knows_what_was_made_and_down_takes_it(project: None) -> None:
