@@ -110,7 +110,9 @@ def decide(history: Sequence[Look], changed_s: float | None, limits: Limits) -> 
     if not limits.least <= now.workers <= limits.most:
         return _within_bounds(now, limits)
     if not now.waits_s:
-        return _stays(now, "silent", "no worker tells its figures; do they run with --metrics (HEADWATER_METRICS)?")
+        return _stays(
+            now, "silent", "no worker tells its figures; does it hang, or run without --metrics (HEADWATER_METRICS)?"
+        )
     if now.trouble:
         return _stays(now, "blocked", f"{_waits(now, limits)}; more workers would not help: {now.trouble}")
     if is_over(now, limits):
@@ -170,7 +172,7 @@ def _more(history: Sequence[Look], changed_s: float | None, limits: Limits) -> D
     if (left_s := _cooling_s(now, changed_s, limits)) > 0:
         return _stays(now, "cool-down", f"{why}; --cool-down is over in {shown_s(left_s)}")
     if len(history) > 1 and not is_over(history[-2], limits):
-        return _stays(now, "noticed", f"{why}; if it is so the next time, too, there will be more")
+        return _stays(now, "noticed", f"{why}; if so at the next look, too, there will be more")
     below_s = None if now.is_always_busy else _below_in_s(history, changed_s, limits)
     if below_s is not None and below_s <= limits.cool_down_s:
         return _stays(now, "falling", f"{why}; as it falls, below it in {shown_s(below_s)}")
@@ -182,18 +184,19 @@ def _more(history: Sequence[Look], changed_s: float | None, limits: Limits) -> D
 
 def _fewer(history: Sequence[Look], changed_s: float | None, limits: Limits) -> Decision:
     now, settle = history[-1], shown_s(limits.settle_s)
+    lasting = f" for all of the last {settle}" if limits.settle_s else ""
     why = f"{_waits(now, limits)}, {_busy(now)}"
     if now.workers == limits.least:
         return _stays(now, "min", f"{why}; {limits.least} is --min")
     begin_s = now.at_s - limits.settle_s
     wanted = enough([look for look in history if look.at_s >= begin_s], limits)
     if wanted >= now.workers:
-        return _stays(now, "needed", f"{why}; with fewer, frames might have waited longer within {settle}")
+        return _stays(now, "needed", f"{why}; fewer would not have done{lasting}")
     if history[0].at_s > begin_s:
         return _stays(now, "settling", f"{why}; {wanted} would do, but not for --settle {settle} yet")
     if (left_s := _cooling_s(now, changed_s, limits)) > 0:
         return _stays(now, "cool-down", f"{why}; {wanted} would do; --cool-down is over in {shown_s(left_s)}")
-    why = f"{why}; {wanted} would have done for {settle}"
+    why = f"{why}; {wanted} would have done{lasting}"
     return Decision(now.workers, max(wanted, math.ceil(now.workers / 2)), "down", why)
 
 
