@@ -1,8 +1,8 @@
 """A worker with a process for each core, beside LiteRT alone, LitServe and Flask with the same tail on the same cores.
 
-Each is kept busy by one client over loopback that sends what was encoded beforehand and does not read the answers: ours
-with 64 frames under way, the others with 64 connections that stay open. Ours alone stores every answer and answers
-through a broker.
+Each is kept busy by one client over loopback that sends what was encoded beforehand and does not decode the answers:
+ours with 64 frames under way, the others with 64 connections that stay open. Ours alone stores every answer and
+answers through a broker.
 """
 
 from __future__ import annotations
@@ -160,8 +160,15 @@ def _wait_until_it_answers(port: int, body: bytes) -> None:
 def _clients(port: int, body: bytes) -> Iterator[list[int]]:
     """Ask over as many open connections as we have frames under way; what is given counts the answers."""
     request, answered, over, lock = _request(body), [0], threading.Event(), threading.Lock()
+    failed: list[Exception] = []
 
     def ask() -> None:
+        try:
+            keep_asking()
+        except (OSError, ValueError) as error:
+            failed.append(error)
+
+    def keep_asking() -> None:
         with socket.create_connection(("127.0.0.1", port)) as link, link.makefile("rb") as answers:
             link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             while not over.is_set():
@@ -179,6 +186,8 @@ def _clients(port: int, body: bytes) -> Iterator[list[int]]:
         over.set()
         for thread in asking:
             thread.join()
+    if failed:
+        raise SystemExit(f"benchmarks: {len(failed)} of {WINDOW} connections failed: {failed[0]}")
 
 
 def _request(body: bytes) -> bytes:

@@ -20,23 +20,16 @@ class Latencies:
 
     def __init__(self) -> None:
         self._counts = np.zeros(_STEPS, np.int64)
-        self._sum_s = 0.0
 
     def add(self, seconds: float) -> None:
         """Count one."""
         step = int(math.log(max(seconds, LEAST_S) / LEAST_S) / math.log(STEP))
         self._counts[min(step, _STEPS - 1)] += 1
-        self._sum_s += seconds
 
     @property
     def count(self) -> int:
         """Return how many there are."""
         return int(self._counts.sum())
-
-    @property
-    def mean_s(self) -> float:
-        """Return their mean; NaN of none."""
-        return self._sum_s / self.count if self.count else math.nan
 
     def percentile_s(self, percent: float) -> float:
         """Return what so many per cent do not exceed, within 1 %; NaN of none."""

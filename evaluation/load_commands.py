@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from headwater.messages import Frame
 
 Count = Annotated[int, Parameter(validator=Number(gte=1, lte=10_000_000))]
-Devices = Annotated[int, Parameter(validator=Number(gte=1, lte=10_000))]
+Devices = Annotated[int, Parameter(validator=Number(gte=1, lte=300))]
 Rate = Annotated[float, Parameter(validator=Number(gt=0, lte=1000))]
 
 
@@ -26,7 +26,8 @@ class LoadSettings:
     """How many devices send what, how often, and to whom."""
 
     devices: Devices = 50
-    """Simulated ones: each has a connection and a name, and a thread of this process."""
+    """Simulated ones, at most 300: each has a connection and a name, and a thread of this process. Run several commands
+    for more."""
     rate: Rate | None = None
     """Frames a second of each; as fast as answers come when left out."""
     frames: Count = 10_000_000
@@ -69,7 +70,7 @@ def load(*, settings: Annotated[LoadSettings, Parameter(name="*")] | None = None
 
     Example: headwater load --devices 200 --rate 1 --seconds 60
 
-    Example: headwater load --broker mqtt://broker.example --fleet trial --devices 500 --rate 0.5 --json
+    Example: headwater load --broker mqtt://broker.example --fleet trial --devices 300 --rate 0.5 --json
 
     The frames are real ones, encoded once; every device has its own connection, gets its own answers, and sends again
     what was not answered in 10 s. Without --broker all runs here, on loopback, and is stopped at the end. The exit

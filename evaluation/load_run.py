@@ -194,21 +194,22 @@ def run_load(
 ) -> Loaded:
     """Send, measure after the warm-up, wait for the last answers. Raises: HeadwaterError if nothing was answered."""
     begun_s = time.monotonic()
-    counting: list[_Moment] = []
+    moments = [_Moment.now(fleet, at)]
 
     def look() -> None:
         warm = time.monotonic() - begun_s >= min(WARM_UP_S, seconds / 5) or fleet.sent >= frames / 5
-        if warm and not counting:
+        if warm and fleet.sent and len(moments) == 1:
             fleet.tally.begin_to_count()
-            counting.append(_Moment.now(fleet, at))
+            moments.append(_Moment.now(fleet, at))
         progress(fleet.tally.counts.captured, frames)
 
     fleet.run(frames, seconds, begun_s=begun_s, on_look=look)
-    last = _Moment.now(fleet, at)
+    if len(moments) == 1:  # so few that all were sent before the first look
+        fleet.end()
+    first, last = moments[-1], _Moment.now(fleet, at)
     latencies = fleet.tally.latencies
     fleet.end()
-    first = counting[0] if counting else None
-    if first is None or last.answered == first.answered:
+    if last.answered == first.answered:
         reason = fleet.tally.reason or "no worker of this fleet has the bundle, or none is there"
         raise HeadwaterError(f"load: no frame was answered in the time that counts: {reason}")
     spent_s = last.at_s - first.at_s

@@ -19,8 +19,8 @@ class ScaleSettings:
 
     workers: Workers = (1, 2, 4)
     """Worker processes; may be given several times, a run for each."""
-    devices: Annotated[int, Parameter(validator=Number(gte=1, lte=5000))] = 200
-    """Simulated ones in the run of a fleet."""
+    devices: Annotated[int, Parameter(validator=Number(gte=1, lte=300))] = 200
+    """Simulated ones in the run of a fleet, at most 300."""
     rate: Annotated[float, Parameter(validator=Number(gt=0, lte=100))] = 1.0
     """Frames a second of each of them."""
     seconds: Annotated[float, Parameter(validator=Number(gte=2, lte=3600))] = 20.0
@@ -38,7 +38,7 @@ class ScaleSettings:
 def scale(*, settings: Annotated[ScaleSettings, Parameter(name="*")] | None = None) -> None:
     """Measure what more workers, more devices and more frames do on this machine: a table and a plot.
 
-    Example: headwater evaluate scale --workers 1 --workers 2 --devices 500 -o results
+    Example: headwater evaluate scale --workers 1 --workers 2 --devices 300 -o results
 
     For each number of worker processes: the most frames a second, and the latency at 70 % of that. Then a fleet of
     simulated devices, and what one more device and one more frame cost broker and store. Written are

