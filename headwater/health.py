@@ -14,6 +14,7 @@ from typing import Any, Final
 
 WELL, UNWELL, SILENT = 0, 1, 2
 DEFAULT: Final = "127.0.0.1:9464"
+ALIVE: Final = "/alive"
 PATIENCE_S: Final = 3.0
 ANSWER_BYTES: Final = 65_536
 _URL: Final = re.compile(r"(?:http://)?(?P<host>\[[^\]]+\]|[^:/\[\]\s]+)(?::(?P<port>\d{1,5}))?(?P<path>/\S*)?")
@@ -22,15 +23,18 @@ _URL: Final = re.compile(r"(?:http://)?(?P<host>\[[^\]]+\]|[^:/\[\]\s]+)(?::(?P<
 def health(url: str | None = None) -> int:
     """Ask a process how it is: print one line, exit with 0 (well), 1 (unwell) or 2 (nobody answers).
 
+    Asked at /alive, 1 is said only when a restart may help: right for whatever restarts what is unwell.
     `python -m headwater.health` does the same and starts faster, for the HEALTHCHECK of a container.
 
     Example: headwater health
 
     Example: headwater health http://192.168.1.10:9464/health
 
+    Example: headwater health 127.0.0.1:9464/alive
+
     Args:
-        url: where to ask: http://HOST:PORT/health, HOST:PORT or PORT; HEADWATER_METRICS when left out, else port 9464
-            of this machine
+        url: where to ask: http://HOST:PORT/health, HOST:PORT/alive, HOST:PORT or PORT; when left out
+            HEADWATER_METRICS, else port 9464 of this machine
     """
     status, line = ask(url or os.environ.get("HEADWATER_METRICS") or DEFAULT)
     sys.stdout.write(line + "\n")
@@ -48,7 +52,7 @@ def ask(url: str, patience_s: float = PATIENCE_S) -> tuple[int, str]:
             found = json.loads(answer.read(ANSWER_BYTES))
         finally:
             connection.close()
-        return said(found)
+        return said(found, path)
     except (OSError, http.client.HTTPException, ValueError, TypeError, KeyError) as error:
         return SILENT, f"no answer from {url}: {str(error) or type(error).__name__}; is it running with --metrics?"
 
@@ -67,11 +71,14 @@ def place(url: str) -> tuple[str, int, str]:
     return here, int(found["port"] or 80), path
 
 
-def said(found: dict[str, Any]) -> tuple[int, str]:
-    """Return the exit status and the line for an answer. Raises: KeyError, TypeError for one that is not ours."""
+def said(found: dict[str, Any], path: str) -> tuple[int, str]:
+    """Return the exit status and the line for what a path answered. Raises: KeyError, TypeError for a stranger's."""
     who = f"{found['part']} {found['name']}".strip()
     if found["status"] != "well":
-        return UNWELL, f"unwell: {who}: {'; '.join(found['reasons'])}"
+        reasons = "; ".join(found["reasons"])
+        if path.partition("?")[0] == ALIVE and found["alive"]:
+            return WELL, f"alive: {who}, unwell for what a restart would not mend: {reasons}"
+        return UNWELL, f"unwell: {who}: {reasons}"
     ago_s = found["last_finished_s_ago"]
     finished = "nothing finished yet" if ago_s is None else f"last finished {ago_s:.1f} s ago"
     counts = ", ".join(f"{name} {count}" for name, count in found["counts"].items())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -12,6 +13,8 @@ from typing import Any
 
 import pytest
 import yaml
+
+from headwater.health import ALIVE, place
 
 ROOT = Path(__file__).parents[2]
 COMPOSE = ROOT / "compose"
@@ -86,7 +89,8 @@ def test_one_machine_gets_the_same_limits_and_the_site_on_loopback(whole: dict[s
 
 def test_a_swarm_keeps_on_one_node_what_has_a_volume(whole: dict[str, Any]) -> None:
     """Broker, store and device by the label of swarm.yaml; workers and site go anywhere, workers one by one."""
-    kept = read("swarm.yaml")["services"]
+    services = read("swarm.yaml")["services"]
+    kept = {name: service["deploy"] for name, service in services.items() if "deploy" in service}
     with_volume = {
         name
         for name, service in whole["services"].items()
@@ -94,10 +98,31 @@ def test_a_swarm_keeps_on_one_node_what_has_a_volume(whole: dict[str, Any]) -> N
     }
     assert set(kept) == with_volume == {"broker", "store", "edge"}
     for service in kept.values():
-        assert service == {"deploy": {"placement": {"constraints": ["node.labels.headwater == keeps"]}}}
+        assert service == {"placement": {"constraints": ["node.labels.headwater == keeps"]}}
     worker = whole["services"]["worker"]
     assert worker["deploy"]["update_config"] == {"order": "start-first", "failure_action": "rollback"}
     assert worker["stop_grace_period"] == "20s"
+
+
+def test_a_swarm_asks_whether_a_restart_helps_and_compose_whether_all_is_well(whole: dict[str, Any]) -> None:
+    """A swarm kills who is unwell, so it asks /alive; Compose only shows it: the images' own check, of /health."""
+    checks = {name: service.get("healthcheck") for name, service in read("swarm.yaml")["services"].items()}
+    assert {name for name, check in checks.items() if check} == {"worker", "visualizer", "edge"}
+    for name, dockerfile in (("edge", "edge"), ("worker", "cloud_worker"), ("visualizer", "visualizer")):
+        program, url = checks[name]["test"][1:-1], checks[name]["test"][-1]
+        own = re.search(r"^HEALTHCHECK .* CMD (\[.*\])$", (ROOT / dockerfile / "Dockerfile").read_text(), re.MULTILINE)
+        assert own is not None
+        assert program == json.loads(own[1])
+        port = re.search(r"HEADWATER_METRICS=(\d+)", (ROOT / dockerfile / "Dockerfile").read_text())
+        assert port is not None
+        assert place(url) == ("127.0.0.1", int(port[1]), ALIVE)
+    assert not any("healthcheck" in service for service in whole["services"].values())
+
+
+def test_images_can_come_from_a_registry(whole: dict[str, Any]) -> None:
+    """One name for all programs, with a registry before it and a version behind it that can be said."""
+    for name, service in whole["services"].items():
+        assert service["image"] == f"${{REGISTRY:-}}headwater/{name}:${{TAG:-0.1.0}}"
 
 
 def test_passwords_are_files(whole: dict[str, Any]) -> None:

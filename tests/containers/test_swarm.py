@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.containers.engine import ROOT, run
-from tests.containers.second_engine import HERE, THERE, cable, copy_image, need_namespaces, plug, second_engine
+from tests.containers.second_engine import HERE, THERE, cable, copy_image, need_namespaces, plug, remove, second_engine
 from tests.containers.stack import (
     begin,
     containers,
@@ -54,6 +54,7 @@ def two_engines(street: str) -> Iterator[str]:
     """Two nodes, a worker on each; the other engine's address."""
     need_namespaces()
     folder: Path = ROOT / ".cache/engine-2"
+    remove(folder)
     with cable(), second_engine(folder) as there, swarm(HERE):
         copy_image("headwater/worker:test", there)
         token = run("docker", "swarm", "join-token", "--quiet", "worker").stdout.strip()

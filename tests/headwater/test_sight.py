@@ -146,12 +146,18 @@ def test_a_process_is_in_sight_where_it_was_told_to_be() -> None:
 
 
 def test_health_is_one_line_and_a_status() -> None:
-    """Well is 0 with the counts, unwell 1 with the reasons, nobody there or somebody else 2."""
+    """Well is 0 with the counts, unwell 1 with the reasons, nobody there 2; /alive is 1 only where a restart helps."""
     process = Process()
     with serving(process) as port:
         assert ask(str(port)) == (WELL, "well: worker w1, last finished 1.2 s ago, received 3, answered 2")
         process.verdict = BAD
         assert ask(f"http://localhost:{port}/health") == (UNWELL, "unwell: worker w1: the store is away; frames wait")
+        assert ask(f"127.0.0.1:{port}/alive") == (
+            WELL,
+            "alive: worker w1, unwell for what a restart would not mend: the store is away; frames wait",
+        )
+        process.verdict = HUNG
+        assert ask(f"http://127.0.0.1:{port}/alive") == (UNWELL, "unwell: worker w1: one frame is in hand")
         assert ask(f"127.0.0.1:{port}/metrics")[0] == ask(f"127.0.0.1:{port}/nothing")[0] == SILENT
     status, line = ask(str(port))
     assert (status, line.startswith(f"no answer from {port}: ")) == (SILENT, True)
@@ -173,6 +179,7 @@ def test_a_process_that_hangs_is_not_waited_for() -> None:
         ("http://worker.example:8080/", ("worker.example", 8080, "/health")),
         ("http://h/health", ("h", 80, "/health")),
         ("h:1/other/health", ("h", 1, "/other/health")),
+        ("127.0.0.1:9464/alive", ("127.0.0.1", 9464, "/alive")),
     ],
 )
 def test_where_to_ask(url: str, found: tuple[str, int, str]) -> None:

@@ -14,11 +14,11 @@ ELSEWHERE = None
 """Somebody outside the cluster."""
 
 
-def may_connect(overlay: str, source: Pods | None, target: Pods, port: int) -> bool:
-    """Tell whether a TCP connection from these pods, or from elsewhere, to that port is let through."""
+def may_connect(overlay: str, source: Pods | None, target: Pods | None, port: int) -> bool:
+    """Tell whether a TCP connection from and to these pods, or elsewhere, at that port is let through."""
     policies = of_kind(overlay, "NetworkPolicy")
     leaves = source is None or _lets(policies, "Egress", source, target, port)
-    return leaves and _lets(policies, "Ingress", target, source, port)
+    return leaves and (target is None or _lets(policies, "Ingress", target, source, port))
 
 
 def _lets(policies: list[Object], direction: str, pod: Pods, peer: Pods | None, port: int) -> bool:

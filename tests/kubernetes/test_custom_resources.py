@@ -101,6 +101,10 @@ def test_keda_asks_for_a_figure_that_workers_tell() -> None:
     assert told("worker")[name] == ("gauge", ())
     assert labels == 'namespace="headwater"'
     assert float(trigger["metadata"]["threshold"]) == 8
+    inflight = re.search(r"^mqtt.max_inflight = (\d+)$", of_kind("keda", "EMQX")[0]["spec"]["config"]["data"], re.M)
+    assert inflight is not None
+    most = resource["spec"]["maxReplicaCount"] / resource["spec"]["minReplicaCount"]
+    assert int(inflight[1]) >= most * 8  # the fewest workers with full inboxes ask for all of them
     assert query.count("(") == query.count(")")
     annotations = one("keda", "Deployment", "worker")["spec"]["template"]["metadata"]["annotations"]
     assert annotations == {"prometheus.io/scrape": "true", "prometheus.io/port": "9464"}

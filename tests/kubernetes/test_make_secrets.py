@@ -41,7 +41,7 @@ def test_passwords_are_those_of_compose_without_the_line_s_end(folder: Path) -> 
 
 
 def test_certificates_name_the_services_and_what_was_given(folder: Path) -> None:
-    """The authority has signed them; EMQX's users are three with their passwords; a second run changes nothing."""
+    """The authority has signed them; EMQX's users are three with their passwords; names again change nothing."""
     make_secrets("broker.example", "203.0.113.10", folder=folder)
     tls = folder / "kubernetes/secrets/tls"
     before = {path.name: path.read_bytes() for path in tls.iterdir()}
@@ -62,3 +62,22 @@ def test_certificates_name_the_services_and_what_was_given(folder: Path) -> None
         assert user["password"] == (folder / f"kubernetes/secrets/{user['user_id']}_password").read_text()
     make_secrets("broker.example", folder=folder)
     assert {path.name: path.read_bytes() for path in tls.iterdir()} == before
+
+
+@pytest.mark.parametrize("more", ["other.example", "203.0.113.11", "2001:db8::1"])
+def test_a_certificate_without_a_name_that_is_asked_for_is_an_error(folder: Path, more: str) -> None:
+    """One line names the file to delete and nothing is changed; without the file there is one for all names."""
+    names = ["broker.example", "203.0.113.10", more]
+    make_secrets(*names[:2], folder=folder)
+    tls, made = folder / "kubernetes/secrets/tls", folder / "compose/secrets/broker_certificate"
+    before = {path.name: path.read_bytes() for path in tls.iterdir()}
+    done = subprocess.run([folder / "kubernetes/make-secrets", *names], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == f"{made} is not for {more}; delete it, then say all its names again: " + (
+        f"make-certificates {' '.join(names)}\n"
+    )
+    assert {path.name: path.read_bytes() for path in tls.iterdir()} == before
+    made.unlink()
+    make_secrets(*names, folder=folder)
+    changed = {path.name for path in tls.iterdir() if path.read_bytes() != before[path.name]}
+    assert changed == {"broker_certificate", "broker_key"}

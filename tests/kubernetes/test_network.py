@@ -9,7 +9,7 @@ from tests.kubernetes.network import ELSEWHERE, may_connect
 
 SERVED = {"broker": {1883, 8883}, "store": {6379}}
 """Who is connected to, and where: what their images expose."""
-PORTS = {1883, 8883, 6379, 8050, 9464, 18083, 4370, 5369, 5370, 443}
+PORTS = {53, 1883, 8883, 6379, 8050, 9464, 18083, 4370, 5369, 5370, 443}
 AMONG_BROKERS = {4370, 5369, 5370}
 
 
@@ -66,6 +66,13 @@ def test_from_elsewhere_only_devices_come_in(overlay: str) -> None:
         for port in one["spec"]["ports"]
     }
     assert published == found
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_out_of_the_cluster_only_names_are_asked_for(overlay: str) -> None:
+    """At port 53, wherever a cluster's names are answered: a cache of the node's is no pod."""
+    for source in pods(overlay):
+        assert {port for port in PORTS if may_connect(overlay, source, ELSEWHERE, port)} == {53}, source.owner
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)

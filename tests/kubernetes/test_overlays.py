@@ -247,7 +247,7 @@ def test_images_limits_and_words_are_those_of_compose(overlay: str) -> None:
     for pod, container in own_pods(overlay):
         assert pod.component in OURS
         service = composed()["services"][pod.component]
-        assert container["image"] == re.sub(r"\$\{TAG:-([\w.]+)\}", r"\1", service["image"])
+        assert container["image"] == re.sub(r"\$\{\w+:-([\w.]*)\}", r"\1", service["image"])
         limits = service["deploy"]["resources"]["limits"]
         for what, key in (("cpu", "cpus"), ("memory", "memory")):
             assert quantity(container["resources"]["limits"][what]) == quantity(limits[key]), pod.owner
