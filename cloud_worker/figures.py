@@ -16,11 +16,14 @@ from headwater.errors import BadTensor, Malformed, TooLarge, UnknownVersion
 from headwater.prometheus import SECONDS, Figure, Figures, Reading
 from headwater.sight import Sight
 from headwater.verdict import Verdict
+from models.errors import BadInput, NotInTensorFlow, RunError
 from models.pictures import DataError
 
 BATCH_SIZES: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 REFUSED: Final = "refused_"
-_REFUSALS = (Malformed, UnknownVersion, TooLarge, BadTensor, UnknownModel, UnfitFrame, DataError, FailedFrame)
+_OF_MESSAGES = (Malformed, UnknownVersion, TooLarge, BadTensor)
+_OF_MODELS = (RunError, BadInput, NotInTensorFlow)
+_REFUSALS = (*_OF_MESSAGES, UnknownModel, UnfitFrame, DataError, *_OF_MODELS, FailedFrame)
 KINDS: Final = tuple(error.__name__ for error in _REFUSALS)
 """Why frames are refused, as a rule; told as nought from the start, so that a first one is seen as a rise."""
 FIGURES: Final = (

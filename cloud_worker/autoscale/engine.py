@@ -12,6 +12,8 @@ import docker
 from docker.errors import DockerException, NotFound
 
 from cloud_worker.autoscale.ask import COMMAND, answers
+from cloud_worker.autoscale.asking import WITHIN_S, Asking
+from cloud_worker.autoscale.report import Done
 from cloud_worker.autoscale.template import ONE_OFF, PROJECT, SERVICE, Container, Plan, fixed, plan, stop_within_s
 from cloud_worker.autoscale.waiting import Told
 from headwater.errors import EngineError
@@ -19,19 +21,20 @@ from headwater.errors import EngineError
 T = TypeVar("T")
 
 AT_ONCE: Final = 8
-"""So many containers are asked, or stopped, at the same time."""
+"""So many containers are stopped at the same time."""
 RUNS: Final = {"running", "restarting", "paused"}
 ENDED: Final = {"created", "exited", "dead"}
 FAULTS: Final = (DockerException, OSError)
 
 
 class Engine:
-    """The engine that DOCKER_HOST or Docker's context names, else the local one; no other service is touched."""
+    """The engine that DOCKER_HOST names, else Docker's context, else the local one; no other service is touched."""
 
-    def __init__(self, project: str, service: str, api: Any = None) -> None:
+    def __init__(self, project: str, service: str, api: Any = None, answer_within_s: float = WITHIN_S) -> None:
         """Connect. Raises: EngineError."""
         self.project, self.service = project, service
         self._api = api or _connected()
+        self._asking = Asking(self._answers, answer_within_s)
 
     def __enter__(self) -> Self:
         return self
@@ -54,27 +57,44 @@ class Engine:
         if why:
             raise EngineError(f"service {self.service} of project {self.project} cannot be scaled: {why}")
 
+    def cores(self) -> int | None:
+        """Return how many cores the engine's machine has; None where it does not say. Raises: EngineError."""
+        with _faults("asking for the machine's cores"):
+            return self._api.info().get("NCPU") or None
+
     def ask(self, workers: Sequence[Container]) -> dict[str, tuple[Told, ...]]:
         """Return what the processes of each worker tell, by its container's id; of one that does not answer nothing."""
-        return dict(zip((one.id for one in workers), _each(self._answers, workers), strict=True))
+        return self._asking.answers([one.id for one in workers])
 
-    def add(self, count: int) -> list[str]:
-        """Make so many more and return their names. Raises: EngineError."""
-        with _faults("making a container"):
-            known = self._containers()
-            for ended in [one for one in known if one.is_ours and one.state in ENDED]:
-                self._api.remove_container(ended.id)
-            template, number = self._template(), max(one.number for one in known) + 1
-            image = self._image(template)
-            plans = [plan(template, number + n, image) for n in range(count)]
-            return [self._made(one) for one in plans]
+    def add(self, count: int) -> Done:
+        """Make so many more; one that fails ends it, and those before it stay."""
+        names: list[str] = []
+        try:
+            with _faults("making a container"):
+                for one in self._plans(count):
+                    names.append(self._made(one))
+        except EngineError as error:
+            return Done(tuple(names), str(error))
+        return Done(tuple(names))
 
-    def remove(self, count: int) -> list[str]:
-        """Stop so many, the highest numbers first, each with its time to finish. Raises: EngineError."""
-        leaving = self.workers()[1:][-count:][::-1]
-        with _faults("stopping a container"):
-            _each(self._end, leaving)
-        return [one.name for one in leaving]
+    def remove(self, count: int) -> Done:
+        """Stop so many, the highest numbers first, each with its time to finish; one that fails keeps none else."""
+        try:
+            leaving = self.workers()[1:][-count:][::-1]
+        except EngineError as error:
+            return Done(error=str(error))
+        faults = _each(self._ended, leaving)
+        stopped = tuple(one.name for one, fault in zip(leaving, faults, strict=True) if fault is None)
+        return Done(stopped, next((fault for fault in faults if fault is not None), None))
+
+    def _plans(self, count: int) -> list[Plan]:
+        """Return how so many more are made, with what we made and has ended out of their way."""
+        known = self._containers()
+        for ended in [one for one in known if one.is_ours and one.state in ENDED]:
+            self._api.remove_container(ended.id)
+        template, number = self._template(), max(one.number for one in known) + 1
+        image = self._image(template)
+        return [plan(template, number + n, image) for n in range(count)]
 
     def _containers(self) -> list[Container]:
         """Return all of the service, those that have ended, too; `compose run` has made none of them."""
@@ -111,15 +131,20 @@ class Engine:
             raise
         return wanted.name
 
-    def _end(self, leaving: Container) -> None:
-        with suppress(NotFound):  # somebody else was faster
-            within_s = stop_within_s(self._api.inspect_container(leaving.id))
-            self._api.stop(leaving.id, timeout=within_s)
-            self._api.remove_container(leaving.id)
-
-    def _answers(self, worker: Container) -> tuple[Told, ...]:
+    def _ended(self, leaving: Container) -> str | None:
+        """Stop and remove one; return what kept it from that."""
         try:
-            asked = self._api.exec_create(worker.id, list(COMMAND), stderr=False)
+            with _faults("stopping a container"), suppress(NotFound):  # somebody else was faster
+                within_s = stop_within_s(self._api.inspect_container(leaving.id))
+                self._api.stop(leaving.id, timeout=within_s)
+                self._api.remove_container(leaving.id)
+        except EngineError as error:
+            return str(error)
+        return None
+
+    def _answers(self, worker: str) -> tuple[Told, ...]:
+        try:
+            asked = self._api.exec_create(worker, list(COMMAND), stderr=False)
             return answers(self._api.exec_start(asked["Id"]).decode(errors="replace"))
         except FAULTS:
             return ()

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from cloud_worker.autoscale.decide import Decision, Limits, Look, decide
-from cloud_worker.autoscale.report import Report, as_json, as_text
+from cloud_worker.autoscale.report import Done, Report, as_json, as_text
 from cloud_worker.autoscale.template import Container
 from cloud_worker.autoscale.waiting import Heard, Told, looked
 from headwater.errors import EngineError
@@ -30,11 +30,11 @@ class Workers(Protocol):
     def ask(self, workers: Sequence[Container]) -> Mapping[str, Sequence[Told]]:
         """Return what each tells, by its id."""
 
-    def add(self, count: int) -> list[str]:
-        """Make so many more and return their names. Raises: EngineError."""
+    def add(self, count: int) -> Done:
+        """Make so many more."""
 
-    def remove(self, count: int) -> list[str]:
-        """Stop so many and return their names. Raises: EngineError."""
+    def remove(self, count: int) -> Done:
+        """Stop so many."""
 
 
 class Scaling:
@@ -61,14 +61,19 @@ class Scaling:
         self._said: object = None
 
     def run(self, stop: Stop, interval_s: float, *, once: bool = False) -> None:
-        """Look and act until told to stop, or once. Raises: EngineError where there is nothing to scale."""
+        """Look and act until told to stop, or once. Raises: EngineError where there is nothing to scale.
+
+        A first look knows no sums to compare with, and more workers need two that agree: to decide once takes three.
+        """
         self._engine.check()
         self._changed_s = self._changed_before()
-        self.look()
-        while not stop.wait(interval_s):
-            self.step()
-            if once:
+        for _ in range(2 if once else 1):
+            self.look()
+            if stop.wait(interval_s):
                 return
+        self.step()
+        while not once and not stop.wait(interval_s):
+            self.step()
 
     def step(self) -> None:
         """Look, decide, act and say what came of it; an engine that does not answer is asked again the next time."""
@@ -100,19 +105,15 @@ class Scaling:
 
     def _acted(self, look: Look, decision: Decision) -> Report:
         change = decision.wanted - decision.workers
-        made: Sequence[str] = ()
-        stopped: Sequence[str] = ()
-        error = None
+        made, stopped = Done(), Done()
         if change and not self._is_dry:
-            try:
-                if change > 0:
-                    made = self._engine.add(change)
-                else:
-                    stopped = self._engine.remove(-change)
-            except EngineError as fault:
-                error = str(fault)
-            self._changed_s, self._expected = self._now_s(), look.workers + len(made) - len(stopped)
-        return Report(self._wall_s(), look, decision, tuple(made), tuple(stopped), self._is_dry, error)
+            if change > 0:
+                made = self._engine.add(change)
+            else:
+                stopped = self._engine.remove(-change)
+            self._changed_s, self._expected = self._now_s(), look.workers + len(made.names) - len(stopped.names)
+        error = made.error or stopped.error
+        return Report(self._wall_s(), look, decision, made.names, stopped.names, self._is_dry, error)
 
     def _tell(self, report: Report) -> None:
         """Say it: as JSON always, to people only what is new."""

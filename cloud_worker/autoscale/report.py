@@ -12,6 +12,14 @@ from cloud_worker.autoscale.decide import Decision, Look
 
 
 @dataclass(frozen=True)
+class Done:
+    """What came of a change: those made or stopped, and what kept it from being whole."""
+
+    names: tuple[str, ...] = ()
+    error: str | None = None
+
+
+@dataclass(frozen=True)
 class Report:
     """One look, what was decided, and what came of it."""
 

@@ -188,7 +188,7 @@ def test_a_new_start_knows_what_was_made_and_down_takes_it(project: None) -> Non
     done = autoscale("--min", "3", "--once", "--interval", "1s")
     assert done.returncode == 0, done.stderr
     assert eventually(lambda: [health(one) for one in workers()] == ["healthy"] * 3, 60), states()
-    again = autoscale("--once", "--interval", "2s", "--cool-down", "60min", "--json")
+    again = autoscale("--once", "--max", "4", "--interval", "2s", "--cool-down", "60min", "--json")
     said = json.loads(again.stdout)
     assert (said["rule"], said["workers"], said["wanted"]) == ("cool-down", 3, 3), said
     compose("down", "--volumes", "--timeout", "5", **SLOW)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from copy import deepcopy
 from typing import Any
 
@@ -71,8 +72,14 @@ class PaperApi:
     def __init__(self, *, workers: int = 1) -> None:
         self.told: list[tuple[Any, ...]] = []
         self.images = {"headwater/worker:0.1.0": IMAGE}
+        self.cores = 2
         self.failing: dict[str, str] = {}
         """What fails, and the engine's words."""
+        self.failing_at: str | None = None
+        """The only container or name at which it fails."""
+        self.inspected: list[str] = []
+        self.frozen: threading.Event | None = None
+        """While it is not set, nobody who is asked answers."""
         self.kept = [self.entry("store", 1, ID_1[::-1]), self.entry("worker", 1, ID_1)]
         self.kept += [self.entry("worker", number, f"{number:064d}") for number in range(2, workers + 1)]
 
@@ -83,7 +90,7 @@ class PaperApi:
 
     def _note(self, what: str, *facts: Any) -> None:
         self.told.append((what, *facts))
-        if what in self.failing:
+        if what in self.failing and self.failing_at in (None, facts[0]):
             raise APIError(what, explanation=self.failing[what])
 
     def containers(self, *, all: bool, filters: dict[str, list[str]]) -> list[dict[str, Any]]:  # noqa: A002
@@ -98,10 +105,15 @@ class PaperApi:
         ]
 
     def inspect_container(self, id_: str) -> dict[str, Any]:
+        self.inspected.append(id_)
         found = inspected()
         (listed,) = [one for one in self.kept if one["Id"] == id_]
         found["Id"], found["Name"], found["Config"]["Labels"] = id_, listed["Names"][0], dict(listed["Labels"])
         return found
+
+    def info(self) -> dict[str, Any]:
+        self._note("info")
+        return {"NCPU": self.cores}
 
     def inspect_image(self, name: str) -> dict[str, Any]:
         if name not in self.images:
@@ -138,6 +150,8 @@ class PaperApi:
         return {"Id": f"exec-{id_}"}
 
     def exec_start(self, id_: str) -> bytes:
+        if self.frozen is not None:
+            self.frozen.wait()
         return b"nothing to tell"
 
     def close(self) -> None:

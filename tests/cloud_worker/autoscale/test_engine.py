@@ -6,11 +6,13 @@ import os
 import re
 import subprocess
 import sys
+import threading
 
 import pytest
 
 from cloud_worker.autoscale import engine as module
 from cloud_worker.autoscale.engine import Engine
+from cloud_worker.autoscale.report import Done
 from cloud_worker.autoscale.template import OURS
 from headwater.errors import EngineError
 from tests.cloud_worker.autoscale.containers import IMAGE, PaperApi
@@ -23,7 +25,7 @@ def engine(api: PaperApi, project: str = "headwater", service: str = "worker") -
 def test_more_workers_are_made_connected_and_started() -> None:
     """Under the next numbers; each in all its networks before it starts."""
     api = PaperApi(workers=2)
-    assert engine(api).add(2) == ["headwater_worker_3", "headwater_worker_4"]
+    assert engine(api).add(2) == Done(("headwater_worker_3", "headwater_worker_4"))
     assert [one[0] for one in api.told] == ["create", "connect", "start"] * 2
     assert api.told[1][2:] == ("headwater_records", {"aliases": ["worker"], "driver_opt": None})
     assert [one.number for one in engine(api).workers()] == [1, 2, 3, 4]
@@ -33,10 +35,10 @@ def test_more_workers_are_made_connected_and_started() -> None:
 def test_the_highest_numbers_are_stopped_first_and_one_always_stays() -> None:
     """With the time that the compose file gives them; nothing else is stopped or removed."""
     api = PaperApi(workers=4)
-    assert engine(api).remove(2) == ["headwater_worker_4", "headwater_worker_3"]
+    assert engine(api).remove(2) == Done(("headwater_worker_4", "headwater_worker_3"))
     assert sorted(one[1:] for one in api.told if one[0] == "stop") == [(f"{n:064d}", 20) for n in (3, 4)]
     assert api.names() == ["headwater_store_1", "headwater_worker_1", "headwater_worker_2"]
-    assert engine(api).remove(9) == ["headwater_worker_2"]
+    assert engine(api).remove(9) == Done(("headwater_worker_2",))
     assert api.names() == ["headwater_store_1", "headwater_worker_1"]
 
 
@@ -48,7 +50,7 @@ def test_what_we_made_and_has_ended_is_cleared_away_before_more_are_made() -> No
         api.entry("worker", 3, "3" * 64, "exited", **{OURS: "made"}),
         api.entry("worker", 4, "4" * 64, "created", **{OURS: "made"}),
     ]
-    assert engine(api).add(1) == ["headwater_worker_5"]
+    assert engine(api).add(1) == Done(("headwater_worker_5",))
     assert [one[1][:1] for one in api.told if one[0] == "remove"] == ["3", "4"]
     assert api.names()[1:] == ["headwater_worker_1", "headwater_worker_2", "headwater_worker_5"]
 
@@ -59,8 +61,7 @@ def test_a_container_of_compose_is_the_model() -> None:
     api.kept[1]["Labels"][OURS] = "made"
     engine(api).add(1)
     assert api.told[0][2]["Labels"]["com.docker.compose.container-number"] == "3"
-    asked = [one["Id"] for one in api.kept if one["Names"] == ["/headwater_worker_2"]]
-    assert asked == [f"{2:064d}"]
+    assert api.inspected == [f"{2:064d}"]
 
 
 def test_the_image_is_the_same_even_when_its_name_is_another_s() -> None:
@@ -79,10 +80,57 @@ def test_a_container_that_cannot_start_is_taken_away() -> None:
     """And the engine's words are in the error."""
     api = PaperApi()
     api.failing = {"start": "port is already allocated"}
-    with pytest.raises(EngineError, match="making a container: port is already allocated"):
-        engine(api).add(1)
+    assert engine(api).add(1) == Done((), "making a container: port is already allocated")
     assert api.told[-1] == ("remove", f"{2:064d}", True)
     assert api.names() == ["headwater_store_1", "headwater_worker_1"]
+
+
+def test_what_was_made_before_one_fails_is_told() -> None:
+    """The second of three: the first stays, and the third is not tried."""
+    api = PaperApi()
+    api.failing, api.failing_at = {"start": "no room"}, f"{3:064d}"
+    assert engine(api).add(3) == Done(("headwater_worker_2",), "making a container: no room")
+    assert api.names() == ["headwater_store_1", "headwater_worker_1", "headwater_worker_2"]
+
+
+def test_what_was_stopped_beside_one_that_fails_is_told() -> None:
+    """The others are stopped all the same; without an engine none is."""
+    api = PaperApi(workers=4)
+    api.failing, api.failing_at = {"stop": "did not exit"}, f"{3:064d}"
+    assert engine(api).remove(3) == Done(
+        ("headwater_worker_4", "headwater_worker_2"), "stopping a container: did not exit"
+    )
+    assert api.names() == ["headwater_store_1", "headwater_worker_1", "headwater_worker_3"]
+    api.failing = {"containers": ""}
+    assert engine(api).remove(1) == Done((), "asking for the containers: Connection refused")
+
+
+def test_a_worker_that_freezes_while_it_is_asked_tells_nothing() -> None:
+    """The deadline is outside; it is not asked again before it has answered, and then is."""
+    api = PaperApi(workers=2)
+    api.frozen = threading.Event()
+    found = Engine("headwater", "worker", api, answer_within_s=0.05)
+    silent = {one.id: () for one in found.workers()}
+    before = set(threading.enumerate())
+    assert found.ask(found.workers()) == silent
+    held = set(threading.enumerate()) - before
+    assert len(held) == 2
+    assert all(one.daemon for one in held), "the end of the program would wait for them"
+    assert found.ask(found.workers()) == silent
+    assert len(api.told) == 2
+    api.frozen.set()
+    for one in held:
+        one.join(10)
+    found.ask(found.workers())
+    assert len(api.told) == 4
+
+
+def test_the_machine_s_cores_are_the_engine_s() -> None:
+    """None where it does not say."""
+    api = PaperApi()
+    assert engine(api).cores() == 2
+    api.cores = 0
+    assert engine(api).cores() is None
 
 
 def test_a_worker_that_cannot_be_asked_tells_nothing() -> None:

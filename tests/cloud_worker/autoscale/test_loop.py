@@ -10,7 +10,7 @@ import pytest
 
 from cloud_worker.autoscale.decide import Decision, Limits, Look
 from cloud_worker.autoscale.loop import Scaling
-from cloud_worker.autoscale.report import Report, as_json, as_text
+from cloud_worker.autoscale.report import Done, Report, as_json, as_text
 from cloud_worker.autoscale.settings import AutoscaleSettings
 from cloud_worker.autoscale.template import Container
 from cloud_worker.autoscale.waiting import Told
@@ -50,17 +50,15 @@ class PaperWorkers:
         self._sums = Told(was.frames + 10, was.waited_s + 10 * self.waiting_s, was.busy_s + 5.0 * self.busy)
         return {one.id: [self._sums] for one in workers}
 
-    def add(self, count: int) -> list[str]:
+    def add(self, count: int) -> Done:
         self.acts.append(("add", count))
-        if self.fault:
-            raise self.fault
         self.count += count
-        return [f"w{self.count}"]
+        return Done((f"w{self.count}",))
 
-    def remove(self, count: int) -> list[str]:
+    def remove(self, count: int) -> Done:
         self.acts.append(("remove", count))
         self.count -= count
-        return [f"w{self.count + 1}"]
+        return Done((f"w{self.count + 1}",))
 
     @property
     def changes(self) -> list[tuple[str, int]]:
@@ -119,13 +117,27 @@ def test_people_are_told_what_is_new_programs_everything() -> None:
 
 
 def test_once_is_one_decision() -> None:
-    """After two looks, one interval apart."""
+    """After three looks, one interval apart."""
     workers, said, stop = PaperWorkers(4), [], PaperStop()
     asked = AutoscaleSettings(max=4, once=True).limits()
     Scaling(workers, asked, said.append, now_s=lambda: workers.now_s).run(stop, 5.0, once=True)
-    assert stop.waits == [5.0]
+    assert stop.waits == [5.0, 5.0]
     assert workers.changes == [("remove", 2)]
     assert len(said) == 1
+
+
+def test_once_is_enough_for_more_workers() -> None:
+    """Frames wait at the two looks that can tell, or the workers have no rest at both."""
+    for waiting_s, busy in ((1.0, 0.5), (0.0, 1.0)):
+        workers, said = PaperWorkers(2, waiting_s), []
+        workers.busy = busy
+        asked = AutoscaleSettings(max=4, once=True).limits()
+        Scaling(workers, asked, said.append, now_s=lambda workers=workers: workers.now_s).run(
+            PaperStop(), 5.0, once=True
+        )
+        assert workers.changes == [("add", 2 if waiting_s else 1)]
+        assert "made w" in said[0]
+        assert len(said) == 1
 
 
 def test_an_engine_that_is_away_for_a_while_is_asked_again() -> None:
@@ -153,7 +165,7 @@ def test_nothing_to_scale_at_the_start_is_an_error() -> None:
 def test_a_change_that_fails_is_said_and_tried_again_after_the_cool_down(monkeypatch: pytest.MonkeyPatch) -> None:
     """Not at every look."""
     workers, said = PaperWorkers(waiting_s=1.0), []
-    monkeypatch.setattr(workers, "add", lambda count: workers.acts.append(("add", count)) or _refuse())
+    monkeypatch.setattr(workers, "add", lambda count: workers.acts.append(("add", count)) or Done(error="no room"))
     loop = scaling(workers, said)
     loop.look()
     for _ in range(5):
@@ -162,8 +174,19 @@ def test_a_change_that_fails_is_said_and_tried_again_after_the_cool_down(monkeyp
     assert [line for line in said if "failed: no room" in line]
 
 
-def _refuse() -> list[str]:
-    raise EngineError("no room")
+def test_what_a_change_has_done_is_said_with_what_it_has_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two of three stopped: their names and the error, and the number that is then there is no surprise."""
+    workers, said = PaperWorkers(4), []
+    monkeypatch.setattr(workers, "remove", lambda _: setattr(workers, "count", 3) or Done(("w4",), "did not exit"))
+    loop = Scaling(workers, replace(LIMITS, settle_s=0.0), said.append, now_s=lambda: workers.now_s, as_json=True)
+    loop.look()
+    loop.step()
+    workers.now_s += 1.0
+    loop.step()
+    first, second = map(json.loads, said)
+    assert (first["wanted"], first["stopped"], first["error"]) == (2, ["w4"], "did not exit")
+    assert (second["workers"], second["rule"]) == (3, "cool-down")
+    assert "over in 9.0 s" in second["why"], "the change counts as somebody else's, of that look"
 
 
 def test_a_change_by_somebody_else_is_let_settle() -> None:
@@ -212,7 +235,7 @@ def test_a_report_is_one_line() -> None:
     ("change", "words"),
     [
         ({"min": 0}, "--min, --max: got 0 and 8"),
-        ({"min": 9}, "--min, --max: got 9 and 8"),
+        ({"min": 9, "max": 8}, "--min, --max: got 9 and 8"),
         ({"max": 1001}, "1 <= min <= max <= 1000"),
         ({"target": "fast"}, "--target: got 'fast', expected"),
         ({"target": "0ms"}, "--target: got 0ms, expected at least 0.001s"),
@@ -235,3 +258,14 @@ def test_settings_become_limits() -> None:
     assert asked.limits() == Limits(2, 5, pytest.approx(0.15), 60.0, 90.0)
     assert replace(asked, once=True).limits().settle_s == 0.0
     assert AutoscaleSettings().interval_s == 5.0
+
+
+@pytest.mark.parametrize(
+    ("least", "most", "cores", "expected"),
+    [(1, None, 2, 2), (1, None, 64, 8), (1, None, None, 8), (3, None, 2, 3), (9, None, 4, 9), (1, 6, 2, 6)],
+)
+def test_without_max_there_are_no_more_workers_than_cores(
+    least: int, most: int | None, cores: int | None, expected: int
+) -> None:
+    """Nor more than eight; never fewer than --min; as many as are asked for."""
+    assert AutoscaleSettings(min=least, max=most).limits(cores).most == expected
