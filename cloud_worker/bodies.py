@@ -16,7 +16,7 @@ from headwater.codec import decode_tensor
 from headwater.messages import MAX_PREDICTIONS, Activation, Box, Finished, Picture
 from models import pictures
 from models.bundle import Prediction, predictions
-from models.errors import ModelError, NotInTensorFlow
+from models.errors import CutError, TensorNotFound, UnsupportedModel
 
 PICTURE_SPLIT: Final = "image"
 DEVICE_SPLIT: Final = "device"
@@ -40,9 +40,7 @@ def ready_activation(model: Model, split: str, body: Activation, max_bytes: int)
         raise UnfitFrame("split of an activation", split, "the name of a cut point", "send a picture or a result")
     try:
         part = model.tail(split)
-    except NotInTensorFlow:
-        raise
-    except ModelError as error:
+    except (TensorNotFound, CutError, UnsupportedModel) as error:
         raise UnfitFrame("split", repr(split), f"a cut point of {model.bundle.name}", str(error)) from error
     tensor, spec, rows = body.tensor, _only_input(part), len(boxes)
     if tensor.dtype != spec.dtype or not _has_rows(tensor.shape, spec, rows):

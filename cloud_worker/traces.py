@@ -11,14 +11,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from headwater.messages import Finished, Frame
+from cloud_worker.refusals import REASON_CHARACTERS
 from headwater.trace_context import TraceContext, read_traceparent
-from headwater.traces import Facts, Lap, Span, Tell, below, in_a_row, new_span_id
+from headwater.traces import Facts, Lap, Span, Tell, below, frame_facts, in_a_row, new_span_id
 
 if TYPE_CHECKING:
     from cloud_worker.answering import Answer, Request
     from cloud_worker.inbox import Delivery
     from cloud_worker.tail import Work
+    from headwater.messages import Frame
 
 
 @dataclass(slots=True)
@@ -75,7 +76,7 @@ class WorkerTraces:
         trail = follow(delivery.message.traceparent)
         if trail is not None:
             facts = self._facts(frame, delivery)
-            reason = f"{type(error).__name__}: {error}"
+            reason = f"{type(error).__name__}: {error}"[:REASON_CHARACTERS]
             self._tell([_span(trail, "finish", delivery.received_ns, max(delivery.received_ns, at_ns), facts, reason)])
 
     def _facts(self, frame: Frame | None, delivery: Delivery) -> Facts:
@@ -84,25 +85,12 @@ class WorkerTraces:
             "headwater.worker": self._worker,
             "headwater.bytes": len(delivery.message.payload),
         }
-        return facts if frame is None else {**facts, **_frame_facts(frame)}
+        return facts if frame is None else {**facts, **frame_facts(frame)}
 
 
 def _span(trail: Trail, name: str, begun_ns: int, ended_ns: int, facts: Facts, error: str | None = None) -> Span:
     own, above = trail.own, trail.parent.span_id
     return Span(name, own.trace_id, own.span_id, above, begun_ns, ended_ns, "consumer", facts, error)
-
-
-def _frame_facts(frame: Frame) -> Facts:
-    facts: Facts = {
-        "headwater.frame.id": str(frame.id),
-        "headwater.device": frame.id.device,
-        "headwater.bundle": frame.bundle,
-        "headwater.digest": frame.digest,
-        "headwater.split": frame.split,
-        "headwater.codec": frame.codec,
-    }
-    exit_name = frame.body.exit if isinstance(frame.body, Finished) else None
-    return facts if exit_name is None else {**facts, "headwater.exit": exit_name}
 
 
 def told_by(worker: str, fleet: str, tell: Tell | None) -> tuple[WorkerTraces | None, TrailOf]:

@@ -68,11 +68,11 @@ class Confirmations:
         return frame is not None and isinstance(frame.body, Finished)
 
     def _tell(self, key: Key, sent: SentFrame, result: Result, at_ns: int) -> None:
-        if not sent.spooled_ns <= result.sent_ns <= at_ns:
-            return  # no stamp of this device: it would spoil the clock's offset
         trip = RoundTrip(result.sent_ns, result.received_ns, result.replied_ns, at_ns)
-        offset = self._offset_of(result.worker, trip, at_ns)
+        is_ours = sent.spooled_ns <= result.sent_ns <= at_ns  # another stamp would spoil the clock's offset
+        offset = self._offset_of(result.worker, trip, at_ns) if is_ours else None
         if offset is None:
+            self._outbox.traces.confirmed(sent.story, result, at_ns)
             return
         self._ledger.clock = offset
         uplink_ns, downlink_ns = one_way_ns(trip, offset)

@@ -140,18 +140,18 @@ class Outbox:
         if so_far & (so_far - 1) == 0:  # the 1st, 2nd, 4th, 8th …: an outage must not fill the log
             log.warning(event("frame dropped", sequence=key.sequence, reason=reason, so_far=so_far))
         if self.traces.is_on:
-            self.traces.dropped(self._story(key, frame), reason)
+            self.traces.dropped(self._story(key, frame, look=reason != "disk"), reason)
         self.delivery.drop(key)
         self._let_go(key)
 
-    def _story(self, key: Key, frame: Frame | None) -> Story | None:
-        """Return what is known of a frame that is sampled and has not ended."""
+    def _story(self, key: Key, frame: Frame | None, *, look: bool) -> Story | None:
+        """Return what is known of a frame that is sampled and has not ended; `look` for it on the disk, if need be."""
         sent = self._remembered.get(key)
         if sent is not None:
             return sent.story
         if not self.traces.samples(key):
             return None
-        whole = frame or self._fresh.get(key) or self.load(key)
+        whole = frame or self._fresh.get(key) or (self.load(key) if look else None)
         return None if whole is None else self.traces.begun(whole)
 
     def _let_go(self, key: Key) -> None:

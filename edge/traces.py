@@ -13,9 +13,9 @@ from typing import Final, NamedTuple
 
 from edge.spool import Key
 from headwater.clock import STAGES, Offset
-from headwater.messages import Finished, Frame, FrameId, Result
+from headwater.messages import Frame, FrameId, Result
 from headwater.trace_context import TraceContext
-from headwater.traces import Facts, Lap, Span, Tell, below, in_a_row, new_span_id
+from headwater.traces import Facts, Lap, Span, Tell, below, frame_facts, in_a_row, new_span_id
 
 RANDOM_BITS: Final = 56
 """Those that decide: the lowest of a trace id. Source: W3C Trace Context Level 2, Random Trace ID Flag."""
@@ -119,7 +119,7 @@ class Traces:
             return None
         stages_ns = [(stage, frame.stages_ns[stage]) for stage in STAGES if stage in frame.stages_ns]
         laps = in_a_row(stages_ns, frame.sent_ns - sum(took_ns for _, took_ns in stages_ns))
-        return Story(ids, _facts(self._fleet, frame), laps, frame.sent_ns)
+        return Story(ids, {"headwater.fleet": self._fleet, **frame_facts(frame)}, laps, frame.sent_ns)
 
     def sent(self, frame: Frame, sent_ns: int, size_bytes: int, before: Story | None) -> Story | None:
         """Return what is known of a frame when it is sent; `before` is what was known when it was sent before."""
@@ -130,13 +130,16 @@ class Traces:
         facts = {**story.facts, "headwater.bytes": size_bytes, "headwater.attempts": attempts}
         return replace(story, facts=facts, sent_ns=sent_ns, attempts=attempts)
 
-    def confirmed(self, story: Story | None, result: Result, at_ns: int, ways: Ways) -> None:
-        """Tell of a frame whose result has come."""
+    def confirmed(self, story: Story | None, result: Result, at_ns: int, ways: Ways | None = None) -> None:
+        """Tell of a frame whose result has come; without `ways` where its stamps tell nothing of them."""
         if story is None:
             return
-        facts: Facts = {
-            "headwater.outcome": "finished",
-            "headwater.worker": result.worker,
+        facts: Facts = {"headwater.outcome": "finished", "headwater.worker": result.worker}
+        if ways is None:
+            self._tell(story, End(at_ns, facts, story.sent_ns))
+            return
+        facts = {
+            **facts,
             "headwater.clock.offset_ns": ways.offset.offset_ns,
             "headwater.clock.uncertainty_ns": ways.offset.uncertainty_ns,
         }
@@ -177,27 +180,14 @@ class Traces:
 def spans_of(story: Story, end: End, new_id: Callable[[], str] = new_span_id) -> list[Span]:
     """Return a frame's spans: itself, its stages, and, once it was sent, the way there and back."""
     ids, begun_ns = story.ids, story.laps[0][1] if story.laps else story.spooled_ns
-    left_ns = end.at_ns if end.sent_ns is None else end.sent_ns
-    until_ns = max(end.at_ns, left_ns, story.spooled_ns)  # an earlier start's clock may have been ahead
+    # An earlier start's clock may have been ahead of the one that the frame was sent by, or ends by.
+    left_ns = end.at_ns if end.sent_ns is None else max(end.sent_ns, story.spooled_ns)
+    until_ns = max(end.at_ns, left_ns, story.spooled_ns)
     facts = {**story.facts, **end.facts}
     whole = Span("frame", ids.trace, ids.frame, None, begun_ns, until_ns, facts=facts, error=end.error)
     spool = [("spool", story.spooled_ns, left_ns)] if left_ns > story.spooled_ns else []
     spans = [whole, *below(whole, [*story.laps, *spool], new_id)]
     if end.sent_ns is not None:
-        sent = Span("send", ids.trace, ids.send, ids.frame, end.sent_ns, until_ns, "producer", error=end.error)
+        sent = Span("send", ids.trace, ids.send, ids.frame, left_ns, until_ns, "producer", error=end.error)
         spans += [sent, *below(sent, end.ways, new_id)]
     return spans
-
-
-def _facts(fleet: str, frame: Frame) -> Facts:
-    facts: Facts = {
-        "headwater.frame.id": str(frame.id),
-        "headwater.fleet": fleet,
-        "headwater.device": frame.id.device,
-        "headwater.bundle": frame.bundle,
-        "headwater.digest": frame.digest,
-        "headwater.split": frame.split,
-        "headwater.codec": frame.codec,
-    }
-    exit_name = frame.body.exit if isinstance(frame.body, Finished) else None
-    return facts if exit_name is None else {**facts, "headwater.exit": exit_name}

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from headwater.errors import MissingPart, SettingsError
 from headwater.logs import without_password
+from headwater.messages import Finished, Frame
 
 TRACES_PATH: Final = "/v1/traces"
 """Source: OpenTelemetry Protocol 1.10, section OTLP/HTTP Request."""
@@ -58,6 +59,20 @@ class Teller:
 def new_span_id() -> str:
     """Return an id that no other span has."""
     return os.urandom(8).hex()
+
+
+def frame_facts(frame: Frame) -> Facts:
+    """Return what a frame's spans say of it, whoever tells of it."""
+    facts: Facts = {
+        "headwater.frame.id": str(frame.id),
+        "headwater.device": frame.id.device,
+        "headwater.bundle": frame.bundle,
+        "headwater.digest": frame.digest,
+        "headwater.split": frame.split,
+        "headwater.codec": frame.codec,
+    }
+    exit_name = frame.body.exit if isinstance(frame.body, Finished) else None
+    return facts if exit_name is None else {**facts, "headwater.exit": exit_name}
 
 
 def in_a_row(stages_ns: Iterable[tuple[str, int]], begun_ns: int) -> list[Lap]:

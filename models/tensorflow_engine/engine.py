@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Final
@@ -16,6 +16,8 @@ from models.errors import BadInput, RunError
 from models.graph import Graph, TensorName
 from models.tensorflow_engine.computation import REMEDY, Computation
 
+VERSION: Final = str(tf.__version__)
+"""Of TensorFlow, by whichever package it came."""
 ROWS_AT_ONCE: Final = 32
 MAX_CACHED_PARTS: Final = 4
 """Each holds its own weights in the memory of the GPU."""
@@ -41,15 +43,19 @@ class TensorFlowPart:
         """Return the outputs for these inputs, in the order of the specs, as arrays of the caller's own.
 
         They may hold any number of rows, one for each picture. Of the rows that are computed there is always a power of
-        two, for a GPU looks for its fastest way anew at each number. Raises: BadInput, RunError.
+        two, for a GPU looks for its fastest way anew at each number. After a run that fails with several rows,
+        `rows_at_once` is half of what was computed. Raises: BadInput, RunError.
         """
         rows = self._checked_rows(arrays)
         places = np.minimum(np.arange(filled_rows(rows)), rows - 1)
         try:
-            outputs = self._function(*(array[places] for array in arrays))
-        except (ValueError, TypeError, tf.errors.OpError) as error:
-            raise RunError(self.label, one_line(error), f"lower --batch, or {REMEDY}", "TensorFlow") from error
-        return tuple(output.numpy()[:rows] for output in outputs)
+            with _refusals(self.label):  # a GPU may fail only when its answers are fetched
+                outputs = self._function(*(array[places] for array in arrays))
+                return tuple(output.numpy()[:rows] for output in outputs)
+        except RunError:
+            if rows > 1:
+                self.rows_at_once = min(self.rows_at_once, filled_rows(rows) // 2)
+            raise
 
     def warm_up(self) -> None:
         """Run on zeros, so that the first real run does not pay for what TensorFlow prepares late."""
@@ -85,11 +91,21 @@ class TensorFlowEngine(Parts[TensorFlowPart]):
 
     def new_part(self, first: Ends, last: Ends) -> TensorFlowPart:
         """Return the part between some tensors, warmed up. Raises: NotInTensorFlow, RunError."""
-        computation = Computation(self.graph, first, last)
         label, inputs, outputs = self.label(first, last), self.specs(first), self.specs(last)
+        with _refusals(label):
+            computation = Computation(self.graph, first, last)
         part = TensorFlowPart(label, computation, inputs, outputs, self._rows_at_once)
         part.warm_up()
         return part
+
+
+@contextlib.contextmanager
+def _refusals(label: str) -> Iterator[None]:
+    """Say of what TensorFlow refuses which part it is, and what to do. Raises: RunError."""
+    try:
+        yield
+    except (ValueError, TypeError, tf.errors.OpError) as error:
+        raise RunError(label, one_line(error), f"lower --batch, or {REMEDY}", "TensorFlow") from error
 
 
 def filled_rows(rows: int) -> int:

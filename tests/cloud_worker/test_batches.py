@@ -12,7 +12,7 @@ from cloud_worker.library import Runnable, Spec, open_bundle
 from headwater.codec import Codec, encode_tensor
 from headwater.messages import Activation, Box, Finished
 from models.bundle import Bundle
-from models.errors import NotInTensorFlow, RunError
+from models.errors import RunError
 from tests.cloud_worker.fleet import Bench, Camera, Clock, Delivery, deliver, make_bundle
 from tests.models import tflite_files
 
@@ -196,17 +196,17 @@ def test_finished_frames_need_no_call(tmp_path: Path, camera: Camera) -> None:
     assert [result.predictions for result in site.bench.replies.results] == [camera.expected(n) for n in range(3)]
 
 
-def test_a_model_that_tensorflow_has_not_is_refused_with_the_way_out(
+def test_a_part_that_cannot_be_built_is_refused_with_the_reason(
     tmp_path: Path, camera: Camera, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Operator and remedy reach the device as they are, at a cut point as for a picture."""
+    """A full GPU is not said to be a wrong split: reason and remedy reach the device as they are."""
 
     def refuse(*_: object) -> Together:
-        raise NotInTensorFlow("tiny", "operator 3 is SPLIT, which is not among the kinds", "use --engine litert")
+        raise RunError("the part", "out of memory", "lower --batch", "TensorFlow")
 
     monkeypatch.setattr(Engine, "tail", refuse)
     site = Site(tmp_path, 8)
     site.bench.finish(camera.delivery(0), camera.delivery(1, "image"))
     refusals = [result.refused for result in site.bench.replies.results]
-    said = "tiny cannot run in TensorFlow here: operator 3 is SPLIT, which is not among the kinds; use --engine litert"
-    assert refusals == [said, said]
+    assert refusals == ["TensorFlow cannot run the part: out of memory; lower --batch"] * 2
+    assert site.bench.counters["refused_RunError"] == 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,10 @@ from cloud_worker.refusals import UnknownModel
 from cloud_worker.settings import WorkerSettings
 from headwater.cli import main
 from headwater.errors import MissingPart
-from models.engine import Engine
+from models.bundle import file_digest
+from models.engine import Engine, Part
 from tests.cloud_worker.fleet import make_bundle
+from tests.models import tflite_files
 
 WITHOUT = "TensorFlow is not installed, needed for --engine tensorflow; pip install 'headwater[tensorflow]'"
 
@@ -57,3 +60,18 @@ def test_tensorflow_takes_as_many_rows_as_a_batch_has_frames(tmp_path: Path, cap
     bundle.model_path.write_bytes(b"another")
     with pytest.raises(UnknownModel):
         opened(bundle)
+
+
+def test_a_model_that_tensorflow_has_not_is_run_by_litert(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """One warning names the operator; parts asked for later are LiteRT's without another."""
+    bundle = make_bundle(tmp_path)
+    bundle.model_path.write_bytes(tflite_files.split())
+    bundle = replace(bundle, digest=file_digest(bundle.model_path))
+    opened = opener(WorkerSettings(engine="tensorflow", threads=2))(bundle)
+    with caplog.at_level(logging.WARNING):
+        parts = [opened.whole(), opened.tail("image")]
+    assert all(isinstance(part, Part) and part.threads == 2 for part in parts)
+    warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    assert len(warnings) == 1
+    assert "LiteRT runs this model" in warnings[0]
+    assert "operator 1 is SPLIT" in warnings[0]

@@ -13,7 +13,9 @@ from msgspec import UNSET
 
 from cloud_worker.answering import PREDICT
 from cloud_worker.inbox import Delivery
+from cloud_worker.refusals import REASON_CHARACTERS
 from cloud_worker.traces import HttpTraces, follow
+from headwater.errors import Malformed
 from headwater.messages import encode
 from headwater.trace_context import TraceContext, read_traceparent
 from headwater.traces import Span
@@ -115,6 +117,17 @@ def test_a_refused_frame_is_an_error(bench: Bench, camera: Camera, told: Told) -
     assert told[0].facts == {"headwater.fleet": "demo", "headwater.worker": "w1", "headwater.bytes": 8}
     assert told[1].facts["headwater.frame.id"] == f"cam1-{BOOT}-2"
     assert all(span.start_ns < span.end_ns for span in told)
+
+
+def test_a_long_reason_is_cut(bench: Bench, camera: Camera, told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As it is cut for the device: no span grows with what somebody sends."""
+
+    def refuse(*_: object) -> None:
+        raise Malformed("x" * 100_000)
+
+    monkeypatch.setattr(bench.finisher, "prepare", refuse)
+    bench.finish(traced(camera, 1))
+    assert len(str(told[0].error)) == REASON_CHARACTERS
 
 
 @pytest.mark.parametrize("traceparent", [None, "", "00-a-b-01", f"{PARENT}-x", f"ff{str(PARENT)[2:]}", str(UNSAMPLED)])

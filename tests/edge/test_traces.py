@@ -301,6 +301,40 @@ def test_stamps_of_a_clock_that_was_ahead_make_no_span_end_before_it_began(tmp_p
     bench.spool.close()
 
 
+def test_an_answer_whose_stamps_do_not_fit_is_told_without_ways(tmp_path: Path) -> None:
+    """The clock was set back over a restart: the frame has ended all the same, and nothing is known of the clocks."""
+    before = Bench(tmp_path / "cam1.sqlite")
+    before.link.is_connected = False
+    before.capture(frame(0))
+    before.spool.close()
+    bench = Bench(tmp_path / "cam1.sqlite")
+    bench.clock.s -= 3600
+    bench.turn()
+    bench.answer(result(0, sent_ns=bench.clock.now_ns()))
+    assert_whole(bench.told)
+    whole = bench.told.one("frame")
+    assert (whole.error, whole.facts["headwater.outcome"]) == (None, "finished")
+    assert not any("clock" in name for name in whole.facts)
+    assert bench.told.below("send") == []
+    bench.spool.close()
+
+
+def test_a_frame_that_the_disk_lost_is_looked_for_once(
+    make: Callable[..., Bench], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nothing is known of it: nobody is told, and the log says once that it cannot be read."""
+    bench = make()
+    bench.link.is_connected = False
+    bench.capture(frame(0))
+    bench.outbox._fresh.clear()
+    bench.spool._db.execute("UPDATE frames SET message = x'00'")
+    bench.link.is_connected = True
+    bench.turn()
+    assert bench.ledger.counts().dropped == {"disk": 1}
+    assert caplog.text.count("spooled frame unreadable") == 1
+    assert bench.told.spans == []
+
+
 def test_odd_stamps_of_a_worker_stay_within_the_sending(make: Callable[..., Bench]) -> None:
     """One that replied long before it received: every way is cut to the time that there was."""
     bench = make()

@@ -214,6 +214,48 @@ def test_what_tensorflow_refuses_is_said_in_one_line(monkeypatch: pytest.MonkeyP
         part.run(np.zeros((1, 8, 8, 3), np.float32))
 
 
+class Lost:
+    """An output that a GPU never brought back."""
+
+    def numpy(self) -> np.ndarray:
+        raise tf.errors.InternalError(None, None, "the GPU was lost")
+
+
+def test_what_fails_when_answers_are_fetched_is_refused_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A GPU computes on while the call has returned: its error comes with the numbers."""
+    part = TensorFlowEngine(files.residual()).whole()
+    monkeypatch.setattr(part, "_function", lambda *_: [Lost()])
+    with pytest.raises(RunError, match="the GPU was lost"):
+        part.run(np.zeros((1, 8, 8, 3), np.float32))
+
+
+def test_what_tensorflow_refuses_of_a_part_that_is_built_is_said_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Constants are computed on the GPU as well."""
+
+    def full(*_: object) -> None:
+        raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating a constant")
+
+    monkeypatch.setattr("models.tensorflow_engine.engine.Computation", full)
+    with pytest.raises(RunError, match="OOM when allocating a constant"):
+        TensorFlowEngine(files.residual()).whole()
+
+
+def test_a_part_that_fails_with_many_rows_settles_at_fewer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half of what was computed, down to one row; a row that fails alone changes nothing."""
+
+    def full(*_: object) -> None:
+        raise tf.errors.ResourceExhaustedError(None, None, "OOM")
+
+    part = TensorFlowEngine(files.residual(), rows_at_once=20).whole()
+    monkeypatch.setattr(part, "_function", full)
+    found = []
+    for rows in (1, 20, 40, 16, 5, 2, 1):
+        with pytest.raises(RunError):
+            part.run(np.zeros((rows, 8, 8, 3), np.float32))
+        found.append(part.rows_at_once)
+    assert found == [20, 16, 16, 8, 4, 1, 1]
+
+
 def of_one(kind: str, shape: Sequence[int], target: Sequence[int], numbers: object, options: object = None) -> bytes:
     """Return a file with one operator whose second input holds integers."""
     maker = files.Maker()

@@ -116,7 +116,13 @@ def test_a_worker_is_known_by_its_answers() -> None:
         for _ in range(2):
             settled_ns = NOW_NS + second * S + random.randrange(S)
             for place in range(4):  # one batch: all are stored at the same moment, the last has waited least
-                took = {"inbox": 1.0, "decode": 0.5, "batch": 40.0 - 10 * place, "tail": 9.5, "store": 2.0}
+                took = {
+                    "inbox": 1.0,
+                    "decode": 0.5,
+                    "batch": 40.0 - 10 * place,
+                    "tail": 9.5 + place / 1000,
+                    "store": 2.0,
+                }
                 received_ns = settled_ns - sum(int(ms * MS) for ms in took.values())
                 lately.answered(answer(received_ns=received_ns, **took))
         clock.s += 1
@@ -128,6 +134,21 @@ def test_a_worker_is_known_by_its_answers() -> None:
     assert found.busy == pytest.approx(found.frames_per_s * 0.010 + found.frames_per_s / 4 * 0.002, rel=0.01)
     assert (found.wait_p50_ms, found.wait_p95_ms) == (pytest.approx(26.0), pytest.approx(41.0))
     assert found.refused == 0
+
+
+def test_a_call_over_several_frames_is_busy_once() -> None:
+    """Each frame of a call has the time of the whole call as its tail."""
+    clock = Clock10()
+    lately = Lately(clock)
+    for second in range(SPAN_S):
+        for tail_ms in (300.0, 300.0, 300.0, 100.0, 100.0):  # two calls, stored together
+            took_ms = {"tail": tail_ms, "store": 20.0}
+            settled_ns = NOW_NS + second * S
+            lately.answered(answer(received_ns=settled_ns - int((tail_ms + 20) * MS), **took_ms))
+        clock.s += 1
+    (found,) = lately.workers()
+    assert found.busy == pytest.approx(0.42)
+    assert (found.batch, found.frames_per_s) == (5.0, pytest.approx(5.0))
 
 
 def test_rates_of_the_first_seconds_are_not_too_small() -> None:
@@ -326,6 +347,14 @@ def test_the_network_cannot_speak_to_the_terminal() -> None:
     evil = row(split="\x1b[2J\x1b]0;title\x07", codec="a\nb\rc\x9b31m")
     assert all(line.isprintable() for line in texts(view([evil])))
     assert printable("\x1b[31mred\n") == "�[31mred�"
+
+
+@pytest.mark.parametrize("value", [1e300, -1e300, float("inf"), float("nan")])
+def test_no_number_of_a_device_makes_a_long_line(value: float) -> None:
+    """Whatever a status says, in a file as on a terminal."""
+    odd = row(temperature_c=value, left_early=value, frames_per_s=value, clock_offset_ms=value, spool_bytes=10**300)
+    usual, found = (texts(view([one]))[4] for one in (row(), odd))
+    assert len(found) <= len(usual) + 10
 
 
 def test_an_absent_broker_and_an_empty_fleet_are_told() -> None:

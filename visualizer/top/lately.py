@@ -103,7 +103,8 @@ class _Worker:
         self.heard_s, self.refused = 0.0, 0
         self._seconds: deque[_Second] = deque(maxlen=SPAN_S + 1)
         self._waits = Ring()
-        self._settled_ns: int | None = None
+        self._call: tuple[int, int] | None = None
+        """When the last frame was stored, and how long its tail took: the same of all frames that one call computed."""
 
     def take(self, result: Result, now_s: float) -> None:
         """Take one of its results in."""
@@ -113,11 +114,13 @@ class _Worker:
             return
         second, stages = self._second(int(now_s)), result.stages_ns
         second.frames += 1
-        second.work_ns += stages.get("decode", 0) + stages.get("tail", 0)
+        second.work_ns += stages.get("decode", 0)
         self._waits.add((stages.get("inbox", 0) + stages.get("batch", 0)) / 1e6)
         settled_ns = result.received_ns + sum(stages.values())  # the end of its last stage: stored, as its whole batch
-        if settled_ns != self._settled_ns:
-            self._settled_ns = settled_ns
+        last, self._call = self._call, (settled_ns, stages.get("tail", 0))
+        if last != self._call:
+            second.work_ns += stages.get("tail", 0)
+        if last is None or last[0] != settled_ns:
             second.batches += 1
             second.work_ns += stages.get("store", 0)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -50,7 +51,7 @@ DEVICES: Final[tuple[Column[DeviceFigures], ...]] = (
     Column("AGAIN", 5, 9, lambda one: short(one.resent)),
     Column("RTTms", 5, 10, lambda one: short(one.round_trip_ms)),
     Column("LINK", 8, 11, lambda one: bandwidth(one.bandwidth_bits_per_s)),
-    Column("TEMP", 5, 12, lambda one: UNKNOWN if one.temperature_c is None else f"{one.temperature_c:.0f}°C"),
+    Column("TEMP", 5, 12, lambda one: degrees(one.temperature_c)),
     Column("CLOCKms", 11, 13, lambda one: offset(one.clock_offset_ms, one.clock_uncertainty_ms)),
     Column("WAITS", 5, 14, lambda one: short(one.in_flight)),
     Column("CODEC", 12, 15, lambda one: one.codec or UNKNOWN, left=True),
@@ -91,7 +92,16 @@ def bandwidth(bits_per_s: float | None) -> str:
 
 def percent(share: float | None) -> str:
     """Return a share of the whole."""
-    return UNKNOWN if share is None else f"{100 * share:.0f}%"
+    return UNKNOWN if share is None else f"{short(_whole(100 * share))}%"
+
+
+def degrees(temperature_c: float | None) -> str:
+    """Return a temperature; of a believable one at most five characters."""
+    return UNKNOWN if temperature_c is None else f"{short(_whole(temperature_c))}°C"
+
+
+def _whole(value: float) -> float:
+    return float(round(value)) if math.isfinite(value) else value
 
 
 def offset(offset_ms: float | None, uncertainty_ms: float | None) -> str:
@@ -184,7 +194,7 @@ def line(columns: Sequence[Column[Row]], widths: dict[int, int], cells: Sequence
     """Return one row of a table."""
     found = Text(style=style, no_wrap=True, overflow="crop")
     for at, width in widths.items():
-        text = cut(cells[at], width) if columns[at].left else cells[at].rjust(width)
+        text = cut(cells[at] if columns[at].left else cells[at].rjust(width), width)
         found.append(" " if found else "").append(text, STATE_STYLES.get(cells[at], ""))
     found.rstrip()
     return found
