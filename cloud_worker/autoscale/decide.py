@@ -118,7 +118,7 @@ def decide(history: Sequence[Look], changed_s: float | None, limits: Limits) -> 
     if is_over(now, limits):
         return _more(history, changed_s, limits)
     if now.times_target(limits.target_s) >= 1 - TOLERANCE:
-        return _stays(now, "steady", f"{_waits(now, limits)}, at the target of {shown_s(limits.target_s)}")
+        return _stays(now, "steady", f"{_waits(now, limits)}, all in all the target of {shown_s(limits.target_s)}")
     return _fewer(history, changed_s, limits)
 
 
