@@ -32,8 +32,10 @@ def test_what_a_killed_engine_left_is_removed(tmp_path: Path) -> None:
 
 def test_an_engine_that_runs_is_left_alone(tmp_path: Path) -> None:
     """The folder stays, and it is said which process to end."""
-    command = [sys.executable, "-c", "input()", "--pidfile", f"{tmp_path}/engine/pid"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE) as engine:
+    command = [sys.executable, "-c", "print(flush=True); input()", "--pidfile", f"{tmp_path}/engine/pid"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as engine:
+        assert engine.stdout is not None
+        engine.stdout.readline()  # its words stand in /proc only once it runs
         folder = left(tmp_path / "engine", engine.pid)
         with pytest.raises(AssertionError, match=f"an engine runs in .*; end it: kill {engine.pid}"):
             remove(folder)
