@@ -5,7 +5,7 @@ from __future__ import annotations
 import json as json_text
 import sys
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -53,7 +53,7 @@ class LoadSettings:
     """Whose workers are to finish the frames, with --broker; not one whose map people look at."""
     username: str | None = None
     """User name at the broker."""
-    password: str | None = None
+    password: str | None = field(default=None, repr=False)
     """Password at the broker; better given as HEADWATER_PASSWORD."""
     password_file: Path | None = None
     """File whose first line is the password at the broker."""
