@@ -190,11 +190,10 @@ def _stages(
 
 def _timed(way: Way, head: Head, bundle: Bundle, engine: Engine, pictures: Sequence[Pixels], clock_ns: Clock) -> Way:
     """Return a way with its encoding, what travels, and what the worker does with it."""
-    body_of(head, pictures[0], Stopwatch())
-    bodies, laps = list[Body](), list[Stopwatch]()
-    for picture in _often_enough(pictures):
+    bodies, laps = [body_of(head, picture, Stopwatch()) for picture in pictures], list[Stopwatch]()
+    for picture in _often_enough(pictures):  # and let go of: memory that is new each time would be timed with it
         laps.append(Stopwatch(clock_ns=clock_ns))
-        bodies.append(body_of(head, picture, laps[-1]))
+        body_of(head, picture, laps[-1])
     head_s, encode_s = (statistics.median(one.stages_ns.get(name, 0) for one in laps) / 1e9 for name in _COMPUTED)
     way = replace(way, head_s=head_s, encode_s=encode_s)
     sent = [body for body in bodies if isinstance(body, Activation | Picture)]

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import time
+import weakref
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,10 +17,13 @@ import pytest
 import edge.head
 import edge.rehearsal
 from edge.evidence import leaks_of
+from edge.head import Body, Head
 from edge.plan_commands import PlanSettings, _conditions
 from edge.rehearsal import drawn_pictures, rehearse
+from headwater.clock import Stopwatch
 from headwater.errors import SettingsError
 from headwater.host import clock_hz
+from headwater.messages import Activation, Finished, Picture
 from models.bundle import Bundle, find_bundles
 from models.crop import Cut, Pixels, Whole
 from models.engine import Engine, Part
@@ -102,6 +106,25 @@ def test_what_holds_a_process_up_is_not_its_own_work(
     (split, *_) = (way for way in found if way.sends and not way.shows_picture)
     times = [split.crop_s, split.head_s, split.encode_s, split.decode_s, split.tail_s, found[-1].head_s]
     assert all(least_s <= time_s < most_s for time_s in times)
+
+
+def test_what_a_timed_run_makes_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A device lets go of a frame, and its next one finds the memory there; new memory each time would take longer."""
+    made_of, counts = list[weakref.ref[memoryview]](), list[int]()
+
+    def counted(head: Head, picture: Pixels, watch: Stopwatch) -> Body:
+        made = head.run(picture, watch)
+        assert isinstance(made, Activation | Picture | Finished)
+        if isinstance(made, Activation):
+            made_of.append(weakref.ref(made.tensor.data))
+            counts.append(sum(one() is not None for one in made_of))
+        return made
+
+    bundle = Bundle.load("mnist")
+    monkeypatch.setattr(edge.rehearsal, "body_of", counted)
+    rehearse(bundle, Engine(bundle.model_path, outputs=bundle.finals), drawn_pictures(1))
+    assert len(counts) > 20
+    assert max(counts) <= 3
 
 
 def test_evidence_of_the_bundle_comes_along(ways: list[Way]) -> None:
