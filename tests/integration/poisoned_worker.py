@@ -1,4 +1,4 @@
-"""A `headwater worker` that hangs at frames called hang, crashes at those called crash, and is slow at those called slow.
+"""A `headwater worker` that hangs at frames called hang, crashes at those called crash, is slow at those called slow.
 
 python -m tests.integration.poisoned_worker FLAG ...
 """
