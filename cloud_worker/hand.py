@@ -26,7 +26,7 @@ STRUCK: Final = 64
 """The messages with strikes; the oldest is forgotten for a new one."""
 _MAGIC: Final = b"headwater hand 1"
 _KEY_BYTES: Final = 16
-_NEXT, _HUNG, _COUNT, _KEYS = 16, 17, 18, 19
+_NEXT, _HUNG, _TICKS, _COUNT, _KEYS = 16, 17, 18, 19, 20
 _STRIKES: Final = _KEYS + HELD * _KEY_BYTES
 _ENTRY: Final = _KEY_BYTES + 1
 _SIZE: Final = _STRIKES + STRUCK * _ENTRY
@@ -62,6 +62,19 @@ class Hand:
         """Note that the process ends because of what it holds."""
         self._memory[_HUNG] = 1
 
+    @property
+    def ticks(self) -> int:
+        """Changes while the process's watchdog runs; 0: it does not run yet, or no longer."""
+        return self._memory[_TICKS]
+
+    def tick(self) -> None:
+        """Say that the watchdog runs."""
+        self._memory[_TICKS] = self._memory[_TICKS] % 255 + 1
+
+    def tick_no_more(self) -> None:
+        """Say that nothing is to be expected of the watchdog."""
+        self._memory[_TICKS] = 0
+
     def ended(self, *, crashed: bool = False) -> dict[bytes, int]:
         """Return what a process held when it ended, with the strikes for it, and forget it.
 
@@ -70,7 +83,7 @@ class Hand:
         count = min(self._memory[_COUNT], HELD)
         kept = self._memory[_KEYS : _KEYS + _KEY_BYTES * count]
         sure = count == 1 and (crashed or bool(self._memory[_HUNG]))
-        self._memory[_COUNT] = self._memory[_HUNG] = 0
+        self._memory[_COUNT] = self._memory[_HUNG] = self._memory[_TICKS] = 0
         strikes = REFUSED if sure else SUSPECT
         return {kept[at : at + _KEY_BYTES]: strikes for at in range(0, len(kept), _KEY_BYTES)}
 

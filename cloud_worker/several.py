@@ -16,7 +16,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -24,6 +24,7 @@ from typing import Final
 
 from cloud_worker.hand import REFUSED, Hand
 from cloud_worker.settings import WorkerSettings, default_name
+from cloud_worker.watchdog import Silence
 from headwater.errors import ChildError, HeadwaterError
 from headwater.logs import configure_logging, event
 from headwater.sight import ports_on
@@ -39,6 +40,8 @@ SETTLED_S: Final = 60.0
 """A process that ran for so long is started again at once when it ends."""
 STOP_S: Final = 30.0
 POLL_S: Final = 0.1
+GRACE_S: Final = 2.0
+"""So much longer than a process's own watchdog its parent waits."""
 CRASHES: Final = (signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGABRT)
 """What a process ends with by itself; SIGKILL comes from somebody else."""
 _PR_SET_PDEATHSIG: Final = 1  # Source: prctl(2)
@@ -60,6 +63,8 @@ class _Seat:
     pause_s: float = FIRST_PAUSE_S
     due_s: float | None = None
     """When the next process is started, None while one runs."""
+    silence: Silence = field(default_factory=lambda: Silence(POLL_S, time.monotonic()))
+    """Of the process's watchdog."""
 
 
 def run_several(settings: WorkerSettings, count: int, announce: Callable[[str], None], body: Body) -> None:
@@ -165,6 +170,29 @@ def _watch(seats: list[_Seat], stop: Stop, body: Body) -> None:
                 seat.news.close()
                 seat.process, seat.news = _started(seat.settings, body)
                 seat.since_s, seat.due_s = now_s, None
+            elif seat.due_s is None:
+                _end_if_hung(seat, now_s)
+
+
+def _end_if_hung(seat: _Seat, now_s: float) -> None:
+    """Kill a process whose watchdog no longer runs, which is when something holds all its threads."""
+    limit_s, ticks = seat.settings.hang_after + GRACE_S, seat.hand.ticks
+    silent_s = seat.silence.look(now_s, ticks, waits=not ticks)
+    if silent_s > limit_s / 2 and _is_stopped(seat.process.pid):
+        seat.silence = Silence(POLL_S, now_s)
+    elif silent_s > limit_s:
+        log.error(event("worker hung with all its threads, killed", worker=seat.settings.name, for_s=limit_s))
+        seat.hand.note_hang()
+        seat.process.kill()
+        seat.process.join(STOP_S)
+
+
+def _is_stopped(pid: int | None) -> bool:
+    """Tell whether somebody has stopped a process for a while, as SIGSTOP does. Source: proc(5), /proc/PID/stat."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "Tt"
+    except OSError:
+        return False
 
 
 def _note_end(seat: _Seat, now_s: float) -> None:

@@ -24,9 +24,9 @@ ANSWER_S: Final = 5.0
 CONNECT_S: Final = 2.0
 
 # KEYS: the stream, then of each record its bitmap and the list of its device's bitmaps. ARGV: the stream's length, the
-# bitmaps' life in seconds, how many a device may have, then place in the bitmap and JSON of each record. A script is one
-# step: no other client sees or makes half of it. The mark is set after the entry is added, so that an error between the
-# two can never make a frame count as seen and be lost. EXPIRE tells whether there is such a bitmap.
+# bitmaps' life in seconds, how many a device may have, then place in the bitmap and JSON of each record. A script is
+# one step: no other client sees or makes half of it. The mark is set after the entry is added, so that an error between
+# the two can never make a frame count as seen and be lost. EXPIRE tells whether there is such a bitmap.
 SEEN_AND_ADD: Final = """
 local new = {}
 for i = 1, (#KEYS - 1) / 2 do

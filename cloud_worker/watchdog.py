@@ -45,7 +45,10 @@ class Silence:
 
 
 class Watchdog:
-    """Looks at the thread that made it, from another one."""
+    """Looks at the thread that made it, from another one.
+
+    Where the hung thread lets no other one of Python's run, this one does not tick either, which a parent sees.
+    """
 
     def __init__(
         self, worker: str, progress: Progress, hang_after_s: float, end: Callable[[int], object] = os._exit
@@ -66,10 +69,14 @@ class Watchdog:
             yield
         finally:
             over.set()
+            if self._hang_after_s:
+                thread.join(LAST_WORDS_S)
+            self._progress.hand.tick_no_more()
 
     def _run(self, over: threading.Event) -> None:
         silence = Silence(self._tick_s, time.monotonic())
         while not over.wait(self._tick_s):
+            self._progress.hand.tick()
             silent_s = silence.look(time.monotonic(), self._progress.beats, waits=self._progress.waits)
             if silent_s > self._hang_after_s:
                 self._end_process(silent_s)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -79,6 +80,22 @@ def test_the_oldest_of_many_is_forgotten(tmp_path: Path) -> None:
         hand.strike({key(one): REFUSED})
     assert [hand.strikes(key(one)) for one in (1, 2, STRUCK + 1)] == [0, REFUSED, REFUSED]
     assert (tmp_path / "hand").stat().st_size == size
+
+
+def test_a_watchdog_that_runs_is_seen_to(tmp_path: Path) -> None:
+    """Its ticks change and are never nought, until it or its process ends."""
+    own, parent = Hand(tmp_path / "hand"), Hand(tmp_path / "hand")
+    found = []
+    for _ in range(600):
+        own.tick()
+        found.append(parent.ticks)
+    assert 0 not in found
+    assert all(one != other for one, other in pairwise(found))
+    own.tick_no_more()
+    assert parent.ticks == 0
+    own.tick()
+    parent.ended()
+    assert own.ticks == 0
 
 
 def test_a_resent_message_has_the_same_key() -> None:

@@ -1,10 +1,11 @@
-"""A `headwater worker` that hangs at frames called hang, crashes at those called crash, is slow at those called slow.
+"""A `headwater worker` that hangs, crashes or takes long at frames whose names say so; `seize` stops all its threads.
 
 python -m tests.integration.poisoned_worker FLAG ...
 """
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import sys
@@ -27,6 +28,8 @@ def poisoned_finish(self: Finisher, work: Work) -> None:
         threading.Event().wait()
     if work.frame.name == "crash":
         os.kill(os.getpid(), signal.SIGSEGV)
+    if work.frame.name == "seize":
+        ctypes.PyDLL(None).pause()  # keeps Python's one lock while it waits
     if work.frame.name == "slow":
         time.sleep(SLOW_S)
     real_finish(self, work)

@@ -173,7 +173,7 @@ def test_every_split_is_finished_exactly(site: Site) -> None:
     assert "answered=" in worker.last_words()
 
 
-def _children(pid: int) -> set[int]:
+def children_of(pid: int) -> set[int]:
     """Return the worker processes under a parent: those that run Python's spawn."""
     found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     return {int(child) for child in found if b"spawn_main" in _command_line(int(child))}
@@ -193,13 +193,13 @@ def test_several_processes_share_the_frames_and_one_that_dies_is_replaced(site: 
         device.send(sequence)
     assert_each_once(site, device, 40)
     assert {record.worker for record in site.records()} == {"w1.1", "w1.2"}
-    before = _children(worker.pid)
+    before = children_of(worker.pid)
     assert len(before) == 2
     os.kill(min(before), signal.SIGKILL)
     for sequence in range(40, 80):
         device.send(sequence)
     assert_each_once(site, device, 80)
-    assert eventually(lambda: len(_children(worker.pid) - before) == 1, 20.0)
+    assert eventually(lambda: len(children_of(worker.pid) - before) == 1, 20.0)
     assert worker.stop() == 0
     assert not any(_command_line(pid) for pid in before)
 
@@ -207,7 +207,7 @@ def test_several_processes_share_the_frames_and_one_that_dies_is_replaced(site: 
 def test_the_processes_of_a_killed_parent_die_with_it(site: Site) -> None:
     """SIGKILL of the parent leaves no worker behind."""
     worker = site.worker("--processes", "2")
-    children = _children(worker.pid)
+    children = children_of(worker.pid)
     assert len(children) == 2
     os.kill(worker.pid, signal.SIGKILL)
     assert eventually(lambda: not any(_command_line(pid) for pid in children), 10.0)
