@@ -90,7 +90,7 @@ class Worker:
     def drain(self, within_s: float = DRAIN_S) -> None:
         """Finish what is still there, until nothing more comes, the time is over or the store is away."""
         until_ns = self._now_ns() + round(within_s * 1e9)
-        while self._now_ns() < until_ns and self._turn(QUIET_S):
+        while self._keeper.away_since_ns is None and self._now_ns() < until_ns and self._turn(QUIET_S):
             pass
         self.keep_journeys()
 
