@@ -372,7 +372,7 @@ def test_a_rolling_restart_keeps_no_frame_waiting(each_site: Site) -> None:
     sent: list[int] = []
 
     def stream() -> None:
-        while not over.wait(0.004):
+        while not over.wait(0.01):
             device.send(len(sent))
             sent.append(len(sent))
 
