@@ -57,12 +57,12 @@ def assert_all_but(site: Site, device: Device, count: int, poison: int) -> None:
 )
 def test_a_poisonous_frame_ends_a_process_and_is_refused_by_all(site: Site, name: str, status: int) -> None:
     """The one that had it is replaced; the frame comes again from its device, and none of them runs it."""
-    worker, device = site.worker("--processes", "2", *SOON, program=POISONED), site.device(resend_s=8.0)
+    worker, device = site.worker("--processes", "2", *SOON, program=POISONED), site.device(resend_s=4.0)
     send(device, 20, 7, name)
     assert_all_but(site, device, 20, 7)
     log = log_of(site)
     ends = log.count("worker process ended, another starts")
-    assert 1 <= ends <= 2  # the other one had it, too, where this machine was too slow to end the first in 8 s
+    assert 1 <= ends <= 2  # the other one had it, too, where this machine was too slow to end the first in 4 s
     assert log.count(f"status={status} in_s=") == ends
     assert "it had frames in hand worker=w1." in log
     assert log.count("worker hung, its process ends worker=w1.") == (ends if name == "hang" else 0)
