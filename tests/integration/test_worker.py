@@ -460,7 +460,7 @@ def test_a_hung_store_is_an_outage_too(site: Site) -> None:
 
 def test_a_slow_store_makes_results_late_and_nothing_else(site: Site) -> None:
     """It takes each write two seconds later, within the worker's patience: no outage, each frame once."""
-    worker, device = site.worker("--hang-after", "1"), site.device(resend_s=1.0)
+    worker, device = site.worker("--hang-after", "1"), site.device(resend_s=DONE_S)
     device.send(0)
     assert eventually(device.all_answered)
     with redis.Redis.from_url(site.store.url) as client:
