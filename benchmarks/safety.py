@@ -44,12 +44,13 @@ class Way:
 def run() -> list[Row]:
     """Return, for a picture and for a cut in the middle, the ratios of safe to unsafe."""
     bundle = Bundle.load("litter")
+    durables = DURABLE if has_durable() else ()
     rows = [Row("fdatasync of 16 kB in this folder", _sync_ms(), "ms")]
     with both_installations() as (plain, encrypted, tls_flags):
         pictures = network_pictures(plain.folder, bundle.input.width, bundle.input.height)
         for split in ("image", bundle.cut_points[len(bundle.cut_points) // 2]):
             common = ("--split", split, "--frames", str(FRAMES), *(("--codec", "jpeg:90") if split == "image" else ()))
-            for durable in DURABLE if has_durable() else ():
+            for durable in durables:
                 ways = [Way(plain, (*common, "--durable", one)) for one in (durable, "off")]
                 rows += _pair(f"split {split}: spool durable {durable}", f"split {split}: spool off", ways, pictures)
             ways = [Way(encrypted, (*common, *tls_flags)), Way(plain, common)]

@@ -95,12 +95,12 @@ def trends(samples: Sequence[Sample], from_s: float) -> list[Trend]:
 def _trend(own: Sequence[Sample], there_at_last: Collection[str]) -> Trend:
     at_s = [one.at_s for one in own]
     seconds = max(at_s[-1] - at_s[0], 1e-9)
-    rises = [_rise(own, at_s, value) for value in (_bytes, _files, _threads)]
-    slope_bytes = rises[0] / seconds
+    rise_bytes, files, threads = (_rise(own, at_s, value) for value in (_bytes, _files, _threads))
+    slope_bytes = rise_bytes / seconds
     # The line of that slope that has as many samples above as below.
     first = statistics.median(one.resident_bytes - slope_bytes * (one.at_s - at_s[0]) for one in own)
     name = own[0].process
-    return Trend(name, first, *rises, seconds, name not in there_at_last)
+    return Trend(name, first, rise_bytes, files, threads, seconds, name not in there_at_last)
 
 
 def _rise(own: Sequence[Sample], at_s: Sequence[float], value: Callable[[Sample], float]) -> float:
