@@ -8,6 +8,7 @@ lies below this folder, on its disk: in memory a promise to survive a power cut 
 from __future__ import annotations
 
 import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -43,6 +44,9 @@ class Way:
 
 def run() -> list[Row]:
     """Return, for a picture and for a cut in the middle, the ratios of safe to unsafe."""
+    if find_mosquitto() is None or shutil.which("openssl") is None:
+        sys.stderr.write("safety: left out, for it needs mosquitto and openssl; apt install mosquitto openssl\n")
+        return []
     bundle = Bundle.load("litter")
     durables = DURABLE if has_durable() else ()
     rows = [Row("fdatasync of 16 kB in this folder", _sync_ms(), "ms")]
@@ -132,9 +136,6 @@ def both_installations() -> Iterator[tuple[Installation, Installation, tuple[str
 
 def _broker(folder: Path, made: Path, running: list[Child]) -> tuple[str, str]:
     """Start mosquitto with a plain listener and one with mutual TLS; return both addresses."""
-    program = find_mosquitto()
-    if program is None:
-        raise SystemExit("benchmarks: safety needs mosquitto, which has TLS; apt install mosquitto")
     place = folder / "broker"
     place.mkdir()
     plain, encrypted = free_port(HOST), free_port(HOST)
@@ -147,7 +148,9 @@ def _broker(folder: Path, made: Path, running: list[Child]) -> tuple[str, str]:
     ]
     configuration = place / "mosquitto.conf"
     configuration.write_text("\n".join([mosquitto_configuration(HOST, plain, place), *tls, ""]))
-    running.append(start("broker", [program, "-c", configuration], log=place / "log", lines=False))
+    running.append(
+        start("broker", [find_mosquitto() or "mosquitto", "-c", configuration], log=place / "log", lines=False)
+    )
     return f"mqtt://{HOST}:{plain}", f"mqtts://{HOST}:{encrypted}"
 
 
