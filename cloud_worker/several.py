@@ -16,7 +16,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -24,7 +24,7 @@ from typing import Final
 
 from cloud_worker.hand import REFUSED, Hand
 from cloud_worker.settings import WorkerSettings, default_name
-from cloud_worker.watchdog import Silence
+from cloud_worker.watchdog import LONGEST_TICK_S, Silence
 from headwater.errors import ChildError, HeadwaterError
 from headwater.logs import configure_logging, event
 from headwater.sight import ports_on
@@ -59,12 +59,12 @@ class _Seat:
     """What the process says of its start."""
     hand: Hand
     """What the process has in hand."""
+    silence: Silence
+    """Of the process's watchdog."""
     since_s: float
     pause_s: float = FIRST_PAUSE_S
     due_s: float | None = None
     """When the next process is started, None while one runs."""
-    silence: Silence = field(default_factory=lambda: Silence(POLL_S, time.monotonic()))
-    """Of the process's watchdog."""
 
 
 def run_several(settings: WorkerSettings, count: int, announce: Callable[[str], None], body: Body) -> None:
@@ -111,7 +111,11 @@ def of_process(settings: WorkerSettings, name: str, number: int) -> WorkerSettin
 def _seat(settings: WorkerSettings, body: Body) -> _Seat:
     hand = Hand(settings.in_hand_file)
     process, news = _started(settings, body)
-    return _Seat(settings, process, news, hand, time.monotonic())
+    return _Seat(settings, process, news, hand, _silence(settings), time.monotonic())
+
+
+def _silence(settings: WorkerSettings) -> Silence:
+    return Silence(LONGEST_TICK_S, settings.hang_after + GRACE_S, time.monotonic())
 
 
 def _wait_until_ready(seat: _Seat, stop: Stop) -> None:
@@ -179,7 +183,7 @@ def _end_if_hung(seat: _Seat, now_s: float) -> None:
     limit_s, ticks = seat.settings.hang_after + GRACE_S, seat.hand.ticks
     silent_s = seat.silence.look(now_s, ticks, waits=not ticks)
     if silent_s > limit_s / 2 and _is_stopped(seat.process.pid):
-        seat.silence = Silence(POLL_S, now_s)
+        seat.silence = _silence(seat.settings)
     elif silent_s > limit_s:
         log.error(event("worker hung with all its threads, killed", worker=seat.settings.name, for_s=limit_s))
         seat.hand.note_hang()

@@ -21,8 +21,10 @@ HUNG_STATUS: Final = 70
 LONGEST_TICK_S: Final = 1.0
 TICKS: Final = 4
 """At least so many looks before a worker counts as hung."""
+COUNTED_TICKS: Final = 2.0
+"""Who looks later than that has not run for the rest of the time, so what it looks at could not either."""
 ASLEEP_TICKS: Final = 5.0
-"""Who looks so much later than wanted has not run, so neither could what it looks at."""
+"""So much later, and later than half of the bound, it was asleep, and begins anew."""
 LAST_WORDS_S: Final = 2.0
 """So long the last line may take: whoever reads the log may hang, too."""
 
@@ -30,17 +32,18 @@ LAST_WORDS_S: Final = 2.0
 class Silence:
     """For how long a thread has shown no sign of life, by the ticks of who looks at it. Times in, verdict out."""
 
-    def __init__(self, tick_s: float, now_s: float) -> None:
-        self._tick_s, self._looked_s = tick_s, now_s
-        self._beats, self._silent_s = -1, 0.0
+    def __init__(self, tick_s: float, bound_s: float, now_s: float) -> None:
+        """Begin; there is a look every `tick_s` if all goes well, and too long is `bound_s`."""
+        self._most_s, self._asleep_s = COUNTED_TICKS * tick_s, max(ASLEEP_TICKS * tick_s, bound_s / 2)
+        self._looked_s, self._beats, self._silent_s = now_s, -1, 0.0
 
     def look(self, now_s: float, beats: int, *, waits: bool) -> float:
         """Return how long it is silent; 0 while it waits for others, and anew after both were stopped for a while."""
         since_s, self._looked_s = now_s - self._looked_s, now_s
-        if waits or beats != self._beats or since_s > ASLEEP_TICKS * self._tick_s:
+        if waits or beats != self._beats or since_s > self._asleep_s:
             self._beats, self._silent_s = beats, 0.0
         else:
-            self._silent_s += since_s
+            self._silent_s += min(since_s, self._most_s)
         return self._silent_s
 
 
@@ -64,6 +67,7 @@ class Watchdog:
         over = threading.Event()
         thread = threading.Thread(target=self._run, args=(over,), name="watchdog", daemon=True)
         if self._hang_after_s:
+            self._progress.hand.tick()  # the first frame may be the one
             thread.start()
         try:
             yield
@@ -74,7 +78,7 @@ class Watchdog:
             self._progress.hand.tick_no_more()
 
     def _run(self, over: threading.Event) -> None:
-        silence = Silence(self._tick_s, time.monotonic())
+        silence = Silence(self._tick_s, self._hang_after_s, time.monotonic())
         while not over.wait(self._tick_s):
             self._progress.hand.tick()
             silent_s = silence.look(time.monotonic(), self._progress.beats, waits=self._progress.waits)

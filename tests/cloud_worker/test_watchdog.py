@@ -13,12 +13,12 @@ from cloud_worker.progress import Progress
 from cloud_worker.watchdog import HUNG_STATUS, Silence, Watchdog, place_of
 from tests.cloud_worker.fleet import deliver, run_in_thread
 
-TICK_S = 1.0
+TICK_S, BOUND_S = 1.0, 20.0
 
 
 def looked(*looks: tuple[float, int, bool]) -> list[float]:
     """Return what is found at each look: (when, beats, whether it waits)."""
-    silence = Silence(TICK_S, 0.0)
+    silence = Silence(TICK_S, BOUND_S, 0.0)
     return [silence.look(now_s, beats, waits=waits) for now_s, beats, waits in looks]
 
 
@@ -38,6 +38,12 @@ def test_who_was_stopped_does_not_judge() -> None:
     """SIGSTOP or a suspended machine stop who looks, too: after that the silence begins anew."""
     found = looked((1, 5, False), (2, 5, False), (3, 5, False), (500, 5, False), (501, 5, False))
     assert found == [0, 1, 2, 0, 1]
+
+
+def test_who_comes_late_counts_what_it_saw() -> None:
+    """On a busy machine it looks seldom, and a short stop is none that it slept through: two ticks of it count."""
+    assert looked((1, 5, False), (2, 5, False), (11, 5, False), (12, 5, False)) == [0, 1, 3, 4]
+    assert looked((1, 5, False), (2, 5, False), (12.1, 5, False), (13, 5, False))[2] == 0
 
 
 class Ended:
@@ -100,6 +106,15 @@ def test_a_thread_that_works_or_waits_is_left_alone() -> None:
         run_in_thread(work)
         assert not ended.is_over.wait(1.0)
         over.set()
+
+
+def test_a_parent_sees_from_the_first_frame_on_that_it_runs() -> None:
+    """And no longer when it is over, or where nobody watches."""
+    watched, unwatched = Progress(lambda: 0), Progress(lambda: 0)
+    with Watchdog("w1", watched, 3600.0).watching(), Watchdog("w2", unwatched, 0).watching():
+        assert watched.hand.ticks == 1
+        assert unwatched.hand.ticks == 0
+    assert watched.hand.ticks == 0
 
 
 def test_the_place_of_a_thread_is_a_line() -> None:
