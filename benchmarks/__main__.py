@@ -21,7 +21,7 @@ from benchmarks.measure import Row
 from benchmarks.readme import README, with_table
 from models.runtime import runtime_name
 
-NAMES = ("cutting", "stream", "worker", "codecs", "papers", "memory", "function", "peers")
+NAMES = ("cutting", "stream", "worker", "codecs", "papers", "memory", "function", "peers", "safety")
 ON_REQUEST = ("engines",)
 """What says little without a GPU; it runs when it is named."""
 RESULTS = Path("docs/results/bench.json")

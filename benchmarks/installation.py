@@ -42,8 +42,8 @@ def installation(workers: int = 1, *, processes: int = 1, bundles: Path | None =
     with tempfile.TemporaryDirectory(prefix="headwater-bench-") as name:
         folder = Path(name)
         try:
-            broker = _server("broker", folder, running)
-            store = _server("store", folder, running)
+            broker = server("broker", folder, running)
+            store = server("store", folder, running)
             for number in range(workers):
                 extra = ["--bundles", str(bundles)] if bundles else []
                 at = ["--broker", broker, "--store", store, "--name", f"worker-{number}", *extra]
@@ -55,7 +55,7 @@ def installation(workers: int = 1, *, processes: int = 1, bundles: Path | None =
                 child.stop()
 
 
-def _server(name: str, folder: Path, running: list[Child]) -> str:
+def server(name: str, folder: Path, running: list[Child]) -> str:
     running.append(headwater(name, name, "run", "--port", "0", "--folder", str(folder / name)))
     return running[-1].wait_for_line("listening", START_S).split()[1]
 

@@ -10,7 +10,7 @@ from typing import Final
 
 from cloud_worker.health import Seen, StoreWatch, reasons, waits_for_others
 from cloud_worker.parts import Parts
-from cloud_worker.refusals import FailedFrame, UnfitFrame, UnknownModel
+from cloud_worker.refusals import FailedFrame, PoisonFrame, UnfitFrame, UnknownModel
 from cloud_worker.tail import Work
 from headwater.errors import BadTensor, Malformed, TooLarge, UnknownVersion
 from headwater.prometheus import SECONDS, Figure, Figures, Reading
@@ -23,7 +23,7 @@ BATCH_SIZES: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 REFUSED: Final = "refused_"
 _OF_MESSAGES = (Malformed, UnknownVersion, TooLarge, BadTensor)
 _OF_MODELS = (RunError, BadInput, NotInTensorFlow)
-_REFUSALS = (*_OF_MESSAGES, UnknownModel, UnfitFrame, DataError, *_OF_MODELS, FailedFrame)
+_REFUSALS = (*_OF_MESSAGES, UnknownModel, UnfitFrame, DataError, *_OF_MODELS, PoisonFrame, FailedFrame)
 KINDS: Final = tuple(error.__name__ for error in _REFUSALS)
 """Why frames are refused, as a rule; told as nought from the start, so that a first one is seen as a rise."""
 FIGURES: Final = (
@@ -37,6 +37,11 @@ FIGURES: Final = (
     Figure("headwater_worker_frames_stored_total", "counter", "Of those answered: new in the store."),
     Figure("headwater_worker_frames_duplicate_total", "counter", "Of those answered: the store had them already."),
     Figure("headwater_worker_frames_refused_total", "counter", "Frames refused, by the name of the error.", ("kind",)),
+    Figure(
+        "headwater_worker_refusals_untold_total",
+        "counter",
+        "Refused messages that neither the topic dead nor the log tells of: beyond ten a second.",
+    ),
     Figure("headwater_worker_stage_seconds", "histogram", "Time of each stage of a frame.", ("stage",), SECONDS),
     Figure("headwater_worker_inbox_frames", "gauge", "Frames in the inbox."),
     Figure("headwater_worker_inbox_bytes", "gauge", "Their payloads."),
@@ -69,6 +74,7 @@ COUNTED: Final = {
     "headwater_worker_frames_received_total": "received",
     "headwater_worker_frames_stored_total": "stored",
     "headwater_worker_frames_duplicate_total": "duplicates",
+    "headwater_worker_refusals_untold_total": "refusals_untold",
     "headwater_worker_inbox_full_total": "inbox_full",
     "headwater_worker_store_outages_total": "store_outages",
     "headwater_worker_journeys_total": "journeys",

@@ -26,6 +26,8 @@ class Delivery:
     message: Received
     received_ns: int
     taken_ns: int = 0
+    key: bytes = b""
+    """What it and its resends have in common, from when it is in hand."""
 
 
 class Waiting(NamedTuple):

@@ -11,6 +11,7 @@ from dataclasses import fields
 from typing import Final
 
 from cloud_worker.engines import opener
+from cloud_worker.hand import Hand
 from cloud_worker.inbox import Inbox, Receiver
 from cloud_worker.keeper import Keeper
 from cloud_worker.library import Library
@@ -21,6 +22,7 @@ from cloud_worker.settings import WorkerSettings, default_name
 from cloud_worker.store import RedisStore
 from cloud_worker.tail import Finisher
 from cloud_worker.traces import told_by
+from cloud_worker.watchdog import Watchdog
 from cloud_worker.worker import Bounds, Identity, Worker
 from headwater.clock import StageClock
 from headwater.errors import StoreError
@@ -48,6 +50,7 @@ def run(settings: WorkerSettings, announce: Callable[[str], None]) -> Counters:
     """
     name, topics, counters, clock = settings.name or default_name(), Topics(settings.fleet), Counters(), StageClock()
     log.info(settings_event(settings, name))
+    hand = hand_of(settings)
     library = Library(settings.bundles, opener(settings))
     store = RedisStore(
         store_with_password(settings.store, settings.store_password_file),
@@ -66,18 +69,31 @@ def run(settings: WorkerSettings, announce: Callable[[str], None]) -> Counters:
         traces, trail_of = told_by(name, settings.fleet, tell)
         finisher = Finisher(library, topics, settings.max_frame_bytes, clock.now_ns, trail_of)
         keeper = Keeper(store, topics, name, counters, stop, clock.now_ns)
-        bounds, progress = Bounds(settings.batch_size, settings.batch_wait_ms / 1000), Progress(clock.now_ns)
+        bounds, progress = Bounds(settings.batch_size, settings.batch_wait_ms / 1000), Progress(clock.now_ns, hand)
         worker = Worker(
             Identity(name, topics), inboxes, finisher, keeper, replies, counters, clock.now_ns, bounds, progress, traces
         )
         parts = Parts(name, clock, counters, progress, inboxes[0], keeper, session, store)
         with in_sight(settings, parts):
             announce(name)
-            worker.run(stop)
+            with Watchdog(name, progress, settings.hang_after).watching():
+                worker.run(stop)
+                session.unsubscribe()
+                worker.drain()
             session.stop()
     store.close()
     log.info(event("stopped", worker=name, **counters.snapshot()))
     return counters
+
+
+def hand_of(settings: WorkerSettings) -> Hand:
+    """Return this process's memory of what it has in hand; what the one before ended with has its strikes."""
+    hand = Hand(settings.in_hand_file)
+    left = hand.ended()
+    if left:
+        log.warning(event("an earlier process ended with frames in hand", frames=len(left)))
+        hand.strike(left)
+    return hand
 
 
 @contextmanager

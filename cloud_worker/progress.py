@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
 
-from cloud_worker.inbox import Release
+from cloud_worker.hand import Hand
+from cloud_worker.inbox import Delivery, Release
 from cloud_worker.tail import Work
 from headwater.messages import Finished, Picture
 
@@ -19,9 +20,14 @@ BODIES: Final = ("picture", "activation", "exit", "device")
 class Progress:
     """Kept by one worker of itself; times are the stage clock's."""
 
-    def __init__(self, now_ns: Callable[[], int]) -> None:
+    def __init__(self, now_ns: Callable[[], int], hand: Hand | None = None) -> None:
         """Make it; `on_finished` and `on_batch` may be set to hear of each frame and batch."""
-        self._now_ns = now_ns
+        self._now_ns, self.hand = now_ns, hand or Hand()
+        self.beats = 0
+        """Grows with every step of the thread."""
+        self.waits = False
+        """The thread waits, for frames or for the store, which is not hanging."""
+        self.holds: tuple[Delivery, ...] = ()
         self.begun_ns: int | None = None
         """Since when a step of one frame is in hand."""
         self.ended_ns: int | None = None
@@ -36,13 +42,27 @@ class Progress:
         self.on_batch: Callable[[int], None] = lambda size: None
 
     @contextmanager
-    def in_hand(self) -> Iterator[None]:
-        """Note that one frame is worked on while the block runs."""
-        self.begun_ns = self._now_ns()
+    def in_hand(self, *deliveries: Delivery) -> Iterator[None]:
+        """Note that a frame, or some at once, are worked on while the block runs."""
+        self.hand.hold([delivery.key for delivery in deliveries])
+        self.holds, self.begun_ns = deliveries, self._now_ns()
+        self.beats += 1
         try:
             yield
         finally:
-            self.begun_ns = None
+            self.hand.empty()
+            self.holds, self.begun_ns = (), None
+            self.beats += 1
+
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Note that the thread waits for others while the block runs; each of its waits ends by itself."""
+        self.waits = True
+        try:
+            yield
+        finally:
+            self.beats += 1
+            self.waits = False
 
     @contextmanager
     def busy(self) -> Iterator[None]:

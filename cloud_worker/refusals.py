@@ -4,6 +4,7 @@ WireError (headwater.errors)
 ├── UnknownModel            no bundle here has the digest of the frame
 ├── UnknownBundle           no bundle here has the name that a request asks for
 ├── UnfitFrame              a well-formed message that its model, or its topic, does not fit
+├── PoisonFrame             a worker of ours hung or crashed at it
 └── FailedFrame             the worker has an error of its own with it
 """
 
@@ -63,6 +64,13 @@ class UnfitFrame(WireError):
     def __init__(self, what: str, got: object, expected: object, remedy: str) -> None:
         super().__init__(f"{what}: got {got}, expected {expected}; {remedy}")
         self.what, self.got, self.expected = what, got, expected
+
+
+class PoisonFrame(WireError):
+    """A worker process ended because of this frame."""
+
+    def __init__(self) -> None:
+        super().__init__("a worker hung or crashed at this frame, so none runs it again; the worker's log says where")
 
 
 class FailedFrame(WireError):

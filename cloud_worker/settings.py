@@ -16,7 +16,7 @@ from headwater.settings import check_ranges
 from headwater.sight import parse_address
 from headwater.topics import checked_name
 from headwater.traces import check_traces
-from headwater.verdict import UNWELL_AFTER_S, check_unwell_after
+from headwater.verdict import LONGEST_S, UNWELL_AFTER_S, check_unwell_after
 from models.choices import EngineName
 
 ENVELOPE_BYTES: Final = 65_536
@@ -94,6 +94,12 @@ class WorkerSettings:
     processes the second answers one port further on, and so forth."""
     unwell_after: float = UNWELL_AFTER_S
     """Seconds that one frame may take, frames may wait, or broker or store be away before /health answers 503."""
+    hang_after: float = 60.0
+    """Seconds that one frame may be in hand before the process ends with status 70, for a supervisor to start another;
+    more than the slowest tail takes. 0: never."""
+    in_hand_file: Path | None = None
+    """File that tells the next process what this one had in hand, so that a frame at which workers hang or crash is
+    refused; needed with --processes 1 alone, where no parent remembers it."""
     traces: str | None = None
     """http[s]://HOST[:PORT] of an OpenTelemetry collector that is told of the frames that their devices have sampled;
     the extra traces."""
@@ -101,6 +107,10 @@ class WorkerSettings:
     def __post_init__(self) -> None:
         check_ranges(self, _LIMITS)
         check_unwell_after(self.unwell_after)
+        if not (self.hang_after == 0 or 1 <= self.hang_after <= LONGEST_S):
+            raise SettingsError(
+                f"--hang-after: got {self.hang_after:g}, expected 1 to {LONGEST_S:g} seconds, or 0: never"
+            )
         if self.inbox_bytes < self.packet_limit_bytes:
             raise SettingsError(
                 f"--inbox-bytes: got {self.inbox_bytes}, expected at least {self.packet_limit_bytes}, room for one"

@@ -12,14 +12,19 @@ import logging
 import multiprocessing
 import os
 import signal
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
+from pathlib import Path
 from typing import Final
 
+from cloud_worker.hand import REFUSED, Hand
 from cloud_worker.settings import WorkerSettings, default_name
+from cloud_worker.watchdog import LONGEST_TICK_S, Silence
 from headwater.errors import ChildError, HeadwaterError
 from headwater.logs import configure_logging, event
 from headwater.sight import ports_on
@@ -35,6 +40,10 @@ SETTLED_S: Final = 60.0
 """A process that ran for so long is started again at once when it ends."""
 STOP_S: Final = 30.0
 POLL_S: Final = 0.1
+GRACE_S: Final = 2.0
+"""So much longer than a process's own watchdog its parent waits."""
+CRASHES: Final = (signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGABRT)
+"""What a process ends with by itself; SIGKILL comes from somebody else."""
 _PR_SET_PDEATHSIG: Final = 1  # Source: prctl(2)
 
 Body = Callable[[WorkerSettings, Callable[[str], None]], object]
@@ -48,6 +57,10 @@ class _Seat:
     process: BaseProcess
     news: Connection
     """What the process says of its start."""
+    hand: Hand
+    """What the process has in hand."""
+    silence: Silence
+    """Of the process's watchdog."""
     since_s: float
     pause_s: float = FIRST_PAUSE_S
     due_s: float | None = None
@@ -62,9 +75,9 @@ def run_several(settings: WorkerSettings, count: int, announce: Callable[[str], 
     """
     name = settings.name or default_name()
     seats: list[_Seat] = []
-    with stop_on_signals() as stop:
+    with stop_on_signals() as stop, _hand_files(settings) as remembering:
         try:
-            for own in [of_process(settings, name, number) for number in range(count)]:
+            for own in [of_process(remembering, name, number) for number in range(count)]:
                 seats.append(_seat(own, body))
                 _wait_until_ready(seats[-1], stop)
             if not stop.is_set():
@@ -74,15 +87,35 @@ def run_several(settings: WorkerSettings, count: int, announce: Callable[[str], 
             _end([seat.process for seat in seats])
 
 
+@contextmanager
+def _hand_files(settings: WorkerSettings) -> Iterator[WorkerSettings]:
+    """Yield the settings with a file for what is in hand; without a place for one, workers go on without."""
+    with contextlib.ExitStack() as kept:
+        if settings.in_hand_file is None:
+            try:
+                folder = kept.enter_context(tempfile.TemporaryDirectory(prefix="headwater-worker-"))
+                settings = replace(settings, in_hand_file=Path(folder) / "in-hand")
+            except OSError as error:
+                log.warning(event("frames at which workers crash are not remembered", reason=error))
+        yield settings
+
+
 def of_process(settings: WorkerSettings, name: str, number: int) -> WorkerSettings:
-    """Return the settings of one process, counted from 0: names from 1 on, each its own port for its figures."""
+    """Return the settings of one process, counted from 0: names from 1 on, each its own port and file."""
     metrics = None if settings.metrics is None else ports_on(settings.metrics, number)
-    return replace(settings, name=f"{name}.{number + 1}", metrics=metrics)
+    file = settings.in_hand_file
+    own_file = None if file is None else file.with_name(f"{file.name}.{number + 1}")
+    return replace(settings, name=f"{name}.{number + 1}", metrics=metrics, in_hand_file=own_file)
 
 
 def _seat(settings: WorkerSettings, body: Body) -> _Seat:
+    hand = Hand(settings.in_hand_file)
     process, news = _started(settings, body)
-    return _Seat(settings, process, news, time.monotonic())
+    return _Seat(settings, process, news, hand, _silence(settings), time.monotonic())
+
+
+def _silence(settings: WorkerSettings) -> Silence:
+    return Silence(LONGEST_TICK_S, settings.hang_after + GRACE_S, time.monotonic())
 
 
 def _wait_until_ready(seat: _Seat, stop: Stop) -> None:
@@ -136,10 +169,34 @@ def _watch(seats: list[_Seat], stop: Stop, body: Body) -> None:
         for seat in seats:
             if seat.due_s is None and not seat.process.is_alive():
                 _note_end(seat, now_s)
+                _blame(seat, seats)
             elif seat.due_s is not None and now_s >= seat.due_s:
                 seat.news.close()
                 seat.process, seat.news = _started(seat.settings, body)
                 seat.since_s, seat.due_s = now_s, None
+            elif seat.due_s is None:
+                _end_if_hung(seat, now_s)
+
+
+def _end_if_hung(seat: _Seat, now_s: float) -> None:
+    """Kill a process whose watchdog no longer runs, which is when something holds all its threads."""
+    limit_s, ticks = seat.settings.hang_after + GRACE_S, seat.hand.ticks
+    silent_s = seat.silence.look(now_s, ticks, waits=not ticks)
+    if silent_s > limit_s / 2 and _is_stopped(seat.process.pid):
+        seat.silence = _silence(seat.settings)
+    elif silent_s > limit_s:
+        log.error(event("worker hung with all its threads, killed", worker=seat.settings.name, for_s=limit_s))
+        seat.hand.note_hang()
+        seat.process.kill()
+        seat.process.join(STOP_S)
+
+
+def _is_stopped(pid: int | None) -> bool:
+    """Tell whether somebody has stopped a process for a while, as SIGSTOP does. Source: proc(5), /proc/PID/stat."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "Tt"
+    except OSError:
+        return False
 
 
 def _note_end(seat: _Seat, now_s: float) -> None:
@@ -149,6 +206,16 @@ def _note_end(seat: _Seat, now_s: float) -> None:
     log.warning(event("worker process ended, another starts", worker=seat.settings.name,
                       status=seat.process.exitcode, in_s=seat.pause_s))  # fmt: skip
     seat.due_s, seat.pause_s = now_s + seat.pause_s, min(2 * seat.pause_s, LONGEST_PAUSE_S)
+
+
+def _blame(seat: _Seat, seats: list[_Seat]) -> None:
+    """Tell all processes, those that run and those to come, at which frames one ended."""
+    strikes = seat.hand.ended(crashed=-(seat.process.exitcode or 0) in CRASHES)
+    if strikes:
+        log.warning(event("it had frames in hand", worker=seat.settings.name, frames=len(strikes),
+                          refused=sum(count >= REFUSED for count in strikes.values())))  # fmt: skip
+    for each in seats:
+        each.hand.strike(strikes)
 
 
 def _end(processes: list[BaseProcess]) -> None:

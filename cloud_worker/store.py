@@ -16,22 +16,34 @@ from headwater.messages import Record, StoredJourney, encode_json
 
 FRAMES_PER_BITMAP: Final = 65536
 """One bitmap of 8 KiB tells which of so many frames in a row were seen."""
+BITMAPS: Final = 64
+"""So many of each device are kept, 0.5 MiB; the oldest is forgotten for a new one. Whoever invents sequence numbers or
+boots can so make a store forget its own frames, and no other device's."""
 SEEN_FOR_S: Final = 7 * 24 * 3600
 ANSWER_S: Final = 5.0
 CONNECT_S: Final = 2.0
 
-# KEYS: the stream, then the bitmap of each record. ARGV: the stream's length, the bitmaps' life in seconds, then
-# place in the bitmap and JSON of each record. A script is one step: no other client sees or makes half of it. The mark
-# is set after the entry is added, so that an error between the two can never make a frame count as seen and be lost.
+# KEYS: the stream, then of each record its bitmap and the list of its device's bitmaps. ARGV: the stream's length, the
+# bitmaps' life in seconds, how many a device may have, then place in the bitmap and JSON of each record. A script is
+# one step: no other client sees or makes half of it. The mark is set after the entry is added, so that an error between
+# the two can never make a frame count as seen and be lost. EXPIRE tells whether there is such a bitmap.
 SEEN_AND_ADD: Final = """
 local new = {}
-for i = 1, #KEYS - 1 do
-  local bitmap, place, record = KEYS[i + 1], ARGV[2 * i + 1], ARGV[2 * i + 2]
+for i = 1, (#KEYS - 1) / 2 do
+  local bitmap, known, place, record = KEYS[2 * i], KEYS[2 * i + 1], ARGV[2 * i + 2], ARGV[2 * i + 3]
   new[i] = 1 - redis.call('GETBIT', bitmap, place)
   if new[i] == 1 then
     redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[1], '*', 'record', record)
+    local is_known = redis.call('EXPIRE', bitmap, ARGV[2])
     redis.call('SETBIT', bitmap, place, 1)
-    redis.call('EXPIRE', bitmap, ARGV[2])
+    if is_known == 0 then
+      redis.call('EXPIRE', bitmap, ARGV[2])
+      redis.call('LREM', known, 0, bitmap)
+      if redis.call('RPUSH', known, bitmap) > tonumber(ARGV[3]) then
+        redis.call('DEL', redis.call('LPOP', known))
+      end
+    end
+    redis.call('EXPIRE', known, ARGV[2])
   end
 end
 return new
@@ -72,9 +84,10 @@ class RedisStore:
     def add(self, records: Sequence[Record]) -> list[bool]:
         """Keep each record that was not kept before, and return for each whether it was new. Raises: StoreError."""
         keys = [f"{self._prefix}:results"]
-        arguments: list[int | bytes] = [self._history, self._seen_for_s]
+        arguments: list[int | bytes] = [self._history, self._seen_for_s, BITMAPS]
         for record in records:
             keys.append(self.bitmap(record.device, record.boot, record.sequence))
+            keys.append(f"{self._prefix}:seen:{record.device}")
             arguments += [record.sequence % FRAMES_PER_BITMAP, encode_json(record)]
         try:
             return [bool(new) for new in self._seen_and_add(keys, arguments)]

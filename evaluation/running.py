@@ -141,15 +141,29 @@ def _stored(store: str, fleet: str, stream: str) -> list[dict[bytes, bytes]]:
 
 
 @contextmanager
-def installation(bundle: str, processes: int = 1) -> Iterator[Installation]:
-    """Run a broker, a store and one worker of so many processes that knows a bundle; all are stopped at the end."""
+def installation(bundle: str, processes: int = 1, arguments: Sequence[str] = ()) -> Iterator[Installation]:
+    """Run a broker, a store and one worker of so many processes that knows a bundle; all are stopped at the end.
+
+    `arguments` are further ones of the worker.
+    """
     with ExitStack() as running:
         folder = Path(running.enter_context(tempfile.TemporaryDirectory(prefix="headwater-fleet-")))
         broker, store = running.enter_context(start_broker()), running.enter_context(start_store())
         parts = Parts(running, withheld(os.environ, own_broker=False))
         path = Path(bundle)
         bundles = ["--bundles", str(path if path.is_dir() else path.parent)] if path.exists() else []
-        at = ["--broker", broker.url, "--store", store.url, "--fleet", FLEET, "--log-level", "warning", *bundles]
+        at = [
+            "--broker",
+            broker.url,
+            "--store",
+            store.url,
+            "--fleet",
+            FLEET,
+            "--log-level",
+            "warning",
+            *bundles,
+            *arguments,
+        ]
         worker = parts.start("worker", "worker", "--processes", str(processes), "--name", "worker-1", *at)
         worker.wait_for_line("ready", START_S)
         pids = {"broker": broker.child.pid, "store": store.child.pid, "worker": worker.pid}

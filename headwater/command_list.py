@@ -70,6 +70,7 @@ COMMANDS: Final[dict[str, dict[str, tuple[str, str]]]] = {
         "links": ("evaluation.links_commands:links", "Run every split over several links and devices (papers/002)."),
         "fleet": ("evaluation.fleet_commands:fleet", "Hold the simulation against a real fleet on this machine."),
         "scale": ("evaluation.scale_commands:scale", "See what more workers, devices and frames do on this machine."),
+        "soak": ("evaluation.soak_commands:soak", "Let a fleet stream for long, and see whether a process grows."),
         "one-or-many": ("evaluation.one_or_many_commands:one_or_many", "Compare one exit with many (papers/003)."),
     },
     "broker": {"run": ("broker.commands:run", "Run a broker here, until stopped.")},

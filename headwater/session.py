@@ -142,6 +142,11 @@ class Session:
             problem = self._problem or "no answer; start one with: headwater broker run"
             raise BrokerError(f"no session with {self.address} within {deadline_s:g} s: {problem}")
 
+    def unsubscribe(self) -> None:
+        """Ask for no more messages; those that the broker holds for us still come."""
+        topics, self._subscriptions = [topic for topic, _ in self._subscriptions], []
+        self._client.unsubscribe(topics)
+
     def stop(self, deadline_s: float = 5.0) -> None:
         """Say goodbye and end the network thread, once the broker has what was handed over or the deadline passed."""
         taken = self._broker_took_all(deadline_s)

@@ -11,6 +11,7 @@ import numpy as np
 from cloud_worker.inbox import Delivery, Inbox
 from cloud_worker.keeper import Keeper
 from cloud_worker.library import Library, Runner, open_bundle
+from cloud_worker.progress import Progress
 from cloud_worker.store import RedisStore
 from cloud_worker.tail import Finisher
 from cloud_worker.traces import told_by
@@ -253,9 +254,10 @@ class Bench:
         traces, trail_of = told_by("w1", "demo", tell)
         self.finisher = Finisher(self.library, TOPICS, max_frame_bytes, self.clock.now_ns, trail_of)
         self.keeper = Keeper(self.store, TOPICS, "w1", self.counters, self.stop, self.clock.now_ns)
+        self.progress = Progress(self.clock.now_ns)
         self.worker = Worker(
             Identity("w1", TOPICS), (self.frames, self.journeys), self.finisher, self.keeper, self.replies,
-            self.counters, self.clock.now_ns, Bounds(), traces=traces,
+            self.counters, self.clock.now_ns, Bounds(), self.progress, traces,
         )  # fmt: skip
 
     def finish(self, *batch: Delivery) -> None:

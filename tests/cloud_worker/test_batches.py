@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from cloud_worker.hand import SUSPECT, key_of
 from cloud_worker.library import Runnable, Spec, open_bundle
 from headwater.codec import Codec, encode_tensor
 from headwater.messages import Activation, Box, Finished
@@ -161,6 +162,16 @@ def test_a_call_that_fails_is_repeated_frame_by_frame(tmp_path: Path, camera: Ca
     assert site.calls(camera.cuts[0]) == [1, 3, 1, 1, 1]
     assert [result.predictions for result in site.bench.replies.results] == [camera.expected(n) for n in range(4)]
     assert site.bench.counters["refused"] == 0
+
+
+def test_frames_of_a_call_at_which_a_process_ended_run_one_by_one(tmp_path: Path, camera: Camera) -> None:
+    """Any of them may be the one: the next time it is alone in hand, and the others have their answers."""
+    site = Site(tmp_path, 8)
+    batch = [camera.delivery(n, sent_ns=9) for n in range(3)]
+    site.bench.progress.hand.strike({key_of(batch[1].message): SUSPECT})
+    site.bench.finish(*batch)
+    assert site.calls(camera.cuts[0]) == [1, 1, 1]
+    assert [result.predictions for result in site.bench.replies.results] == [camera.expected(n) for n in range(3)]
 
 
 def test_a_faulty_frame_does_not_spoil_the_others(tmp_path: Path, camera: Camera) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import msgspec
 import pytest
 
@@ -32,6 +34,9 @@ def test_the_default_name_can_stand_in_a_topic(monkeypatch: pytest.MonkeyPatch, 
         {"inbox_bytes": 4_000_000},
         {"fleet": "a/b"},
         {"name": "#"},
+        {"hang_after": 0.5},
+        {"hang_after": -1.0},
+        {"hang_after": float("nan")},
     ],
 )
 def test_a_setting_out_of_its_range_is_refused(change: dict[str, object]) -> None:
@@ -90,5 +95,8 @@ def test_each_process_has_a_name_and_a_port_of_its_own() -> None:
     assert (first.name, first.metrics) == ("w.1", "[::1]:9464")
     assert (second.name, second.metrics) == ("w.2", "[::1]:9465")
     assert of_process(WorkerSettings(), "w", 1).metrics is None
+    assert of_process(WorkerSettings(), "w", 1).in_hand_file is None
+    remembering = WorkerSettings(in_hand_file=Path("/run/headwater/in-hand"))
+    assert of_process(remembering, "w", 1).in_hand_file == Path("/run/headwater/in-hand.2")
     with pytest.raises(SettingsError, match="65536"):
         of_process(WorkerSettings(metrics="65535"), "w", 1)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from cloud_worker.hand import REFUSED, key_of
 from cloud_worker.inbox import Delivery
 from cloud_worker.tail import Work
 from headwater.clock import STAGES
@@ -275,3 +277,75 @@ def test_a_delivery_is_counted_once(bench: Bench, camera: Camera) -> None:
     bench.finish(*batch)
     counts = bench.counters
     assert counts["received"] == counts["answered"] + counts["refused"] == 3
+
+
+def test_what_came_in_before_the_stop_is_finished(bench: Bench, camera: Camera) -> None:
+    """A worker that leaves hands nothing back that it was given."""
+    for sequence in range(12):
+        bench.frames.put(camera.delivery(sequence))
+    bench.worker.drain()
+    assert len(bench.replies.acked) == 12
+    assert bench.frames.take(99, 0) == []
+
+
+def test_leaving_takes_no_longer_than_it_may(tmp_path: Path, camera: Camera) -> None:
+    """What is not finished by then goes back, and so does all while the store is away."""
+    bench = Bench(tmp_path, clock=Clock(step_ns=1_000_000_000))
+    for sequence in range(12):
+        bench.frames.put(camera.delivery(sequence))
+    bench.worker.drain(within_s=5.0)
+    assert len(bench.replies.acked) == 8
+    away = Bench(tmp_path, stop=PaperStop(after=0))
+    away.store.away_for = 100
+    for sequence in range(12):
+        away.frames.put(camera.delivery(sequence))
+    away.worker.drain()
+    assert (away.store.calls, away.replies.acked) == (1, [])
+
+
+def test_a_frame_at_which_a_worker_ended_is_refused(bench: Bench, camera: Camera) -> None:
+    """Unread: its device is told by the correlation data, and lets go of it."""
+    poison = camera.delivery(2)
+    poison.message = replace(poison.message, correlation=f"cam1-{BOOT}-2".encode())
+    bench.progress.hand.strike({key_of(poison.message): REFUSED})
+    bench.finish(camera.delivery(1), poison, camera.delivery(3))
+    assert [record.sequence for record in bench.store.records] == [1, 3]
+    (dead,) = bench.replies.deads
+    assert dead.error == "PoisonFrame"
+    (refusal,) = [result for result in bench.replies.results if result.refused]
+    assert (str(refusal.id), refusal.refused) == (f"cam1-{BOOT}-2", dead.reason)
+    assert "hung or crashed" in dead.reason
+    assert len(bench.replies.acked) == 3
+
+
+def test_what_is_in_hand_is_known_while_it_runs(bench: Bench, camera: Camera, monkeypatch) -> None:
+    """Each frame while it is decoded and run, and nothing while it is stored and answered."""
+    held: list[dict[bytes, int]] = []
+    run, add = bench.finisher.run, bench.store.add
+
+    def looking_run(work: Work) -> None:
+        held.append({delivery.key: 1 for delivery in bench.progress.holds})
+        run(work)
+
+    def looking_add(records):
+        held.append({delivery.key: 1 for delivery in bench.progress.holds})
+        assert bench.progress.waits
+        return add(records)
+
+    monkeypatch.setattr(bench.finisher, "run", looking_run)
+    bench.store.add = looking_add  # type: ignore[method-assign]
+    batch = [camera.delivery(1), camera.delivery(2)]
+    bench.finish(*batch)
+    assert held == [{key_of(delivery.message): 1} for delivery in batch] + [{}]
+    assert not bench.progress.waits
+
+
+def test_of_a_flood_of_garbage_only_some_is_told(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    """All of it is counted, answered where somebody can be, and acknowledged; topic and log hear of a few."""
+    for start in range(0, 400, 8):
+        bench.finish(*(deliver(b"junk", correlation=f"cam1-{BOOT}-{start + n}".encode()) for n in range(8)))
+    counts = bench.counters
+    assert (counts["refused"], len(bench.replies.results), len(bench.replies.acked)) == (400, 400, 400)
+    assert len(bench.replies.deads) == 21
+    assert counts["refusals_untold"] == 400 - 21
+    assert sum(record.levelname == "WARNING" for record in caplog.records) == 21

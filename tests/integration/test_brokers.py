@@ -49,6 +49,12 @@ class Client:
         self.paho.subscribe(topic, qos=1)
         assert self._subscribed.wait(10)
 
+    def unsubscribe(self, topic: str) -> None:
+        gone = threading.Event()
+        self.paho.on_unsubscribe = lambda *_: gone.set()
+        self.paho.unsubscribe(topic)
+        assert gone.wait(10)
+
     def publish(self, topic: str, payload: bytes, qos: int = 1, retain: bool = False, **options: Any) -> None:
         properties = Properties(PacketTypes.PUBLISH)
         for key, value in options.items():
@@ -181,6 +187,59 @@ def test_what_a_dead_worker_held_reaches_nobody_and_new_frames_the_others(
     got = [message.payload for message in other.take(9, 1.0)]
     assert got[-3:] == [bytes([100]), bytes([101]), bytes([102])]
     assert len(got) <= 4
+
+
+def test_what_a_worker_that_leaves_holds_reaches_nobody(broker: BrokerUnderTest, connect: Connect) -> None:
+    """A DISCONNECT is no better than a dead connection: what is not acknowledged by then is lost."""
+    leaving, other, device = (connect(broker, name) for name in ("leaving", "other", "device"))
+    leaving.subscribe(SHARED)
+    other.subscribe(SHARED)
+    for number in range(10):
+        device.publish("h/cam1/frame", bytes([number]))
+    assert (len(leaving.take(5)), len(other.take(5))) == (5, 5)
+    leaving.leave()
+    device.publish("h/cam1/frame", b"after")
+    assert [message.payload for message in other.take(6, 1.0)] == [b"after"]
+
+
+@pytest.mark.parametrize("window", [5, 256])
+def test_a_worker_that_unsubscribes_gets_what_was_its_own_and_nothing_new(
+    broker: BrokerUnderTest, connect: Connect, window: int
+) -> None:
+    """Also what the broker held back for want of a larger window; so it can finish all and leave."""
+    leaving = connect(broker, "leaving", ReceiveMaximum=window)
+    other, device = connect(broker, "other"), connect(broker, "device")
+    leaving.subscribe(SHARED)
+    other.subscribe(SHARED)
+    for number in range(40):
+        device.publish("h/cam1/frame", bytes([number]))
+    leaving.unsubscribe(SHARED)
+    for number in range(40, 60):
+        device.publish("h/cam1/frame", bytes([number]))
+    own = []
+    while message := leaving.take(1, 1.0):
+        own.append(message[0].payload[0])
+        leaving.paho.ack(message[0].mid, 1)
+    others = [message.payload[0] for message in other.take(40)]
+    assert len(own) == 20
+    assert max(own) < 40
+    assert sorted(own + others) == list(range(60))
+
+
+def test_the_last_worker_may_unsubscribe(broker: BrokerUnderTest, connect: Connect) -> None:
+    """With messages that it never acknowledges: the next one gets what comes then."""
+    last, device = connect(broker, "last"), connect(broker, "device")
+    last.subscribe(SHARED)
+    for number in range(10):
+        device.publish("h/cam1/frame", bytes([number]))
+    assert len(last.take(10)) == 10
+    last.unsubscribe(SHARED)
+    last.leave()
+    device.publish("h/cam1/frame", b"for nobody")
+    following = connect(broker, "following")
+    following.subscribe(SHARED)
+    device.publish("h/cam1/frame", b"after")
+    assert [message.payload for message in following.take(2, 1.0)] == [b"after"]
 
 
 def test_mosquitto_redelivers_to_a_returning_session(mosquitto: BrokerUnderTest, connect: Connect) -> None:

@@ -8,14 +8,15 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 import redis
 
 from cloud_worker.embedded_store import start_store
-from cloud_worker.store import RedisStore
+from cloud_worker.store import BITMAPS, RedisStore
 from headwater import messages
 from headwater.children import Child, start
 from headwater.errors import StoreError
@@ -38,6 +39,7 @@ class Device:
         self.camera, self.resend_s = camera, resend_s
         self.results: dict[int, Result] = {}
         self.answers: Counter[int] = Counter()
+        self.sent: Counter[int] = Counter()
         self.deads: list[Dead] = []
         self.resent = 0
         self._open: dict[int, tuple[Frame, float]] = {}
@@ -66,6 +68,7 @@ class Device:
         self._publish(frame)
 
     def _publish(self, frame: Frame) -> None:
+        self.sent[frame.id.sequence] += 1
         self.publish(encode(frame), correlation=str(frame.id).encode())
 
     def publish(self, payload: bytes, correlation: bytes | None = None) -> None:
@@ -101,12 +104,14 @@ class Site:
         self.workers: list[Child] = []
         self.devices: list[Device] = []
 
-    def worker(self, *flags: str, ready_s: float = READY_S) -> Child:
-        name = f"w{len(self.workers) + 1}"
+    def worker(
+        self, *flags: str, ready_s: float = READY_S, program: Sequence[str] = ("headwater", "worker"), name: str = ""
+    ) -> Child:
+        name = name or f"w{len(self.workers) + 1}"
         log = self.folder.parent / f"{name}.log"
         addresses = ["--broker", self.broker.url, "--store", self.store.url, "--bundles", str(self.folder)]
         own = ["--name", name, *(flags if "--processes" in flags else ("--processes", "1", *flags))]
-        command = [sys.executable, "-m", "headwater", "worker", *addresses, *own]
+        command = [sys.executable, "-m", *program, *addresses, *own]
         child = start(name, command, log=log)
         self.workers.append(child)
         assert child.wait_for_line("ready worker", ready_s) == f"ready worker {name}"
@@ -130,6 +135,14 @@ class Site:
 @pytest.fixture
 def site(mosquitto: BrokerUnderTest, valkey: StoreUnderTest, tmp_path: Path) -> Iterator[Site]:
     site = Site(mosquitto, valkey, tmp_path / "bundles")
+    yield site
+    site.close()
+
+
+@pytest.fixture
+def each_site(broker: BrokerUnderTest, valkey: StoreUnderTest, tmp_path: Path) -> Iterator[Site]:
+    """The same with each broker in turn."""
+    site = Site(broker, valkey, tmp_path / "bundles")
     yield site
     site.close()
 
@@ -160,7 +173,7 @@ def test_every_split_is_finished_exactly(site: Site) -> None:
     assert "answered=" in worker.last_words()
 
 
-def _children(pid: int) -> set[int]:
+def children_of(pid: int) -> set[int]:
     """Return the worker processes under a parent: those that run Python's spawn."""
     found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     return {int(child) for child in found if b"spawn_main" in _command_line(int(child))}
@@ -180,13 +193,13 @@ def test_several_processes_share_the_frames_and_one_that_dies_is_replaced(site: 
         device.send(sequence)
     assert_each_once(site, device, 40)
     assert {record.worker for record in site.records()} == {"w1.1", "w1.2"}
-    before = _children(worker.pid)
+    before = children_of(worker.pid)
     assert len(before) == 2
     os.kill(min(before), signal.SIGKILL)
     for sequence in range(40, 80):
         device.send(sequence)
     assert_each_once(site, device, 80)
-    assert eventually(lambda: len(_children(worker.pid) - before) == 1, 20.0)
+    assert eventually(lambda: len(children_of(worker.pid) - before) == 1, 20.0)
     assert worker.stop() == 0
     assert not any(_command_line(pid) for pid in before)
 
@@ -194,7 +207,7 @@ def test_several_processes_share_the_frames_and_one_that_dies_is_replaced(site: 
 def test_the_processes_of_a_killed_parent_die_with_it(site: Site) -> None:
     """SIGKILL of the parent leaves no worker behind."""
     worker = site.worker("--processes", "2")
-    children = _children(worker.pid)
+    children = children_of(worker.pid)
     assert len(children) == 2
     os.kill(worker.pid, signal.SIGKILL)
     assert eventually(lambda: not any(_command_line(pid) for pid in children), 10.0)
@@ -241,6 +254,42 @@ def record(sequence: int, device: str = "cam1", boot: str = BOOT) -> Record:
     )  # fmt: skip
 
 
+def test_whoever_invents_numbers_has_no_more_than_a_device_s_share(valkey: StoreUnderTest) -> None:
+    """Random sequence numbers and boots: so many bitmaps are kept, the last ones, and no other device's are touched."""
+    store, random = real_store(valkey.url), np.random.default_rng(1)
+    assert store.add([record(7, device="cam2")]) == [True]
+    with redis.Redis.from_url(valkey.url) as client:
+        before = int(client.info("memory")["used_memory_dataset"])
+        numbers = [int(one) for one in random.integers(0, 2**40, 4 * BITMAPS)]
+        boots = [f"{one:08x}" for one in random.integers(0, 2**32, 4 * BITMAPS)]
+        for number, boot in zip(numbers, boots, strict=True):
+            assert store.add([record(number | 0xFFFF, boot=boot)]) == [True]
+        assert len(client.keys("headwater:demo:seen:cam1:*")) == BITMAPS
+        known = client.lrange("headwater:demo:seen:cam1", 0, -1)
+        assert sorted(known) == sorted(client.keys("headwater:demo:seen:cam1:*"))
+        assert 600_000 < client.ttl("headwater:demo:seen:cam1") <= 604_800
+        records = 4 * BITMAPS * 1000
+        assert int(client.info("memory")["used_memory_dataset"]) - before < BITMAPS * 12_000 + records
+    latest = [record(number | 0xFFFF, boot=boot) for number, boot in zip(numbers, boots, strict=True)]
+    assert store.add(latest[-BITMAPS:]) == [False] * BITMAPS
+    assert store.add([record(7, device="cam2")]) == [False]
+    store.close()
+
+
+def test_a_bitmap_that_was_forgotten_counts_once(valkey: StoreUnderTest) -> None:
+    """One that expired and comes again is the newest, not also the oldest."""
+    store = real_store(valkey.url)
+    for number in range(BITMAPS):
+        store.add([record(number * 65536)])
+    with redis.Redis.from_url(valkey.url) as client:
+        client.delete(f"headwater:demo:seen:cam1:{BOOT}:0")
+        assert store.add([record(0)]) == [True]
+        assert client.lrange("headwater:demo:seen:cam1", -1, -1) == [f"headwater:demo:seen:cam1:{BOOT}:0".encode()]
+    assert store.add([record(BITMAPS * 65536)]) == [True]
+    assert store.add([record(0), record(65536)]) == [False, True]
+    store.close()
+
+
 def test_a_full_store_marks_nothing_as_seen(valkey: StoreUnderTest) -> None:
     """A frame that could not be added for want of memory is new once there is room."""
     store = real_store(valkey.url)
@@ -253,10 +302,10 @@ def test_a_full_store_marks_nothing_as_seen(valkey: StoreUnderTest) -> None:
     store.close()
 
 
-def test_an_unknown_model_and_garbage_do_not_stop_the_stream(site: Site) -> None:
+def test_an_unknown_model_and_garbage_do_not_stop_the_stream(each_site: Site) -> None:
     """Each is reported once, the device is told, and the frames around them are finished."""
-    site.worker()
-    device = site.device()
+    each_site.worker()
+    device = each_site.device()
     device.send(0)
     device.publish(b"\x93garbage", correlation=f"cam1-{BOOT}-900".encode())
     device.publish(b"")
@@ -268,7 +317,7 @@ def test_an_unknown_model_and_garbage_do_not_stop_the_stream(site: Site) -> None
     kinds = Counter(dead.error for dead in device.deads)
     assert kinds == {"Malformed": 3, "UnknownModel": 1, "UnknownVersion": 1}
     assert {n for n, result in device.results.items() if result.refused} == {900, 901, 902, 903}
-    assert sorted(record.sequence for record in site.records()) == [0, 1]
+    assert sorted(record.sequence for record in each_site.records()) == [0, 1]
 
 
 def test_a_frame_over_the_limit_is_refused(site: Site) -> None:
@@ -300,28 +349,57 @@ def test_a_bundle_that_is_added_later_is_found(site: Site) -> None:
     assert device.results[1].predictions == device.camera.expected(1)
 
 
-def test_sigterm_in_mid_stream_loses_nothing(site: Site) -> None:
+def test_sigterm_in_mid_stream_loses_nothing(each_site: Site) -> None:
     """The batch in hand is answered, the process ends with 0, the other worker goes on."""
-    first, _second = site.worker("--inbox", "16"), site.worker("--inbox", "16")
-    device = site.device()
+    first, _second = each_site.worker("--inbox", "16"), each_site.worker("--inbox", "16")
+    device = each_site.device()
     stream = run_in_thread(lambda: [device.send(sequence) for sequence in range(600)])
     assert eventually(lambda: device.answered(100))
     assert first.stop() == 0
     stream.join()
-    assert_each_once(site, device, 600)
+    assert_each_once(each_site, device, 600)
 
 
-def test_kill_9_of_one_of_two_workers_loses_nothing(site: Site) -> None:
+@pytest.mark.timeout(180)
+def test_a_rolling_restart_keeps_no_frame_waiting(each_site: Site) -> None:
+    """Three workers, one after the other replaced in mid-stream: what each was given it finishes before it leaves.
+
+    A frame that no one finished would be sent again after its time-out: none is sent more than twice, few are at all.
+    """
+    for _ in range(3):
+        each_site.worker("--inbox", "64")
+    device, over = each_site.device(resend_s=4.0), threading.Event()
+    sent: list[int] = []
+
+    def stream() -> None:
+        while not over.wait(0.01):
+            device.send(len(sent))
+            sent.append(len(sent))
+
+    streaming = run_in_thread(stream)
+    for old in list(each_site.workers):
+        answered = len(device.results)
+        assert eventually(lambda: device.answered(answered + 50), DONE_S)  # noqa: B023
+        assert old.stop() == 0
+        each_site.worker("--inbox", "64")
+    over.set()
+    streaming.join()
+    assert_each_once(each_site, device, len(sent))
+    assert max(device.sent.values()) <= 2
+    assert device.resent <= len(sent) // 20
+
+
+def test_kill_9_of_one_of_two_workers_loses_nothing(each_site: Site) -> None:
     """What the dead worker held is sent again by the device and finished by the other, each frame once."""
-    first, _second = site.worker(), site.worker()
-    device = site.device()
+    first, _second = each_site.worker(), each_site.worker()
+    device = each_site.device()
     for sequence in range(300):
         device.send(sequence)
         if sequence == 150:
             first.signal(signal.SIGSTOP)  # it now takes frames in and answers none
         if sequence == 250:
             first.kill()
-    assert_each_once(site, device, 300)
+    assert_each_once(each_site, device, 300)
     assert device.resent > 0
 
 
@@ -341,30 +419,30 @@ def test_a_stop_while_the_store_is_away_leaves_the_frames_to_others(site: Site) 
     assert_each_once(site, device, 20)
 
 
-def test_valkey_away_for_some_seconds_loses_nothing(site: Site) -> None:
+def test_valkey_away_for_some_seconds_loses_nothing(each_site: Site) -> None:
     """The batch in hand waits; resent frames are known again after the store is back."""
-    site.worker()
-    device = site.device()
+    each_site.worker()
+    device = each_site.device()
     for sequence in range(200):
         device.send(sequence)
         if sequence == 100:
             assert eventually(lambda: device.answered(10))
-            site.store.stop()
+            each_site.store.stop()
     assert not eventually(device.all_answered, 3)
-    site.store.start()
-    assert_each_once(site, device, 200)
+    each_site.store.start()
+    assert_each_once(each_site, device, 200)
 
 
-def test_a_broker_restart_loses_nothing(site: Site) -> None:
+def test_a_broker_restart_loses_nothing(each_site: Site) -> None:
     """Worker and device find the broker again; acknowledgements of the old connection are not used."""
-    site.worker()
-    device = site.device()
+    each_site.worker()
+    device = each_site.device()
     for sequence in range(200):
         device.send(sequence)
         if sequence == 100:
             assert eventually(lambda: device.answered(10))
-            site.broker.restart()
-    assert_each_once(site, device, 200)
+            each_site.broker.restart()
+    assert_each_once(each_site, device, 200)
 
 
 def test_a_hung_store_is_an_outage_too(site: Site) -> None:
@@ -378,6 +456,22 @@ def test_a_hung_store_is_an_outage_too(site: Site) -> None:
     assert not eventually(device.all_answered, 6)
     site.store.resume()
     assert_each_once(site, device, 2)
+
+
+def test_a_slow_store_makes_results_late_and_nothing_else(site: Site) -> None:
+    """It takes each write two seconds later, within the worker's patience: no outage, each frame once."""
+    worker, device = site.worker("--hang-after", "1"), site.device(resend_s=DONE_S)
+    device.send(0)
+    assert eventually(device.all_answered)
+    with redis.Redis.from_url(site.store.url) as client:
+        for sequence in range(1, 4):
+            client.client_pause(2000, all=False)
+            device.send(sequence)
+            assert eventually(device.all_answered, DONE_S)
+            assert device.results[sequence].stages_ns["store"] > 1e9
+    assert_each_once(site, device, 4)
+    assert worker.stop() == 0
+    assert "store_outages" not in worker.last_words()
 
 
 def test_journeys_end_in_their_stream(site: Site) -> None:
@@ -398,19 +492,13 @@ def test_journeys_end_in_their_stream(site: Site) -> None:
     )
 
 
-def test_a_flood_over_a_small_inbox_ends_exactly_once(
-    broker: BrokerUnderTest, valkey: StoreUnderTest, tmp_path: Path
-) -> None:
+def test_a_flood_over_a_small_inbox_ends_exactly_once(each_site: Site) -> None:
     """A worker whose inbox is full gives frames back; the device's resending finishes them all, with either broker."""
-    site = Site(broker, valkey, tmp_path / "bundles")
-    try:
-        site.worker("--inbox", "4", "--batch", "2")
-        device = site.device()
-        for sequence in range(200):
-            device.send(sequence, device.camera.cuts[-1])
-        assert_each_once(site, device, 200)
-    finally:
-        site.close()
+    each_site.worker("--inbox", "4", "--batch", "2")
+    device = each_site.device()
+    for sequence in range(200):
+        device.send(sequence, device.camera.cuts[-1])
+    assert_each_once(each_site, device, 200)
 
 
 @pytest.mark.parametrize("processes", ["1", "2"])

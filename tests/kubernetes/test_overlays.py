@@ -148,7 +148,7 @@ def test_a_pod_sees_the_passwords_it_needs_and_no_other(overlay: str) -> None:
     """The files are those that its variables, and the scripts of its image, name; the device has none of the store."""
     by_script = {"broker": {"edge_password", "worker_password", "visualizer_password"}, "store": {"store_password"}}
     for pod, container in own_pods(overlay):
-        variables = [one for one in container.get("env", []) if one["name"].endswith("_FILE")]
+        variables = [one for one in container.get("env", []) if one["name"].endswith("PASSWORD_FILE")]
         needed = {Path(variable["value"]).name for variable in variables} | by_script.get(pod.component, set())
         encrypted = overlay != "development" and pod.component in COMMANDS
         assert secret_files(overlay, pod.spec or {}) == needed | ({"ca"} if encrypted else set()), pod.owner

@@ -1,0 +1,69 @@
+"""The command `headwater evaluate soak`."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+from cyclopts.validators import Number
+
+
+@dataclass(frozen=True, kw_only=True)
+class SoakSettings:
+    """How long, how much, and where to put what it shows."""
+
+    minutes: Annotated[float, Parameter(validator=Number(gte=0.1, lte=10_080))] = 30.0
+    """A third of it is warm-up: it is not looked at for growth."""
+    devices: Annotated[int, Parameter(validator=Number(gte=1, lte=300))] = 200
+    """Simulated ones, at most 300."""
+    rate: Annotated[float, Parameter(validator=Number(gt=0, lte=100))] = 1.0
+    """Frames a second of each of them."""
+    processes: Annotated[int, Parameter(validator=Number(gte=1, lte=64))] = 2
+    """Worker processes."""
+    every: Annotated[float, Parameter(validator=Number(gte=0.1, lte=600))] = 5.0
+    """Seconds between two looks at each process."""
+    bundle: str = "litter"
+    """The model: a bundle's name or folder, or a .tflite file."""
+    split: str = "image"
+    """Where it is cut: image, a cut point or device."""
+    codec: str | None = None
+    """How frames travel; jpeg:90 for pictures and auto for activations when left out."""
+    output: Annotated[Path, Parameter(name=["--output", "-o"])] = Path("docs/results")
+    """Folder for the tables and the plot."""
+
+
+def soak(*, settings: Annotated[SoakSettings, Parameter(name="*")] | None = None) -> None:
+    """Let a fleet stream for long on this machine and say whether any process grows: tables and a plot.
+
+    Example: headwater evaluate soak --minutes 30 --devices 200 -o results
+
+    Broker, store, workers and simulated devices run here. Every process's memory, open files and threads are looked at
+    every few seconds; after the warm-up a line through them must not rise. The store keeps as many records as come in
+    half of the warm-up, so that it is full when the time that counts begins. Written are soak.csv, soak-summary.csv and
+    soak.svg. The exit status is 1 when something grew, or a frame was refused or not answered.
+    """
+    from evaluation.load import Schedule
+    from evaluation.load_run import encoded_frames
+    from evaluation.simulate_report import check_plot
+    from evaluation.simulate_settings import default_codec
+    from evaluation.soak import not_flat
+    from evaluation.soak_report import NAME, lines, save
+    from evaluation.soak_run import soak as run
+    from models.bars import progress_bar
+    from models.bundle import Bundle
+
+    asked = settings or SoakSettings()
+    check_plot(asked.output / f"{NAME}.svg")
+    codec = asked.codec or default_codec(asked.split)
+    frames = encoded_frames(Bundle.load(asked.bundle), asked.split, codec)
+    schedule = Schedule(asked.devices, asked.rate)
+    with progress_bar("soaking, seconds") as progress:
+        found = run(asked.bundle, frames, schedule, asked.minutes * 60, asked.every, asked.processes, progress)
+    save(asked.output, found)
+    print("\n".join(lines(found)))
+    print(f"written: {asked.output}/{NAME}.csv, {NAME}-summary.csv and {NAME}.svg", file=sys.stderr)
+    if not_flat(found.trends) or not found.trends or found.loaded.counts.refused or found.loaded.counts.unanswered:
+        sys.exit(1)
