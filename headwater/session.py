@@ -26,6 +26,7 @@ from headwater.acks import AckOrder
 from headwater.address import Address as Address  # noqa: PLC0414  part of this module's face
 from headwater.errors import BrokerError, TooLarge
 from headwater.logs import event
+from headwater.tls_words import PahoLog, remedy
 
 log = logging.getLogger(__name__)
 
@@ -106,6 +107,7 @@ class Session:
         self._connect_properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
         self._connect_properties.ReceiveMaximum = receive_maximum
         self._connect_properties.MaximumPacketSize = packet_limit_bytes
+        self._paho = PahoLog()
         self._client = self._new_client(client_id, will)
 
     def _new_client(self, client_id: str, will: Will | None) -> mqtt.Client:
@@ -118,7 +120,7 @@ class Session:
         client.on_connect_fail, client.on_subscribe = self._on_connect_fail, self._on_subscribe
         client.on_message, client.on_publish = self._on_message, self._on_publish
         client.on_socket_open = _send_at_once
-        client.enable_logger(_paho_log())
+        client.enable_logger(self._paho)
         if will is not None:
             client.will_set(will.topic, will.payload, qos=1, retain=True)
         if self.address.username:
@@ -240,7 +242,8 @@ class Session:
 
     def _on_connect_fail(self, _client: Any, _data: Any) -> None:
         # Paho calls this while it handles the error and passes it on in no other way.
-        self._note(f"{sys.exc_info()[1]}; start one with: headwater broker run")
+        problem = sys.exc_info()[1]
+        self._note(f"{problem}; {remedy(problem)}")
 
     def _note(self, problem: str) -> None:
         """Log why there is no connection, once for each reason."""
@@ -263,7 +266,8 @@ class Session:
             log.info(event("disconnected", broker=self.address, reason=code))
             self._callbacks.on_disconnected()
         elif not self._problem:
-            self._note("the broker hung up before it accepted us; check TLS, user name and password")
+            said = self._paho.why
+            self._note(f"the broker hung up before it accepted us{said}; check TLS, user name and password")
 
     def _on_message(self, _client: Any, _data: Any, message: mqtt.MQTTMessage) -> None:
         correlation = getattr(message.properties, "CorrelationData", None)
@@ -286,13 +290,6 @@ class Session:
         if code.is_failure:
             log.warning(event("message refused", broker=self.address, mid=mid, reason=code))
         self._callbacks.on_published(mid)
-
-
-def _paho_log() -> logging.Logger:
-    """Return paho's log without what it says of every lost connection: we say that once, with the reason."""
-    paho = logging.getLogger(f"{__name__}.paho")
-    paho.filters[:] = [lambda record: record.levelno < logging.INFO or "Caught exception" in record.getMessage()]
-    return paho
 
 
 def _send_at_once(_client: Any, _data: Any, sock: Any) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from headwater.errors import StoreError, WireError
-from headwater.logs import event
+from headwater.logs import event, without_password
 from headwater.messages import Record, StoredJourney, decode_json
 from visualizer.traces import SiteTraces
 from visualizer.window import Sighting, Window
@@ -52,8 +52,9 @@ class RedisStore:
             self._redis = redis.Redis.from_url(
                 url, protocol=2, socket_timeout=BLOCK_S + 4, socket_connect_timeout=4, socket_keepalive=True
             )
-        except ValueError as error:
-            raise StoreError(f"store: got {url!r}, expected redis://HOST[:PORT][/DB]: {error}") from None
+        except ValueError:  # its text may quote the password
+            shown = without_password(url)
+            raise StoreError(f"store: got {shown!r}, expected redis://HOST[:PORT][/DB]; correct it") from None
 
     def newest(self, kind: str, count: int) -> list[Entry]:
         """Return the newest entries of a stream, oldest first."""

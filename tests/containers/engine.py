@@ -19,8 +19,8 @@ BUILD_S = 900.0
 STORED = """
 import json, os
 import redis
-password = open("/run/secrets/store_password").readline().strip()
-entries = redis.Redis("store", password=password).xrange("headwater:demo:results")
+password = open("/run/secrets/visualizer_password").readline().strip()
+entries = redis.Redis("store", username="visualizer", password=password).xrange("headwater:demo:results")
 records = [json.loads(fields[b"record"]) for _, fields in entries]
 print(json.dumps([[r["device"], r["boot"], r["sequence"], r["worker"]] for r in records]))
 """

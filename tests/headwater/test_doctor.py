@@ -62,7 +62,7 @@ def test_every_check_is_there_once(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert [check.name for check in checks] == [
         "Python",
         *(f"extra {name}" for name in ("edge", "worker", "http", "visualizer", "face")),
-        *(f"extra {name}" for name in ("traces", "autoscale", "demo", "training", "tensorflow")),
+        *(f"extra {name}" for name in ("traces", "autoscale", "certificates", "demo", "training", "tensorflow")),
         *("LiteRT", "bundles", "local broker", "local store", "broker", "store"),
         *("GStreamer", "gpsd", "cameras", "processor", "memory", "clock", "spool"),
     ]
