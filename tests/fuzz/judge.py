@@ -65,6 +65,6 @@ def _place(error: BaseException) -> str:
     while step is not None:
         path = Path(step.tb_frame.f_code.co_filename)
         if path.is_relative_to(ROOT) and ".venv" not in path.parts:
-            place = f"{path.relative_to(ROOT)}:{step.tb_frame.f_code.co_name}"
+            place = f"{path.relative_to(ROOT)}, {step.tb_frame.f_code.co_name}"
         step = step.tb_next
     return place

@@ -95,5 +95,7 @@ def test_a_text_that_paho_refuses_cuts_no_worker_off(site: Site) -> None:
     assert eventually(lambda: 1 in device.results, DONE_S)
     device.send(2)
     assert eventually(device.all_answered, DONE_S)
+    log = (site.folder.parent / "w1.log").read_text()
+    assert log.count(" connected ") == 1
+    assert "disconnected" not in log
     assert worker.stop() == 0
-    assert "disconnected" not in (site.folder.parent / "w1.log").read_text()
