@@ -69,8 +69,7 @@ class Confirmations:
 
     def _tell(self, key: Key, sent: SentFrame, result: Result, at_ns: int) -> None:
         trip = RoundTrip(result.sent_ns, result.received_ns, result.replied_ns, at_ns)
-        # Other stamps would spoil the clock's offset.
-        is_ours = sent.spooled_ns <= result.sent_ns <= at_ns and result.received_ns <= result.replied_ns
+        is_ours = sent.spooled_ns <= result.sent_ns <= at_ns  # another stamp would spoil the clock's offset
         offset = self._offset_of(result.worker, trip, at_ns) if is_ours else None
         if offset is None:
             self._outbox.traces.confirmed(sent.story, result, at_ns)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import atexit
 import shutil
 import tempfile
+from collections import Counter
 from functools import cache
 from pathlib import Path
 
 from cloud_worker.answering import TENSOR, Answering
-from headwater.messages import Frame, encode
+from headwater.messages import Frame, Result, decode, encode
 from models.bundle import Bundle
 from models.pictures import encode_jpeg, encode_png
 from tests.cloud_worker.fleet import Bench, Camera, deliver, make_bundle
@@ -44,17 +45,19 @@ def worker(data: bytes) -> str:
     bench = _bench()
     bench.replies.said.clear()
     bench.store.records.clear()
-    before = bench.counters["refused"]
+    before = Counter(bench.counters.snapshot())
     bench.finish(deliver(data, correlation=b"cam1-9f3c2a1b-7"))
-    replies = bench.replies
-    assert len(replies.acked) == 1
-    errors = [dead.error for dead in replies.deads]
-    assert "FailedFrame" not in errors, replies.deads[0].reason
-    assert len(bench.store.records) + len(errors) == 1
-    assert bench.counters["refused"] - before == len(errors)
-    for said in (*replies.results, *replies.deads):
-        assert encode(said) if not hasattr(said, "sample") else said.sample == data[:1024]  # type: ignore[arg-type]
-    return errors[0] if errors else bench.store.records[0].split
+    replies, counted = bench.replies, Counter(bench.counters.snapshot()) - before
+    assert len(replies.acked) == len(replies.results) == counted["received"] == 1
+    assert counted["refused"] + len(bench.store.records) == 1
+    assert counted["refused"] == sum(count for name, count in counted.items() if name.startswith("refused_"))
+    (answer,) = replies.results
+    assert not counted["refused_FailedFrame"], answer.refused
+    assert decode(Result, encode(answer), 1_000_000) == answer
+    assert all(dead.sample == data[:1024] for dead in replies.deads)
+    if bench.store.records:
+        return bench.store.records[0].split
+    return next(name for name in counted if name.startswith("refused_"))
 
 
 def frames() -> list[bytes]:

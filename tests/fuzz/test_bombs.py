@@ -263,7 +263,7 @@ def test_a_picture_of_another_format_than_announced_is_refused() -> None:
     fields: Fields = msgspec.msgpack.decode(next(data for data in named("worker").samples() if b"IHDR" in data))
     for kind, announced in (("WEBP", "png"), ("GIF", "jpeg"), ("PNG", "jpeg"), ("JPEG", "png")):
         fields["body"] |= {"data": saved(image, kind), "format": announced}
-        assert judged(named("worker"), msgspec.msgpack.encode(fields)).said == "taken: DataError"
+        assert judged(named("worker"), msgspec.msgpack.encode(fields)).said == "taken: refused_DataError"
     fields["body"] |= {"data": saved(image, "PNG"), "format": "png"}
     assert judged(named("worker"), msgspec.msgpack.encode(fields)).said == "taken: image"
 
