@@ -93,7 +93,7 @@ def decode_picture(
     max_pixels: int = MAX_PIXELS,
     at_least: tuple[int, int] | None = None,
     max_decoded: int | None = None,
-    formats: Sequence[str] = FORMATS,
+    formats: tuple[str, ...] = FORMATS,
 ) -> np.ndarray:
     """Return the picture in `data` as (H, W, 3) uint8 RGB, upright after its EXIF orientation.
 
@@ -106,9 +106,7 @@ def decode_picture(
     Raises: DataError when the bytes are no picture of such a format, are cut short, hold over max_pixels, or are a
     JPEG in over MOST_SCANS scans.
     """
-    return decode_with_exif(
-        data, max_pixels=max_pixels, at_least=at_least, max_decoded=max_decoded, formats=formats
-    )[0]
+    return decode_with_exif(data, max_pixels=max_pixels, at_least=at_least, max_decoded=max_decoded, formats=formats)[0]
 
 
 def decode_with_exif(
@@ -117,7 +115,7 @@ def decode_with_exif(
     max_pixels: int = MAX_PIXELS,
     at_least: tuple[int, int] | None = None,
     max_decoded: int | None = None,
-    formats: Sequence[str] = FORMATS,
+    formats: tuple[str, ...] = FORMATS,
 ) -> tuple[np.ndarray, bytes]:
     """Return what `decode_picture` does and the picture's EXIF block, empty where it has none. Raises: DataError."""
     try:

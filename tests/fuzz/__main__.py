@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import math
 import shutil
 import sys
@@ -12,10 +13,10 @@ from headwater.host import usable_cores
 from tests.fuzz.engine import chosen, name_of
 from tests.fuzz.judge import ROOT, judged
 from tests.fuzz.page import record
-from tests.fuzz.runs import run
+from tests.fuzz.runs import CHILDREN, run
 from tests.fuzz.targets import CORPUS, TARGETS, kept, named
 
-KEPT_BYTES = 6_000
+KEPT_INPUTS, KEPT_BYTES = 24, 6_000
 """Of inputs that are kept in the project for one target."""
 
 
@@ -26,6 +27,9 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--inputs", type=int, default=100_000, help="how many, with those of earlier runs (100000)")
     parser.add_argument("--seconds", type=float, default=math.inf, help="at most so long for each target")
     parser.add_argument("--processes", type=int, default=usable_cores(), help="how many side by side (one a core)")
+    parser.add_argument(
+        "--guide", choices=sorted(CHILDREN), default="lines", help="what leads: our loop (lines), or atheris"
+    )
     parser.add_argument("--folder", type=Path, default=ROOT / ".cache/fuzz", help="what is remembered (.cache/fuzz)")
     parser.add_argument("--corpus", type=Path, help="a folder of inputs to begin with, and to add to")
     parser.add_argument("--fresh", action="store_true", help="forget earlier runs, and begin to count anew")
@@ -39,6 +43,7 @@ def main() -> int:
     """Run what the command line says."""
     parser = arguments()
     wish = parser.parse_args()
+    logging.disable(logging.CRITICAL)  # thousands of refusals are logged
     names = list(TARGETS) if wish.target == ["all"] else wish.target
     unknown = [name for name in names if name not in TARGETS and ":" not in name]
     if unknown or not names:
@@ -63,7 +68,8 @@ def fuzzed(name: str, wish: argparse.Namespace) -> bool:
     corpus = wish.corpus or folder / "corpus"
     if wish.fresh:
         shutil.rmtree(folder, ignore_errors=True)
-    tally = run(name, folder, corpus, inputs=wish.inputs, seconds=wish.seconds, processes=wish.processes, say=said)
+    bounds = {"inputs": wish.inputs, "seconds": wish.seconds, "processes": wish.processes}
+    tally = run(name, folder, corpus, say=said, guide=wish.guide, **bounds)
     for reason, file in sorted(tally.findings.items()):
         said(f"  {reason}: {folder / 'findings' / file}")
     if wish.keep:
@@ -87,7 +93,7 @@ def keep(name: str, corpus: Path) -> None:
     for path in place.iterdir():
         if path not in found:
             path.unlink()
-    for data in chosen(named(name), inputs, KEPT_BYTES):
+    for data in chosen(named(name), inputs, KEPT_INPUTS, KEPT_BYTES):
         (place / name_of(data)).write_bytes(data)
 
 

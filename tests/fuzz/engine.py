@@ -47,9 +47,13 @@ class Coverage:
             sys.settrace(None)
         known = reached <= self.lines and (verdict.said in self.answers or len(self.answers) >= MOST_ANSWERS)
         self.lines |= reached
-        if len(self.answers) < MOST_ANSWERS:
-            self.answers.add(verdict.said)
+        self.hear(verdict.said)
         return verdict, not known
+
+    def hear(self, said: str) -> None:
+        """Remember what was answered."""
+        if len(self.answers) < MOST_ANSWERS:
+            self.answers.add(said)
 
     def _tracer(self, reached: set[Line]) -> Any:
         codes = self._codes
@@ -91,6 +95,11 @@ class Explorer:
         """What inputs are made of."""
         return self._pool
 
+    @property
+    def inputs(self) -> list[bytes]:
+        """What is begun with."""
+        return self._begin
+
     def next(self) -> bytes:
         """Return the next input: one to begin with, then one that was kept, spoilt; of these the latest most often."""
         if self.done < len(self._begin):
@@ -102,37 +111,53 @@ class Explorer:
 
     def judge(self, data: bytes) -> bool:
         """Judge one input, and return whether it is to be kept."""
-        self.done += 1
         verdict, is_new = self.coverage.of(self.target, data)
         if verdict.finding.startswith("slow"):
             verdict = judged(self.target, data)  # without what watches it
+        is_good = self.note(verdict, data)
+        if is_good and is_new:
+            self._queue.append(data)
+        return is_good and is_new
+
+    def note(self, verdict: Verdict, data: bytes) -> bool:
+        """Count one input, weigh some of them, and return whether the rule was kept."""
+        self.done += 1
+        self.coverage.hear(verdict.said)
         if not verdict.finding and self.done % WEIGH_EVERY == 0:
             verdict = judged(self.target, data, weigh=True)
         if verdict.finding:
             self.findings.setdefault(verdict.finding.partition(":")[0], data)
-            return False
-        if is_new:
-            self._queue.append(data)
-        return is_new
+        return not verdict.finding
 
     def take(self, data: bytes) -> None:
         """Take an input that another process has kept."""
         self._queue.append(data)
 
 
-def chosen(target: Target, inputs: Iterable[bytes], most_bytes: int) -> list[bytes]:
-    """Return the inputs that together lead everywhere where all do, the small ones first, of so many bytes at most."""
-    coverage, found, room = Coverage(), list[bytes](), most_bytes
-    for data in target.samples():
-        coverage.of(target, data)
-    for data in sorted(set(inputs), key=lambda one: (len(one), one)):
-        if len(data) <= room:
-            before = len(coverage.lines)
-            _, is_new = coverage.of(target, data)
-            if is_new and (len(coverage.lines) > before or len(data) <= most_bytes // 32):
+def chosen(target: Target, inputs: Iterable[bytes], most: int, most_bytes: int) -> list[bytes]:
+    """Return some of the inputs, so many and of so many bytes together at most.
+
+    First the smallest that lead to each line that is reached at all, then some with answers of their own.
+    """
+    found: list[bytes] = []
+    for order, reached in ((len, _lines), (name_of, _answers)):
+        coverage = Coverage()
+        for data in (*target.samples(), *found):
+            coverage.of(target, data)
+        for data in sorted(sorted(set(inputs)), key=order):
+            before = reached(coverage)
+            coverage.of(target, data)
+            if reached(coverage) > before and len(found) < most and sum(map(len, found)) + len(data) <= most_bytes:
                 found.append(data)
-                room -= len(data)
     return found
+
+
+def _lines(coverage: Coverage) -> int:
+    return len(coverage.lines)
+
+
+def _answers(coverage: Coverage) -> int:
+    return len(coverage.answers)
 
 
 def name_of(data: bytes) -> str:

@@ -54,11 +54,18 @@ class Tally:
         return f"{name}: {self.inputs:,} inputs, {rate:,.0f} inputs/s, {reached}, {len(self.findings)} findings"
 
 
+CHILDREN = {"lines": "tests.fuzz.child", "atheris": "tests.fuzz.atheris_child"}
+"""What may lead a run: our own loop, or Atheris where it is installed."""
+
+
 class Process:
     """One process that fuzzes."""
 
-    def __init__(self, name: str, folder: Path, corpus: Path, number: int, inputs: int, until_s: float) -> None:
+    def __init__(
+        self, name: str, folder: Path, corpus: Path, number: int, inputs: int, until_s: float, guide: str
+    ) -> None:
         self._name, self._folder, self._corpus, self._number = name, folder, corpus, number
+        self._module = CHILDREN[guide]
         self._inputs, self._until_s = inputs, until_s
         self.done_before, self.deaths = 0, 0
         self._bench, self._log = folder / f"bench-{number}", folder / f"log-{number}"
@@ -69,10 +76,11 @@ class Process:
         self._bench.write_bytes(bytes(HEADER.size + MOST_BYTES))
         seed = int.from_bytes(os.urandom(4), "big")
         left = (self._number, self._inputs - self.done_before, self._until_s, seed, self._corpus, self._folder)
-        environment = {**os.environ, "PYTHONPATH": str(ROOT), "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+        paths = os.pathsep.join((str(ROOT), os.environ.get("PYTHONPATH", "")))
+        environment = {**os.environ, "PYTHONPATH": paths, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
         with self._log.open("wb") as log:
             self._child = subprocess.Popen(
-                [sys.executable, "-m", "tests.fuzz.child", self._name, *map(str, left)],
+                [sys.executable, "-m", self._module, self._name, *map(str, left)],
                 cwd=ROOT, env=environment, stdout=log, stderr=log,
             )  # fmt: skip
 
@@ -110,7 +118,15 @@ class Process:
 
 
 def run(
-    name: str, folder: Path, corpus: Path, *, inputs: int, seconds: float, processes: int, say: Callable[[str], None]
+    name: str,
+    folder: Path,
+    corpus: Path,
+    *,
+    inputs: int,
+    seconds: float,
+    processes: int,
+    say: Callable[[str], None],
+    guide: str = "lines",
 ) -> Tally:
     """Fuzz a target until so many inputs are counted, all runs in this folder together, or for so long."""
     corpus.mkdir(parents=True, exist_ok=True)
@@ -119,7 +135,8 @@ def run(
     for old in folder.glob("told-*.json"):
         old.unlink()
     each = -(-max(0, inputs - begun.inputs) // processes)
-    running = [Process(name, folder, corpus, n, each, began_s + seconds) for n in range(processes if each else 0)]
+    numbers = range(processes if each else 0)
+    running = [Process(name, folder, corpus, n, each, began_s + seconds, guide) for n in numbers]
     said_s, crashes, tally = began_s, dict[str, str](), begun
     try:
         for _ in _looks(running, crashes, folder):

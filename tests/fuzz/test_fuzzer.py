@@ -66,8 +66,12 @@ def test_every_way_to_spoil_takes_any_bytes(operation) -> None:
 
 
 def test_what_leads_nowhere_new_is_not_kept() -> None:
-    """Of inputs that lead to the same place one is kept, the smallest."""
-    assert chosen(STEPWISE, [b"c___", b"c", b"cu", b"z", b"c_"], 64) == [b"c", b"cu"]
+    """Of inputs that say the same one is kept, none that says what a sample says, and not too many."""
+    inputs = [b"c___", b"c", b"cu", b"z", b"c_"]
+    assert {judged(STEPWISE, data).said for data in chosen(STEPWISE, inputs, 9, 64)} == {"taken: 1", "taken: 2"}
+    assert len(chosen(STEPWISE, inputs, 9, 64)) == 2
+    assert len(chosen(STEPWISE, inputs, 1, 64)) == 1
+    assert chosen(STEPWISE, inputs, 9, 0) == []
 
 
 def test_processes_are_counted_and_a_run_goes_on(tmp_path: Path) -> None:
@@ -105,6 +109,17 @@ def test_an_input_that_holds_the_process_is_ended(tmp_path: Path, monkeypatch: p
     )
     assert list(found.findings) == ["hang"]
     assert time.monotonic() - began_s < 50
+
+
+def test_atheris_leads_the_same_targets(tmp_path: Path) -> None:
+    """Where it is installed it counts as the other guide does, and keeps what leads somewhere new."""
+    pytest.importorskip("atheris")
+    corpus = tmp_path / "c"
+    found = run("exif", tmp_path / "f", corpus, inputs=2000, seconds=60, processes=1, say=print, guide="atheris")
+    assert found.inputs == 2000
+    assert found.findings == {}
+    assert len(found.answers) > 2
+    assert len(list(corpus.iterdir())) > 5
 
 
 def test_the_command_says_what_it_found(tmp_path: Path) -> None:

@@ -64,7 +64,7 @@ def counted(words: str) -> dict[str, int]:
 
 
 def test_garbage_between_good_frames_costs_none_of_them(site: Site) -> None:
-    """Thousands of spoilt messages: each is counted, good frames are finished, memory stays flat, the end is orderly."""
+    """Thousands of spoilt messages: each is counted, good frames are finished, memory stays flat."""
     worker, device = site.worker(), site.device(resend_s=5.0)
     payloads, seen = spoilt_frames(device, GARBAGE), list[int]()
     for number in range(GOOD):
