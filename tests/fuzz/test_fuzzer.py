@@ -89,8 +89,11 @@ def test_processes_are_counted_and_a_run_goes_on(tmp_path: Path) -> None:
     assert any((tmp_path / "c").iterdir())
 
 
-def test_an_input_that_ends_the_process_is_kept_and_the_run_goes_on(tmp_path: Path) -> None:
+def test_an_input_that_ends_the_process_is_kept_and_the_run_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The parent knows what was in hand, saves it, and starts anew."""
+    monkeypatch.setattr(runs, "MOST_DEATHS", 1)
     found = run(
         "tests.fuzz.planted:DEADLY", tmp_path / "f", tmp_path / "c", inputs=3000, seconds=60, processes=1, say=print
     )
