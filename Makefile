@@ -1,6 +1,6 @@
 # Everything runs from .venv; nothing outside this folder is changed. ARGS="..." is passed on.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-up demo-down test test-install test-containers test-arm64 check bench build docs reference \
+.PHONY: help setup demo demo-up demo-down test test-install test-containers test-arm64 check bench fuzz build docs reference \
     images up down clean clean-all lock
 .DELETE_ON_ERROR:
 
@@ -42,6 +42,9 @@ check: $(INSTALLED_TEST) ## Format, lint and types
 bench: $(INSTALLED_TEST) ## Measure, as ratios in one run
 	@$(PIP) --editable '.[bench]' # what workers are measured against
 	$(BIN)/python -m benchmarks $(ARGS)
+
+fuzz: $(INSTALLED_TEST) ## Feed decoders with spoilt bytes: make fuzz ARGS="frame --inputs 10000000"
+	$(BIN)/python -m tests.fuzz $(or $(ARGS),all)
 
 build: $(INSTALLED_TEST) ## Make dist/: the wheel and the source distribution
 	rm -rf dist

@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 
 PICTURES: Final = {"image/jpeg": b"\xff\xd8\xff", "image/png": b"\x89PNG\r\n\x1a\n"}
 """How a body of each type begins."""
+FORMATS: Final = {"image/jpeg": "JPEG", "image/png": "PNG"}
+"""What each type is called where it is decoded."""
 TENSOR: Final = "application/msgpack"
 JSON: Final = "application/json"
 PREDICT, OFFLOAD = "/v1/predict", "/v1/offload"
@@ -144,7 +146,11 @@ class Answering:
         crop = self._crop_of(model)
         size = crop.size_to_decode(wanted.width, wanted.height)
         picture = decode_picture(
-            request.body, max_pixels=self._bounds.pixels, at_least=size, max_decoded=MAX_WHOLE_PIXELS
+            request.body,
+            max_pixels=self._bounds.pixels,
+            at_least=size,
+            max_decoded=MAX_WHOLE_PIXELS,
+            formats=(FORMATS[_media_type(request)],),
         )
         watch.lap("decode")
         cuts = crop.cut(picture, wanted.width, wanted.height)

@@ -65,7 +65,8 @@ def ready_picture(model: Model, split: str, body: Picture) -> Ready:
     expected, remedy = f"{wanted.width}x{height}", "fit the picture on the device"
     if (body.width, body.height) != (wanted.width, height):
         raise UnfitFrame("picture", f"{body.width}x{body.height}", expected, remedy)
-    column = pictures.decode_picture(cast(bytes, body.data), max_pixels=wanted.width * height)
+    data, announced = cast(bytes, body.data), (body.format.upper(),)
+    column = pictures.decode_picture(data, max_pixels=wanted.width * height, formats=announced)
     if column.shape[:2] != (height, wanted.width):
         raise UnfitFrame("picture", f"{column.shape[1]}x{column.shape[0]}", expected, remedy)
     return ready_pixels(model, np.split(column, rows), boxes)

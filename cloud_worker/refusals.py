@@ -24,17 +24,10 @@ if TYPE_CHECKING:
 SAMPLE_BYTES = 1024
 REASON_CHARACTERS = 1024
 TOPIC_CHARACTERS = 512
-FAULTS: Final = (
-    ArithmeticError,
-    AttributeError,
-    LookupError,
-    MemoryError,
-    OSError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-)
-"""What a fault of the worker itself may raise at one frame: that frame is refused, the stream goes on."""
+FAULTS: Final = (Exception,)
+"""What a fault of the worker itself may raise at one frame: that frame is refused, the stream goes on. Whatever it is:
+what a library raises at crafted bytes (Pillow asserts, zlib has errors of its own) would else end this worker, and the
+next one that is sent the same frame."""
 
 
 class UnknownModel(WireError):
@@ -52,7 +45,7 @@ class UnknownBundle(WireError):
     """No bundle of this worker has the name that a request asks for."""
 
     def __init__(self, name: str, known: Sequence[str]) -> None:
-        near = difflib.get_close_matches(name, known, n=1)
+        near = difflib.get_close_matches(name[:80], known, n=1)
         advice = f"did you mean {near[0]}?" if near else f"there are: {', '.join(sorted(known)[:32]) or 'none'}"
         super().__init__(f"bundle: got {name[:80]!r}, which no bundle of this worker is called; {advice}")
         self.name = name

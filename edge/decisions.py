@@ -122,7 +122,7 @@ def read_log(path: Path) -> Iterator[tuple[Head, Entry]]:
             for number, text in enumerate(file, start=1):
                 try:
                     line = _lines.decode(text)
-                except (msgspec.DecodeError, UnicodeDecodeError) as error:
+                except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
                     unread = unread or _unreadable(path, number, error)
                     continue
                 if isinstance(line, Head):

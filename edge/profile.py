@@ -84,7 +84,7 @@ def read_profile(path: Path) -> Profile | None:
         if path.stat().st_size > LARGEST_BYTES:
             return None
         found = msgspec.json.decode(path.read_bytes(), type=Profile)
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     return found if found.version == VERSION and any(way.finishes for way in found.ways) else None
 

@@ -67,8 +67,11 @@ class RoundTrip:
 
     @property
     def travel_ns(self) -> int:
-        """Return the time on the way, both ways together. Source: RFC 5905, eq. 8 (delta)."""
-        return (self.returned_ns - self.sent_ns) - (self.replied_ns - self.received_ns)
+        """Return the time on the way, both ways together. Source: RFC 5905, eq. 8 (delta).
+
+        Never more than passed here: a worker that says that it replied before it received took no time.
+        """
+        return (self.returned_ns - self.sent_ns) - max(0, self.replied_ns - self.received_ns)
 
 
 @dataclass(frozen=True)

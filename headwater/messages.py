@@ -188,7 +188,7 @@ def _checked(
         raise TooLarge(kind.__name__.lower(), len(payload), limit_bytes)
     try:
         message: M = decoders[kind].decode(payload)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         _refuse_other_version(decoders[_Versioned], payload)
         raise Malformed(f"{kind.__name__.lower()} of {len(payload)} B: {error}") from None
     version = getattr(message, "version", VERSION)
@@ -201,7 +201,7 @@ def _checked(
 def _refuse_other_version(decoder: Any, payload: bytes | memoryview | str) -> None:
     try:
         version = decoder.decode(payload).version
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
         return
     if version != VERSION:
         raise UnknownVersion(version, VERSION)
@@ -213,9 +213,11 @@ def _refuse_nonsense(message: Struct) -> None:
     if position is not None and not _finite(position.latitude, position.longitude, position.accuracy_m or 0.0):
         raise Malformed(f"position: got {position}, expected finite degrees and metres")
     body = getattr(message, "body", None)
-    if isinstance(body, Activation) and not _finite(body.tensor.scale):
-        raise Malformed(f"activation: got scale {body.tensor.scale}, expected a finite one")
-    predictions = getattr(body or message, "predictions", ())
+    carrier = body or message
+    tensor = getattr(carrier, "tensor", None)
+    if tensor is not None and not _finite(tensor.scale):
+        raise Malformed(f"activation: got scale {tensor.scale}, expected a finite one")
+    predictions = getattr(carrier, "predictions", ())
     for prediction in predictions:
         if not _finite(prediction.value or 0.0, prediction.confidence or 0.0, *prediction.scores):
             raise Malformed(f"prediction of {prediction.task!r}: got NaN or infinity, expected finite numbers")

@@ -24,6 +24,7 @@ from paho.mqtt.properties import Properties
 
 from headwater.acks import AckOrder
 from headwater.address import Address as Address  # noqa: PLC0414  part of this module's face
+from headwater.client import Client
 from headwater.errors import BrokerError, TooLarge
 from headwater.logs import event
 from headwater.tls_words import PahoLog, remedy
@@ -111,7 +112,7 @@ class Session:
         self._client = self._new_client(client_id, will)
 
     def _new_client(self, client_id: str, will: Will | None) -> mqtt.Client:
-        client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=client_id, protocol=mqtt.MQTTv5, manual_ack=True)
+        client = Client(CallbackAPIVersion.VERSION2, client_id=client_id, protocol=mqtt.MQTTv5, manual_ack=True)
         client.max_inflight_messages_set(UNACKNOWLEDGED)
         jitter_s = random.uniform(0.2, 0.6)  # noqa: S311  not a secret
         client.reconnect_delay_set(min_delay=jitter_s, max_delay=20)  # type: ignore[arg-type]

@@ -17,6 +17,10 @@ Table = dict[str, Any]
 
 SMALLEST_FILE_BYTES = 16
 LARGEST_FILE_BYTES = 2**31 - 1
+MOST_TABLES = 2**17
+"""Networks for pictures have some thousands; each takes up to a kilobyte when it is read."""
+MOST_NUMBER_BYTES = 2**25
+"""Of names, shapes, scales and indices together; weights, which are not copied, are not among them."""
 _BLOB_ALIGNMENT = 16
 _I32, _U32, _U16X2 = struct.Struct("<i"), struct.Struct("<I"), struct.Struct("<HH")
 _SCALAR_BYTES = {code: struct.calcsize("<" + code) for code in "?bBhHiIqQfd"}
@@ -42,7 +46,8 @@ class _Reader:
     def __init__(self, data: bytes, origin: str) -> None:
         self._data, self._view, self._origin = data, memoryview(data), origin
         # Shared tables and vectors are allowed, but must not multiply a small file into a huge one.
-        self._tables_left, self._vector_bytes_left = len(data) // 4, 4 * len(data)
+        self._tables_left, self._vector_bytes_left = min(len(data) // 4, MOST_TABLES), 4 * len(data)
+        self._number_bytes_left = MOST_NUMBER_BYTES
 
     def _broken(self, what: str, position: int) -> ModelFileError:
         return ModelFileError(
@@ -100,6 +105,13 @@ class _Reader:
             )
         return names[tag]
 
+    def _copied(self, elements: memoryview, field: str) -> memoryview:
+        """Return elements that become objects of many times their size, as long as all such are few."""
+        self._number_bytes_left -= len(elements)
+        if self._number_bytes_left < 0:
+            raise ModelFileError(self._origin, f"with {field} it has over {MOST_NUMBER_BYTES} B beside its weights")
+        return elements
+
     def _elements(self, position: int, element_bytes: int, field: str) -> memoryview:
         self._check(position, 4, field)
         size_bytes = _U32.unpack_from(self._data, position)[0] * element_bytes
@@ -111,7 +123,7 @@ class _Reader:
 
     def _string(self, position: int, field: str) -> str:
         try:
-            return str(self._elements(position, 1, field), "utf-8")
+            return str(self._copied(self._elements(position, 1, field), field), "utf-8")
         except UnicodeDecodeError as error:
             raise ModelFileError(self._origin, f"{field} at byte {position} is not UTF-8 text") from error
 
@@ -120,6 +132,7 @@ class _Reader:
         elements = self._elements(position, element_bytes, field)
         if kind == "B":
             return elements
+        self._copied(elements, field)
         if kind in _SCALAR_BYTES:
             return struct.unpack(f"<{len(elements) // element_bytes}{kind}", elements)
         places = struct.iter_unpack("<I", elements)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -28,6 +29,8 @@ from models.structure import (
 
 TensorName = str | int
 INTEGERS = {"int32": "<i4", "int64": "<i8"}
+MOST_SIZES = 64
+"""More numbers than this are no shape, padding or size; the highest rank is 8."""
 # Two runs of these give different numbers: they are sources of the graph like its inputs, never constants.
 RANDOM = frozenset({"RANDOM_UNIFORM", "RANDOM_STANDARD_NORMAL", "MULTINOMIAL", "STABLEHLO_RNG_BIT_GENERATOR"})
 
@@ -94,6 +97,8 @@ class Graph:
         tensor, table = self.tensors[index], self._subgraph["tensors"][index]
         if not tensor.constant or tensor.dtype not in INTEGERS or len(tensor.shape) > 2:
             return ()
+        if math.prod(tensor.shape) > MOST_SIZES:
+            raise ModelFileError(self.origin, f"#{index} is used as a shape and has {math.prod(tensor.shape)} sizes")
         data = self._model["buffers"][table.get("buffer", 0)]["data"]
         return tuple(np.frombuffer(data, INTEGERS[tensor.dtype]).tolist())
 
@@ -273,8 +278,11 @@ def _live_after(
     """Yield each operator with the activations that later operators or the caller still need after it."""
     last_use = {index: place for place, operator in enumerate(path) for index in operator.inputs}
     last_use |= dict.fromkeys(finals, len(path))
+    last_used: dict[int, list[int]] = {}
+    for index, place in last_use.items():
+        last_used.setdefault(place, []).append(index)
     live = {index for index in inputs if index in last_use}
     for place, operator in enumerate(path):
-        live |= {index for index in operator.outputs if index in activations and index in last_use}
-        live = {index for index in live if last_use[index] > place}
+        live.update(index for index in operator.outputs if index in activations and last_use.get(index, -1) > place)
+        live.difference_update(last_used.get(place, ()))
         yield operator, live

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-import tomllib
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +14,7 @@ from models.crop import CROPS
 from models.evidence import Leak, Wire, read_leak, read_wire
 from models.exits import MEASURES
 from models.tasks import Kind, Task
-from models.toml_table import BundleError, Table
+from models.toml_table import BundleError, Table, read_toml
 
 FORMAT = 1
 MAX_MANIFEST_BYTES = 262_144
@@ -103,7 +103,7 @@ def read_manifest(path: Path) -> Manifest:
 def parse_manifest(text: str, source: str = "bundle.toml") -> Manifest:
     """Return what the text of a bundle.toml says. Raises: BundleError."""
     try:
-        top = Table(tomllib.loads(text), "", source)
+        top = Table(read_toml(text), "", source)
     except (ValueError, RecursionError) as error:
         raise BundleError(f"{source} is not TOML: {error}; correct that line") from error
     if (version := top.integer("format", 1, 1_000_000)) != FORMAT:
@@ -210,7 +210,7 @@ def _check_distinct(manifest: Manifest, source: str) -> None:
         "leak[].cut": [leak.cut for leak in manifest.leaks],
     }
     for key, names in lists.items():
-        twice = next((name for name in names if names.count(name) > 1), None)
+        twice = next((name for name, count in Counter(names).items() if count > 1), None)
         if twice is not None:
             raise BundleError(f"{source}: {key} names {twice!r} twice, expected different names; rename one")
     leave = sum(found.leave or 0.0 for found in manifest.exits)

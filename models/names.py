@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 LONGEST_NAME = 48
 DEEPEST_PATH = 32
+_MOST_READ = 512
 RESERVED = frozenset({"image", "device"})
 _UNSAFE = re.compile(r"[^A-Za-z0-9_.]+")
 _FALLBACK = re.compile(r"t\d+")
@@ -50,7 +51,7 @@ def _candidates(path: tuple[str, ...], depth: int, numbered: bool) -> list[str]:
 
 
 def _safe(name: str) -> str:
-    return _UNSAFE.sub("_", name).strip("_.")
+    return _UNSAFE.sub("_", name[:_MOST_READ]).strip("_.")[: LONGEST_NAME + 1]
 
 
 def _choose(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import zlib
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, Final, Protocol
@@ -14,6 +15,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from models.choices import Colour
 from models.errors import ModelError
 from models.jpeg import MOST_SCANS, scans
+from models.png import SIGNATURE, check_chunks
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "PPM")
 MAX_PIXELS = 50_000_000
@@ -29,7 +31,11 @@ _LUMA = (299, 587, 114)  # Source: ITU-R BT.601
 _JPEG = ("JPEG", "MPO")
 _EXIF_ORIENTATION = 0x0112
 _TURNED = (5, 6, 7, 8)  # orientations that swap width and height
-_DAMAGE = (OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError, ArithmeticError, struct.error)
+_DAMAGE = (
+    OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError, ArithmeticError, AttributeError, AssertionError,
+    RuntimeError, struct.error, zlib.error,
+)  # fmt: skip
+"""What Pillow raises at damaged files; it promises no list."""
 
 
 class DataError(ModelError):
@@ -87,18 +93,20 @@ def decode_picture(
     max_pixels: int = MAX_PIXELS,
     at_least: tuple[int, int] | None = None,
     max_decoded: int | None = None,
+    formats: tuple[str, ...] = FORMATS,
 ) -> np.ndarray:
     """Return the picture in `data` as (H, W, 3) uint8 RGB, upright after its EXIF orientation.
 
     With `at_least` (width, height of the upright picture) a large JPEG is decoded at the smallest of 1/1, 1/2, 1/4
     and 1/8 of its size that still has that many pixels, several times faster. The same bytes and arguments give the
     same pixels. Transparent parts become white. `max_decoded` bounds the pixels that are held in memory, which are
-    those after that reduction; of a JPEG in several scans, and of every other format, all.
+    those after that reduction; of a JPEG in several scans, and of every other format, all. Of bytes from the network
+    only the `formats` that were announced are opened.
 
-    Raises: DataError when the bytes are no picture of a known format, are cut short, hold over max_pixels, or are a
+    Raises: DataError when the bytes are no picture of such a format, are cut short, hold over max_pixels, or are a
     JPEG in over MOST_SCANS scans.
     """
-    return decode_with_exif(data, max_pixels=max_pixels, at_least=at_least, max_decoded=max_decoded)[0]
+    return decode_with_exif(data, max_pixels=max_pixels, at_least=at_least, max_decoded=max_decoded, formats=formats)[0]
 
 
 def decode_with_exif(
@@ -107,11 +115,12 @@ def decode_with_exif(
     max_pixels: int = MAX_PIXELS,
     at_least: tuple[int, int] | None = None,
     max_decoded: int | None = None,
+    formats: tuple[str, ...] = FORMATS,
 ) -> tuple[np.ndarray, bytes]:
     """Return what `decode_picture` does and the picture's EXIF block, empty where it has none. Raises: DataError."""
     try:
         passes = _passes(data)
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+        with Image.open(io.BytesIO(data), formats=formats) as image:
             _check_pixels(image.size, max_pixels)
             whole = image.size
             _draft(image, at_least)
@@ -123,7 +132,7 @@ def decode_with_exif(
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise DataError(f"picture of {len(data)} B is refused: {error}; make it smaller") from error
     except UnidentifiedImageError as error:
-        raise DataError(f"{len(data)} B are no picture: expected one of {', '.join(FORMATS)}") from error
+        raise DataError(f"{len(data)} B are no picture: expected one of {', '.join(formats)}") from error
     except _DAMAGE as error:
         raise DataError(f"picture of {len(data)} B is damaged or cut short: {error}; fetch it again") from error
 
@@ -217,6 +226,8 @@ def _check_pixels(size: tuple[int, int], max_pixels: int) -> None:
 
 def _passes(data: bytes) -> int:
     """Return in how many passes the picture is decoded. Raises: DataError for more than a camera's file ever asks."""
+    if data[: len(SIGNATURE)] == SIGNATURE:
+        check_chunks(data)
     passes = scans(data) if data[:3] == b"\xff\xd8\xff" else 1
     if passes > MOST_SCANS:
         raise DataError(f"JPEG: got over {MOST_SCANS} scans, expected at most {MOST_SCANS}; save it again")
@@ -249,7 +260,7 @@ def _rgb(image: Image.Image) -> np.ndarray:
     if image.mode == "RGB" and not image.has_transparency_data:
         return np.asarray(image)
     if image.mode.startswith("I") or image.mode == "F":
-        grey = np.asarray(image).astype(np.float64)
+        grey = np.nan_to_num(np.asarray(image).astype(np.float64))
         scale = 257.0 if image.mode.startswith("I") else 1.0
         eight = np.clip(np.rint(grey / scale), 0, 255).astype(np.uint8)
         return np.repeat(eight[..., None], 3, axis=2)

@@ -116,7 +116,7 @@ def cache_path(digest: str, threads: int, xnnpack: bool, variant: str = "") -> P
 def _cached(path: Path) -> Profile | None:
     try:
         found = msgspec.json.decode(path.read_bytes(), type=Profile)
-    except (OSError, msgspec.DecodeError):
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     return found if found.version == VERSION else None
 

@@ -19,6 +19,7 @@ _VALID = 1
 """Source: TensorFlow Lite's schema, `enum Padding`."""
 
 Constant = Callable[[int], tuple[int, ...]]
+"""Returns the integers that a tensor holds (in the rules: that the input at a place holds); none where it does not."""
 Shape = tuple[int, ...]
 
 _COUNTED_OUTPUTS = {"SPLIT": "num_splits", "SPLIT_V": "num_splits", "UNPACK": "num"}
@@ -53,13 +54,19 @@ def check_operator(operator: Operator, tensors: Sequence[Tensor], constant: Cons
 
 def _elements(operator: Operator, tensors: Sequence[Tensor], constant: Constant) -> int:
     """Return about how many numbers an operator makes or works on at once; 0 where that is not known."""
-    shapes = [tensors[index].shape if index >= 0 else () for index in operator.inputs]
-    integers = [constant(index) if index >= 0 else () for index in operator.inputs]
     rule = _RULES.get(operator.kind)
-    return rule(shapes, integers, operator.options) if rule else 0
+    if rule is None:
+        return 0
+
+    def integers(place: int) -> tuple[int, ...]:
+        index = operator.inputs[place] if place < len(operator.inputs) else -1
+        return constant(index) if index >= 0 else ()
+
+    shapes = [tensors[index].shape if index >= 0 else () for index in operator.inputs]
+    return rule(shapes, integers, operator.options)
 
 
-def _window(shapes: Sequence[Shape], _: Sequence[Shape], options: Mapping[str, int]) -> int:
+def _window(shapes: Sequence[Shape], _: Constant, options: Mapping[str, int]) -> int:
     """Windows over a picture: outputs times the size of a window, times the output channels of a convolution."""
     weights = shapes[1] if len(shapes) > 1 else ()
     size = weights[1:3] if weights else (options.get("filter_height", 1), options.get("filter_width", 1))
@@ -70,35 +77,35 @@ def _window(shapes: Sequence[Shape], _: Sequence[Shape], options: Mapping[str, i
     return places * (weights[0] if weights else max(1, math.prod(size)))
 
 
-def _padded(shapes: Sequence[Shape], integers: Sequence[Shape], _: Mapping[str, int]) -> int:
-    pads = integers[1] if len(integers) > 1 else ()
+def _padded(shapes: Sequence[Shape], integers: Constant, _: Mapping[str, int]) -> int:
+    pads = integers(1)
     return math.prod(size + sum(pads[2 * axis : 2 * axis + 2]) for axis, size in enumerate(shapes[0]))
 
 
-def _resized(shapes: Sequence[Shape], integers: Sequence[Shape], _: Mapping[str, int]) -> int:
-    size = integers[1] if len(integers) > 1 else ()
+def _resized(shapes: Sequence[Shape], integers: Constant, _: Mapping[str, int]) -> int:
+    size = integers(1)
     return math.prod(size) * math.prod(shapes[0][:1] + shapes[0][3:]) if size else 0
 
 
-def _tiled(shapes: Sequence[Shape], integers: Sequence[Shape], _: Mapping[str, int]) -> int:
-    return math.prod(shapes[0]) * math.prod(integers[1] if len(integers) > 1 else ())
+def _tiled(shapes: Sequence[Shape], integers: Constant, _: Mapping[str, int]) -> int:
+    return math.prod(shapes[0]) * math.prod(integers(1))
 
 
-def _second_is_shape(_: Sequence[Shape], integers: Sequence[Shape], __: Mapping[str, int]) -> int:
-    return math.prod(integers[1]) if len(integers) > 1 else 0
+def _second_is_shape(_: Sequence[Shape], integers: Constant, __: Mapping[str, int]) -> int:
+    return math.prod(integers(1))
 
 
-def _first_is_shape(_: Sequence[Shape], integers: Sequence[Shape], __: Mapping[str, int]) -> int:
-    return math.prod(integers[0])
+def _first_is_shape(_: Sequence[Shape], integers: Constant, __: Mapping[str, int]) -> int:
+    return math.prod(integers(0))
 
 
-def _broadcast(shapes: Sequence[Shape], _: Sequence[Shape], __: Mapping[str, int]) -> int:
+def _broadcast(shapes: Sequence[Shape], _: Constant, __: Mapping[str, int]) -> int:
     rank = max(map(len, shapes))
     aligned = [(1,) * (rank - len(shape)) + shape for shape in shapes]
     return math.prod(max(sizes) for sizes in zip(*aligned, strict=True))
 
 
-_RULES: dict[str, Callable[[Sequence[Shape], Sequence[Shape], Mapping[str, int]], int]] = {
+_RULES: dict[str, Callable[[Sequence[Shape], Constant, Mapping[str, int]], int]] = {
     **dict.fromkeys(("CONV_2D", "DEPTHWISE_CONV_2D", "AVERAGE_POOL_2D", "MAX_POOL_2D", "L2_POOL_2D"), _window),
     **dict.fromkeys(("PAD", "PADV2", "MIRROR_PAD"), _padded),
     **dict.fromkeys(("RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR"), _resized),

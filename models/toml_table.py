@@ -4,16 +4,40 @@ from __future__ import annotations
 
 import difflib
 import re
+import reprlib
+import tomllib
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from models.errors import ModelError
 
 _Value = TypeVar("_Value")
+_LONG_KEY: Final = re.compile(r"""(?<![\w-])(?:(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){32}""")
+_BRIEF: Final = reprlib.Repr()
+_BRIEF.maxstring = _BRIEF.maxother = 200
+_BRIEF.maxlist = _BRIEF.maxdict = 16
 
 
 class BundleError(ModelError):
     """A bundle, its bundle.toml or its model file cannot be used."""
+
+
+def read_toml(text: str) -> dict[str, Any]:
+    """Return the tables of a TOML text. Raises: ValueError, RecursionError.
+
+    A key of over 32 parts is refused unread: reading it takes the square of them, hours for 250 KB.
+    """
+    if _LONG_KEY.search(text):
+        raise ValueError("a key of over 32 parts")
+    return tomllib.loads(text)
+
+
+def _brief(value: object) -> str:
+    """Return a value as an error shows it; of a long or deep one the beginning."""
+    try:
+        return _BRIEF.repr(value)
+    except ValueError:  # Python writes no number of over 4300 digits
+        return f"{type(value).__name__} of thousands of digits"
 
 
 def _is_number(value: Any) -> bool:
@@ -33,7 +57,7 @@ class Table:
 
     def wrong(self, key: str, got: object, expected: str) -> BundleError:
         """Return the error for a key whose value cannot be used."""
-        return BundleError(f"{self._source}: {self._prefix}{key} is {got!r}, expected {expected}; correct it")
+        return BundleError(f"{self._source}: {self._prefix}{key} is {_brief(got)}, expected {expected}; correct it")
 
     def _take(self, key: str, good: Callable[[Any], bool], expected: str, default: _Value | None) -> Any:
         self._asked.add(key)
@@ -99,8 +123,8 @@ class Table:
 
     def no_more(self, known: tuple[str, ...] = ()) -> None:
         """Refuse what nobody asked for, naming the nearest known key."""
-        names = sorted(self._asked | set(known))
         for key in self.rest:
+            names = sorted(self._asked | set(known))
             near = difflib.get_close_matches(key, names, n=1)
             advice = f"did you mean {near[0]}?" if near else f"known here: {', '.join(names)}"
             raise BundleError(f"{self._source}: {self._prefix}{key} is not known; {advice}")

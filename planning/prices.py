@@ -5,13 +5,12 @@ from __future__ import annotations
 import difflib
 import math
 import re
-import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, TypeVar
 
-from models.toml_table import BundleError, Table
+from models.toml_table import BundleError, Table, read_toml
 from planning.errors import PlanError
 from planning.money import Bill
 
@@ -175,7 +174,7 @@ def load_book(name: str) -> PriceBook:
 def parse_book(text: str, name: str, source: str) -> PriceBook:
     """Return what the text of a price book says. Raises: PlanError, which names the key."""
     try:
-        return _book(Table(tomllib.loads(text), "", source), name, source)
+        return _book(Table(read_toml(text), "", source), name, source)
     except BundleError as error:
         raise PlanError(str(error)) from error
     except (ValueError, RecursionError) as error:
@@ -238,7 +237,10 @@ def _device(table: Table) -> Device:
 
 
 def _messages(table: Table) -> Messages:
-    return Messages(table.amount("per_message"), table.positive("metered_bytes"))
+    per_message, metered_bytes = table.amount("per_message"), table.positive("metered_bytes")
+    if metered_bytes < 1:
+        raise table.wrong("metered_bytes", metered_bytes, "at least 1")
+    return Messages(per_message, metered_bytes)
 
 
 def _transfer(table: Table) -> Transfer:

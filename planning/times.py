@@ -83,7 +83,7 @@ def load_times(path: Path) -> FrameTimes:
         raise PlanError(f"times: {path} is over {MAX_TIMES_BYTES} B, expected a file that --measure wrote")
     try:
         times = msgspec.json.decode(data, type=FrameTimes)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise PlanError(f"times: {path} is not a file of measured times ({error}); measure again") from error
     if times.format != FORMAT:
         raise PlanError(f"times: {path} has format {times.format}, expected {FORMAT}; measure again")

@@ -77,10 +77,10 @@ class _Reader:
     def start(self, name: str, attributes: dict[str, str]) -> None:
         self._depth += 1
         local = _local(name)
-        if local == "trkseg":
-            self.tracks.append([])
-        elif local == "rte":
-            self.routes.append([])
+        if local in {"trkseg", "rte"}:
+            segments = self.tracks if local == "trkseg" else self.routes
+            if not segments or segments[-1]:  # millions of empty ones take no memory
+                segments.append([])
         elif local in {"trkpt", "rtept"}:
             self._point, self._point_depth = _degrees(attributes), self._depth
         elif local == "time" and self._point and self._depth == self._point_depth + 1:

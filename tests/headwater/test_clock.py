@@ -170,3 +170,11 @@ def test_laps_add_up_to_the_time_that_passed(monkeypatch: pytest.MonkeyPatch) ->
 def test_stages_are_named_in_the_order_of_the_journey() -> None:
     """A frame walks through twelve stages, left to right."""
     assert " ".join(STAGES) == "capture crop head encode spool uplink inbox decode batch tail store downlink"
+
+
+def test_a_worker_that_replied_before_it_received_took_no_time() -> None:
+    """Stamps of 146 years' difference make no journey longer than what passed here: its readers would refuse it."""
+    trip = RoundTrip(0, 2**62, -(2**62), 1000)
+    assert trip.travel_ns == 1000
+    assert sum(one_way_ns(trip, Offset(trip.offset_ns, 0))) == 1000
+    assert RoundTrip(0, -(2**62), 2**62, 1000).travel_ns < 0

@@ -49,7 +49,9 @@ def test_a_profile_is_measured_once_per_model_host_and_threads(model: Path, monk
             profile(model, **other)
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b'{"version": 9}', b"\xff" * 20])
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b'{"version": 9}', b"\xff" * 20, b'{"x":"\xff"}', b'{"x":' + b"[" * 100_000]
+)
 def test_a_broken_cache_is_measured_anew(model: Path, content: bytes) -> None:
     """Whatever lies in the cache, the profile comes."""
     first = profile(model)
