@@ -7,7 +7,7 @@ from typing import Final, Self
 
 from edge.ledger import Ledger
 from edge.progress import Progress
-from edge.sources import Capture, CaptureQueue, Source, feed
+from edge.sources import Capture, CaptureQueue, Source, WhenFull, feed
 from headwater.errors import HeadwaterError
 
 SOURCE_CLOSE_S: Final = 2.0
@@ -19,6 +19,7 @@ class Capturing:
     def __init__(self, source: Source, ledger: Ledger, progress: Progress) -> None:
         self._captures, self._over = CaptureQueue(source.when_full, size=2), threading.Event()
         self._ledger, self._progress = ledger, progress
+        self._is_live = source.when_full is WhenFull.DROP_OLDEST
         self._counted = 0
         self._thread = threading.Thread(
             target=feed, args=(source, self._captures, self._over), name="capture", daemon=True
@@ -46,6 +47,8 @@ class Capturing:
             self._count_stale()
         if capture is not None:
             self._progress.fed()
+            if self._is_live:
+                self._progress.sameness.saw(capture.picture)
         return capture
 
     def _count_stale(self) -> None:

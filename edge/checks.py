@@ -40,7 +40,17 @@ def check_settings(settings: EdgeSettings) -> None:
         raise SettingsError(f"drain: got {settings.drain}, expected 0 or more seconds")
     if not LEAST_SPOOL_BYTES <= settings.spool_bytes <= LARGEST:
         raise SettingsError(f"spool-bytes: got {settings.spool_bytes}, expected at least {LEAST_SPOOL_BYTES}")
+    check_keeping(settings)
     if settings.window > LARGEST_WINDOW:
         raise SettingsError(f"window: got {settings.window}, expected at most {LARGEST_WINDOW}")
     if settings.expire is not None and settings.expire > LARGEST_EXPIRY_S:
         raise SettingsError(f"expire: got {settings.expire:g}, expected at most {LARGEST_EXPIRY_S} seconds")
+
+
+def check_keeping(settings: EdgeSettings) -> None:
+    """Pass if what is said of late frames and stale cameras can hold. Raises: SettingsError."""
+    keeping = settings.keeping
+    if not 0 <= keeping.stale_after <= LARGEST:
+        raise SettingsError(f"stale-after: got {keeping.stale_after}, expected 0 (never) or more seconds")
+    if keeping.late == "answer" and settings.expire is None:
+        raise SettingsError("late: got answer, and no frame is ever late without --expire; add --expire SECONDS")

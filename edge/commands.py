@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from edge.checks import check_settings
+from edge.keeping import Keeping
 from edge.preferences import Preferences, limits_wanted, rates_wanted
 from headwater.fields import Report
 from headwater.logs import Level, LogFormat, configure_logging, settings_line
@@ -95,7 +96,9 @@ class EdgeSettings:
     timeout: float = 10.0
     """Seconds without a result after which a frame is sent again."""
     expire: float | None = None
-    """Seconds after which a frame is no longer worth sending."""
+    """Seconds from its capture after which a frame is no longer worth sending; the broker is told, too."""
+    keeping: Annotated[Keeping, Parameter(name="*")] = field(default_factory=Keeping)
+    """What becomes of frames that nobody takes for a while."""
     drain: float = 5.0
     """Seconds to wait for results when told to stop; what is left stays in the spool."""
     wanted: Annotated[Preferences, Parameter(name="*")] = field(default_factory=Preferences)
@@ -171,6 +174,7 @@ def build_device(settings: EdgeSettings, tell: Tell | None = None) -> Device:
         settings.max_frame_bytes,
         settings.drain,
         settings.rate,
+        settings.keeping,
     )
     place = settings.spool.expanduser() / fleet
     return Device(
@@ -181,7 +185,7 @@ def build_device(settings: EdgeSettings, tell: Tell | None = None) -> Device:
         Plan(settings.split, settings.codec, settings.report),
         source,
         open_location(settings.location),
-        Spool(place / f"{name}.sqlite", settings.spool_bytes),
+        Spool(place / f"{name}.sqlite", settings.spool_bytes, settings.keeping.durable),
         limits,
         crop,
         _auto(settings, place / f"{name}.decisions.jsonl"),

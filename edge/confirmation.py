@@ -7,6 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Final
 
+from edge.keeping import LATE
 from edge.ledger import Ledger
 from edge.outbox import Outbox, SentFrame
 from edge.spool import Key
@@ -33,8 +34,8 @@ class Confirmations:
         self._offsets: OrderedDict[str, ClockOffset] = OrderedDict()
         self._journeys: list[Journey] = []
 
-    def answered(self, payload: bytes, at_ns: int) -> None:
-        """Take one result as it came in at `at_ns`; one that is unreadable or came before changes nothing."""
+    def answered(self, payload: bytes, at_ns: int, now_s: float) -> None:
+        """Take one result as it came in at `at_ns`; one that is unreadable, or not waited for, is only counted."""
         try:
             result = decode(Result, payload, RESULT_LIMIT_BYTES)
         except WireError as error:
@@ -45,8 +46,10 @@ class Confirmations:
         if result.id.device != self._device:
             return
         sent = self._outbox.remembered(key)
-        finished_here = sent.finished_here if sent else self._was_finished_here(key)
-        if not self._outbox.confirmed(key):
+        finished_here = self._is_finished_here(key, sent, result)
+        took_s = (at_ns - result.sent_ns) / 1e9 if sent is not None and _is_ours(sent, result, at_ns) else None
+        if not self._outbox.confirmed(key, now_s, took_s):
+            self._ledger.tally.add("results_again")
             return
         if result.refused is not None:
             log.warning(event("frame refused", sequence=key.sequence, worker=result.worker, reason=result.refused))
@@ -62,15 +65,16 @@ class Confirmations:
                 self._on_answer(sent.split, sent.codec, result, at_ns)
             self._tell(key, sent, result, at_ns)
 
-    def _was_finished_here(self, key: Key) -> bool:
-        """Look into the spool for a frame that only an earlier run has sent."""
+    def _is_finished_here(self, key: Key, sent: SentFrame | None, result: Result) -> bool:
+        """Tell who finished a frame; of one that only an earlier run has sent the spool knows it."""
+        if sent is not None:  # a worker may have finished what the device then answered, too late
+            return sent.finished_here and (sent.codec != LATE or result.exit is not None)
         frame = self._outbox.load(key)
         return frame is not None and isinstance(frame.body, Finished)
 
     def _tell(self, key: Key, sent: SentFrame, result: Result, at_ns: int) -> None:
         trip = RoundTrip(result.sent_ns, result.received_ns, result.replied_ns, at_ns)
-        is_ours = sent.spooled_ns <= result.sent_ns <= at_ns  # another stamp would spoil the clock's offset
-        offset = self._offset_of(result.worker, trip, at_ns) if is_ours else None
+        offset = self._offset_of(result.worker, trip, at_ns) if _is_ours(sent, result, at_ns) else None
         if offset is None:
             self._outbox.traces.confirmed(sent.story, result, at_ns)
             return
@@ -99,3 +103,8 @@ class Confirmations:
             return None
         entries, self._journeys = self._journeys, []
         return Journeys(VERSION, entries)
+
+
+def _is_ours(sent: SentFrame, result: Result, at_ns: int) -> bool:
+    """Tell whether a result hands back a stamp that we gave; another would spoil what is learnt of clocks and pace."""
+    return sent.spooled_ns <= result.sent_ns <= at_ns

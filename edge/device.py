@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import random
@@ -10,11 +11,14 @@ import time
 from collections.abc import Callable
 from typing import Any, Final
 
+from msgspec.structs import replace
+
 from edge.capturing import Capturing
 from edge.connection import connection
 from edge.control import Control
 from edge.delivery import Delivery
 from edge.head import Body, Dropped, Faceless, Head, Hopeless, exit_of, is_positive
+from edge.keeping import LATE
 from edge.ledger import Drop, Ledger
 from edge.location import Location, place
 from edge.outbox import Outbox
@@ -82,10 +86,10 @@ class Device:
         self._control = Control(name, bundle, engine, plan, crop, auto.policy.limits if auto else Limits())
         self._clock = StageClock()
         self._since_ns = self._clock.now_ns()
-        self.ledger = Ledger(recovered=len(spool))
+        self.ledger = Ledger(recovered=len(spool), lost=spool.lost_before)
         delivery = Delivery(limits.timeout_s, max(limits.timeout_s, LONGEST_TIMEOUT_S), random.random)
         self._traces = Traces(topics.fleet, name, self._clock.now_ns, tracing)
-        outbox = Outbox(spool, delivery, self.ledger, self._traces)
+        outbox = Outbox(spool, delivery, self.ledger, self._traces, limits.keeping.when_full)
         self._sender = Sender(
             name,
             topics,
@@ -96,6 +100,7 @@ class Device:
             window=limits.window,
             expire_s=limits.expire_s,
             max_frame_bytes=limits.frame_bytes,
+            late=limits.keeping.late,
         )
         self._auto = None if auto is None else self._auto_split(engine, crop, auto)
         self._sequence = 0
@@ -148,7 +153,7 @@ class Device:
         progress, auto, rate = self._progress, self._auto, self._limits.rate
         return Parts(
             self._name, self._bundle.name, self.ledger, self._spool, self._control, self._sender, session, progress,
-            auto, rate,
+            auto, rate, self._limits.keeping.stale_after,
         )  # fmt: skip
 
     def _run(self, session: Session, stop: threading.Event, on_ready: Callable[[], None]) -> dict[str, Any]:
@@ -204,7 +209,8 @@ class Device:
         now = self._control.next()  # it may be replaced at any time
         self.ledger.captured()
         self._position = place(self._location, capture.position, time.monotonic())
-        self._last_captured_ns = capture.captured_ns
+        if not self._progress.sameness.lasts(self._limits.keeping.stale_after):
+            self._last_captured_ns = capture.captured_ns
         self._sequence += 1
         try:
             with self._progress.in_hand():
@@ -222,10 +228,21 @@ class Device:
                 self._trace_here(capture, now.head, body, watch.stages_ns, "unreported")
                 return
             frame = self._message(capture, now.head, body, watch.stages_ns)
-            self._sender.offer(frame, wait=self._source.when_full is WhenFull.WAIT, stop=stop)
+            waits = self._source.when_full is WhenFull.WAIT
+            self._sender.offer(frame, wait=waits, stop=stop, answer=self._answer(frame, now.head))
         except WireError as error:
             log.warning(event("frame dropped", picture=capture.name, reason="unencodable", error=error))
             self.ledger.dropped("unencodable")
+
+    def _answer(self, frame: Frame, head: Head) -> Frame | None:
+        """Return what to send in a frame's place when its time has passed, where that is wanted and known."""
+        limits = self._limits
+        if limits.expire_s is None or limits.keeping.late != "answer" or isinstance(frame.body, Finished):
+            return None
+        with contextlib.suppress(WireError):
+            said = head.unsure()
+            return None if said is None else replace(frame, body=said, codec=LATE)
+        return None
 
     def _trace_here(
         self, capture: Capture, head: Head, body: Body | Dropped, stages_ns: dict[Stage, int], outcome: str

@@ -10,6 +10,7 @@ from typing import Final
 from edge.health import Seen, reasons
 from edge.ledger import DROPS, Counts
 from edge.parts import InSight, Parts
+from edge.spool import Spool
 from headwater.prometheus import SECONDS, Figure, Figures, Reading
 from headwater.sight import Sight, served
 from headwater.verdict import Verdict
@@ -48,9 +49,15 @@ FIGURES: Final = (
     Figure("headwater_edge_sent_bytes_total", "counter", "Bytes of frame messages handed to the link, resends too."),
     Figure("headwater_edge_frames_resent_total", "counter", "Messages sent again because no result came in time."),
     Figure("headwater_edge_results_unreadable_total", "counter", "Results that could not be read."),
+    Figure(
+        "headwater_edge_results_again_total", "counter", "Results of frames that were not waited for: late, or twice."
+    ),
+    Figure("headwater_edge_frames_late_total", "counter", "Frames past --expire that an early exit answered (--late)."),
+    Figure("headwater_edge_window_frames", "gauge", "How many frames may be sent and not answered now."),
     Figure("headwater_edge_spool_frames", "gauge", "Frames in the spool."),
     Figure("headwater_edge_spool_bytes", "gauge", "Bytes of the frames in the spool."),
     Figure("headwater_edge_spool_limit_bytes", "gauge", "The most bytes of frames that the spool may hold."),
+    Figure("headwater_edge_spool_mended_total", "counter", "Times that the spool was damaged, or gone, and made anew."),
     Figure("headwater_edge_connected", "gauge", "1 while there is a connection to the broker, else 0."),
     Figure("headwater_edge_link_round_trip_seconds", "gauge", "To the broker and back, smoothed, as messages show it."),
     Figure("headwater_edge_link_bits_per_second", "gauge", "Bandwidth, smoothed, as messages show it."),
@@ -64,6 +71,11 @@ FIGURES: Final = (
         ("why",),
     ),
     Figure("headwater_edge_in_hand_seconds", "gauge", "How long the head has worked on one picture; 0: it does not."),
+    Figure(
+        "headwater_edge_same_picture_seconds",
+        "gauge",
+        "How long a camera has given the very same picture; 0: it does not.",
+    ),
     Figure("headwater_edge_last_finished_timestamp_seconds", "gauge", "When the last frame was finished."),
     Figure("headwater_edge_well", "gauge", "1 where /health says well, else 0."),
 )
@@ -98,7 +110,7 @@ class DeviceSight:
                 "dropped": sum(counts.dropped.values()),
                 "in_flight": counts.in_flight,
             },
-            _link(seen) | {"spool_bytes": parts.spool.size_bytes, "spool_limit_bytes": parts.spool.limit_bytes},
+            _link(seen) | _kept(parts.spool),
         )
 
     def reading(self) -> Reading:
@@ -112,13 +124,18 @@ class DeviceSight:
             "headwater_edge_sent_bytes_total": tally["sent_bytes"],
             "headwater_edge_frames_resent_total": tally["resent"],
             "headwater_edge_results_unreadable_total": tally["results_unreadable"],
+            "headwater_edge_results_again_total": tally["results_again"],
+            "headwater_edge_frames_late_total": tally["late"],
+            "headwater_edge_window_frames": parts.sender.window,
             "headwater_edge_spool_frames": len(parts.spool),
             "headwater_edge_spool_bytes": parts.spool.size_bytes,
             "headwater_edge_spool_limit_bytes": parts.spool.limit_bytes,
+            "headwater_edge_spool_mended_total": parts.spool.mended,
             "headwater_edge_connected": float(seen.broker_away_s is None),
             "headwater_edge_way_info": {(parts.bundle, head.split, head.codec): 1},
             "headwater_edge_decisions_total": parts.auto.decisions.snapshot() if parts.auto else {},
             "headwater_edge_in_hand_seconds": seen.in_hand_s or 0.0,
+            "headwater_edge_same_picture_seconds": seen.same_s or 0.0,
             "headwater_edge_last_finished_timestamp_seconds": {} if ago_s is None else time.time() - ago_s,
             "headwater_edge_well": float(verdict.is_well),
         }
@@ -157,6 +174,14 @@ def _link(seen: Seen) -> dict[str, bool | float | None]:
     """Return what is said of a link, broken or not: it makes no device unwell."""
     away_s = seen.broker_away_s
     return {"connected": away_s is None, "broker_away_s": None if away_s is None else round(away_s, 3)}
+
+
+def _kept(spool: Spool) -> dict[str, int]:
+    return {
+        "spool_bytes": spool.size_bytes,
+        "spool_limit_bytes": spool.limit_bytes,
+        "spool_mended": spool.mended,
+    }
 
 
 def in_sight(metrics: str, unwell_after_s: float) -> InSight:

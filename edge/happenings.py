@@ -17,6 +17,8 @@ class Offer:
 
     frame: Frame
     message: bytes
+    answer: bytes | None = None
+    """What to send in its place when its time has passed."""
 
 
 @dataclass(frozen=True)

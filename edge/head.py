@@ -55,6 +55,8 @@ class Head:
     """Takes a picture of any size and laps crop, head and encode. Raises: BadTensor for what cannot travel."""
     exits: tuple[str, ...] = ()
     """The early exits that are asked on the way, in order."""
+    unsure: Callable[[], Finished | None] = lambda: None
+    """Returns what the deepest exit said of the picture that ran last, though no exit was sure of it."""
 
 
 def prepare_head(
@@ -82,7 +84,8 @@ def prepare_head(
         raise SettingsError(f"max-faces: {bundle.name} takes one picture at a time up to {split}; add --max-faces 1")
     if codec is None:
         return Head(split, "none", partial(_finish_here, view, staged), staged.exits)
-    return Head(split, str(codec), partial(_send_activation, view, staged, codec), staged.exits)
+    sending = _Sending(view, staged, codec)
+    return Head(split, str(codec), sending.run, staged.exits, sending.unsure)
 
 
 def measured_codec(bundle: Bundle, graph: Graph, split: str, codec_name: str) -> str:
@@ -120,19 +123,32 @@ def _send_picture(view: _View, quality: int | None, picture: Pixels, watch: Stop
     return Picture(kind, column.shape[1], column.shape[0], memoryview(data), boxes_of(cuts) or UNSET)
 
 
-def _send_activation(
-    view: _View, staged: StagedHead, codec: Codec, picture: Pixels, watch: Stopwatch
-) -> Body | Dropped:
-    cuts = view.cuts(picture, watch)
-    if not cuts:
-        return Faceless()
-    ended = view.compute(cuts, staged, watch)
-    if ended.exit is not None:
-        return _left(ended, cuts, watch)
-    spec = staged.outputs[-1]
-    tensor = encode_tensor(ended.values[0], codec, spec.scale, spec.zero_point)
-    watch.lap("encode")
-    return Activation(tensor, boxes_of(cuts) or UNSET)
+class _Sending:
+    """Computes pictures up to the split, for the rest to be computed elsewhere; for one thread."""
+
+    def __init__(self, view: _View, staged: StagedHead, codec: Codec) -> None:
+        self._view, self._staged, self._codec = view, staged, codec
+        self._cuts: Sequence[Cut] = ()
+
+    def run(self, picture: Pixels, watch: Stopwatch) -> Body | Dropped:
+        """Return what becomes of a picture."""
+        cuts = self._cuts = self._view.cuts(picture, watch)
+        if not cuts:
+            return Faceless()
+        ended = self._view.compute(cuts, self._staged, watch)
+        if ended.exit is not None:
+            return _left(ended, cuts, watch)
+        spec = self._staged.outputs[-1]
+        tensor = encode_tensor(ended.values[0], self._codec, spec.scale, spec.zero_point)
+        watch.lap("encode")
+        return Activation(tensor, boxes_of(cuts) or UNSET)
+
+    def unsure(self) -> Finished | None:
+        """Return what the deepest exit said of the last picture; None where there is no exit. Raises: BadTensor."""
+        if self._staged.unsure is None:
+            return None
+        name, found = self._staged.unsure
+        return Finished(_as_travelling(found, self._cuts), name)
 
 
 def _finish_here(view: _View, staged: StagedHead, picture: Pixels, watch: Stopwatch) -> Body | Dropped:

@@ -1,4 +1,4 @@
-"""Whether a device is well: by its source, its head and its sender. Times in, verdict out.
+"""Whether a device is well: by its source, its head, its sender and its disk. Times in, verdict out.
 
 A link that is away is no illness: the device goes on and spools. It is said all the same.
 """
@@ -6,6 +6,7 @@ A link that is away is no illness: the device goes on and spools. It is said all
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 from typing import Final
 
 from headwater.verdict import too_long
@@ -31,6 +32,12 @@ class Seen:
     finished_s: float | None = None
     """Since the last frame was finished."""
     broker_away_s: float | None = None
+    same_s: float | None = None
+    """The camera gives the very same picture."""
+    stale_after_s: float = 0.0
+    """How long it may; 0: for ever."""
+    unwritten_s: float | None = None
+    """The disk takes no frame."""
 
 
 def reasons(seen: Seen, limit_s: float) -> list[str]:
@@ -38,6 +45,8 @@ def reasons(seen: Seen, limit_s: float) -> list[str]:
     return [
         *([] if seen.failure is None else [f"the source failed: {seen.failure}"]),
         *too_long("the source has given no picture", seen.hungry_s, max(limit_s, PERIODS * seen.expected_every_s)),
+        *too_long("stale camera: the source has given the same picture", seen.same_s, seen.stale_after_s or inf),
         *too_long("the head has worked on one picture", seen.in_hand_s, limit_s),
         *too_long("the sender has not moved", seen.silent_s, limit_s),
+        *too_long("the spool could not be written", seen.unwritten_s, limit_s),
     ]

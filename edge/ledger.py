@@ -22,7 +22,17 @@ RECENT_S: Final = 30.0
 
 Finisher = Literal["device", "worker"]
 Drop = Literal[
-    "stale", "overflow", "too_large", "expired", "refused", "disk", "hopeless", "no_face", "unencodable", "stopped"
+    "stale",
+    "overflow",
+    "thinned",
+    "too_large",
+    "expired",
+    "refused",
+    "disk",
+    "hopeless",
+    "no_face",
+    "unencodable",
+    "stopped",
 ]
 DROPS: Final[tuple[Drop, ...]] = get_args(Drop)
 """Why a frame may end without an answer; docs/device.md says what to do. Told as nought from the start."""
@@ -54,15 +64,19 @@ class Ledger:
         recovered: int = 0,
         now_s: Callable[[], float] = time.monotonic,
         wall_ns: Callable[[], int] = time.time_ns,
+        *,
+        lost: int = 0,
     ) -> None:
+        """Begin with what earlier runs left in the spool, and what was `lost` of it with a damaged one."""
         self._now_s, self._wall_ns = now_s, wall_ns
         self._first_s = self._last_s = 0.0
         self.last_finished_ns: int | None = None
         """When the last frame was finished, by the wall clock."""
         self._lock = threading.Lock()
-        self._counts = Counts(recovered=recovered)
+        self._counts = Counts(recovered=recovered + lost, dropped={"disk": lost} if lost else {})
         self.tally = Counters()
-        """What is counted beside the frames' states: messages sent again, bytes sent, results that cannot be read."""
+        """What is counted beside the frames' states: messages sent again, bytes sent, results that cannot be read or
+        are not waited for, frames answered from an exit because they were late."""
         self.clock: Offset | None = None
         """How far the clock of the worker that answered last is ahead."""
         self.on_journey: Callable[[Mapping[str, int], int], None] = lambda stages_ns, total_ns: None
@@ -148,7 +162,9 @@ class Ledger:
             "unreported": counts.unreported,
             "dropped": counts.dropped,
             "in_flight": counts.in_flight,
+            "late": self.tally["late"],
             "resent": self.tally["resent"],
+            "results_again": self.tally["results_again"],
             "frames_per_s": round(sum(counts.finished.values()) / span_s, 2),
             "bytes_per_frame": round(mean_bytes, 1),
             "stages_ms": stage_percentiles(journeys),

@@ -33,6 +33,7 @@ class Parts:
     progress: Progress
     auto: AutoSplit | None
     rate: float | None
+    stale_after_s: float = 0.0
 
     def seen(self) -> Seen:
         """Return the device as it is now."""
@@ -45,6 +46,9 @@ class Parts:
             expected_every_s=1 / self.rate if self.rate else 0.0,
             finished_s=since_s(self.ledger.last_finished_s, now_s),
             broker_away_s=since_s(self.session.away_since_s, now_s),
+            same_s=since_s(progress.sameness.since_s, now_s),
+            stale_after_s=self.stale_after_s,
+            unwritten_s=self.spool.failing_s(),
         )
 
 

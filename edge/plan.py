@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
+from edge.keeping import Keeping
 from edge.splits import AUTO, checked_split, codec_fits
 from headwater.codec import LOSSLESS
 from headwater.errors import SettingsError
@@ -40,6 +41,7 @@ class Bounds:
     drain_s: float
     rate: float | None = None
     """Of the source, where one was asked for."""
+    keeping: Keeping = field(default_factory=Keeping)
 
 
 def changed_plan(now: Plan, change: SettingsChange, graph: Graph) -> Plan:

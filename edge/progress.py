@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from edge.sameness import Sameness
+
 
 class Progress:
     """Kept by one device of itself; times are the monotonic clock's, in seconds."""
@@ -17,6 +19,8 @@ class Progress:
         """Since when the head waits for a picture."""
         self.begun_since_s: float | None = None
         """Since when the head works on one."""
+        self.sameness = Sameness(now_s)
+        """Of a camera's pictures; what reads files may give one twice."""
         self.failure: str | None = None
         """What the source ended with."""
 

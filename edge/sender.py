@@ -10,21 +10,21 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from msgspec.structs import replace
-from paho.mqtt.properties import Properties
 
 from edge.confirmation import Confirmations
-from edge.envelope import envelope
+from edge.dispatch import Dispatch
+from edge.freshness import Freshness
 from edge.happenings import Connected, Happening, Incoming, Offer, Published, Publisher, Reporter, Say, Wake
+from edge.keeping import Late
 from edge.ledger import Ledger
 from edge.link import LinkSeen
-from edge.outbox import Outbox, SentFrame, age_s
-from edge.spool import Key
+from edge.outbox import Offered, Outbox
 from edge.wire import Wire
 from headwater.clock import StageClock
 from headwater.errors import HeadwaterError, TooLarge
 from headwater.logs import event
-from headwater.messages import Finished, Frame, decode, encode, encode_json
-from headwater.session import PACKET_OVERHEAD_BYTES, UNACKNOWLEDGED, Callbacks
+from headwater.messages import Frame, decode, encode, encode_json
+from headwater.session import PACKET_OVERHEAD_BYTES, Callbacks
 from headwater.topics import Topics
 
 log = logging.getLogger(__name__)
@@ -54,18 +54,22 @@ class Sender:
         window: int,
         expire_s: float | None,
         max_frame_bytes: int,
+        late: Late = "drop",
         now_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self._topic: Callable[[str], str] = lambda kind: topics.of_device(device, kind)
         self._outbox, self._ledger, self._clock, self._reporter = outbox, ledger, clock, reporter
-        self._window, self._expire_s, self._now_s = window, expire_s, now_s
-        self._max_frame_bytes = max_frame_bytes
+        self._now_s, self._window = now_s, window
         self._confirmations = Confirmations(device, outbox, ledger, reporter.answered)
         self._events: queue.SimpleQueue[Happening] = queue.SimpleQueue()
         self._hand_over = threading.BoundedSemaphore(HAND_OVER_FRAMES)
         self._room = threading.Condition()
         self._offered_bytes = 0
         self._wire = Wire(max_frame_bytes, now_s())
+        self._dispatch = Dispatch(
+            self._topic, outbox, ledger, clock, reporter, self._wire, Freshness(outbox, ledger, expire_s, late),
+            window=window, max_frame_bytes=max_frame_bytes,
+        )  # fmt: skip
         self._unsaid: dict[str, bytes] = {}
         self.greeting: Callable[[], Mapping[str, bytes]] = dict  # what else the broker shall keep, on each connection
         self._finishing, self._over, self._ended_well = threading.Event(), threading.Event(), False
@@ -82,13 +86,15 @@ class Sender:
             on_connected=lambda: self._events.put(Connected()),
         )
 
-    def offer(self, frame: Frame, *, wait: bool, stop: threading.Event) -> None:
+    def offer(self, frame: Frame, *, wait: bool, stop: threading.Event, answer: Frame | None = None) -> None:
         """Hand a frame over; with `wait`, wait until the spool has room for it, or drop it when `stop` is set first.
 
+        `answer` is what to send in its place when its time has passed.
         Raises: WireError for a frame that every worker would refuse, HeadwaterError when the thread has failed.
         """
         message = encode(frame)
         decode(Frame, message, len(message))
+        late = None if answer is None else encode(answer)
         with self._room:
             while wait and not self._has_room(len(message)):
                 if stop.is_set():
@@ -99,7 +105,7 @@ class Sender:
             self._offered_bytes += len(message)
         while not self._hand_over.acquire(timeout=LOOK_S):
             self.check()
-        self._events.put(Offer(frame, message))
+        self._events.put(Offer(frame, message, late))
 
     def check(self) -> None:
         """Raise HeadwaterError if the thread has ended by a fault: nothing will be sent any more."""
@@ -108,6 +114,11 @@ class Sender:
                 "the device's sender stopped by a fault of its own; the log has the traceback, please report it; "
                 "what is in the spool is sent by the next start"
             )
+
+    @property
+    def window(self) -> int:
+        """Return how many frames may be sent and not answered now."""
+        return self._outbox.delivery.window(self._window)
 
     def link_seen(self) -> LinkSeen:
         """Return what is known of the link and of what it carries; from any thread."""
@@ -125,6 +136,8 @@ class Sender:
 
     def _has_room(self, message_bytes: int) -> bool:
         spool = self._outbox.spool
+        if self._outbox.is_stuck:
+            return False
         used_bytes: int = spool.size_bytes + self._offered_bytes
         return used_bytes == 0 or used_bytes + message_bytes <= spool.limit_bytes
 
@@ -137,6 +150,7 @@ class Sender:
                 self.turn(link, self._idle_s())
             while not self._events.empty():  # past the deadline: what was offered still goes into the spool
                 self.turn(link)
+            self._outbox.end(self._now_s())
             self._report(link, last=True)
             self._ended_well = True
         finally:
@@ -145,15 +159,15 @@ class Sender:
     def turn(self, link: Publisher, wait_s: float = 0.0) -> None:
         """Take in what has happened, after waiting for it at most `wait_s`, and do what is due."""
         self.turned_s, events = time.monotonic(), self._take(wait_s)
-        offered = [(e.frame, e.message) for e in events if isinstance(e, Offer)]
+        offered = [self._offered(e) for e in events if isinstance(e, Offer)]
         results = [e for e in events if isinstance(e, Incoming)]
         for happened in events:
             self._absorb(happened)
-        self._outbox.commit(offered)
+        self._outbox.commit(offered, self._now_s())
         self._make_known(offered)
         for incoming in results:
             link.ack(incoming.message)
-        self._send(link)
+        self._dispatch.send(link, self._now_s())
         self._say(link)
         self._report(link, last=False)
         waits, most = self._outbox.delivery.unconfirmed, link.limits.packet_bytes - PACKET_OVERHEAD_BYTES
@@ -186,7 +200,7 @@ class Sender:
                 self._settings(message.payload)
             case Incoming(message, at_ns):
                 self._wire.answered()
-                self._confirmations.answered(message.payload, at_ns)
+                self._confirmations.answered(message.payload, at_ns, self._now_s())
             case Say(topic, payload):
                 self._unsaid[topic] = payload
             case Published(mid, at_s):
@@ -204,10 +218,16 @@ class Sender:
         if sent is not None and sent.key is not None:
             self._outbox.delivery.acknowledged(sent.key, at_s)
 
-    def _make_known(self, offered: list[tuple[Frame, bytes]]) -> None:
+    def _offered(self, offer: Offer) -> Offered:
+        """Return a new frame with its age by clocks that nobody sets."""
+        frame = offer.frame
+        age_ns = self._clock.now_ns() - frame.sent_ns + sum(frame.stages_ns.values())
+        return Offered(frame, offer.message, offer.answer, max(0.0, age_ns / 1e9))
+
+    def _make_known(self, offered: list[Offered]) -> None:
         """Tell the head that the spool has taken its frames, and has room again for what was confirmed."""
         with self._room:
-            self._offered_bytes -= sum(len(message) for _, message in offered)
+            self._offered_bytes -= sum(len(one.message) for one in offered)
             self._room.notify_all()
         if offered:
             self._hand_over.release(len(offered))
@@ -217,54 +237,6 @@ class Sender:
         if applied is not None:
             self._unsaid[self._topic("settings/applied")] = encode_json(applied)
             self._status_due_s = 0.0
-
-    def _send(self, link: Publisher) -> None:
-        now_s = self._now_s()
-        late = self._outbox.delivery.again(now_s)
-        if late:
-            self._ledger.resent(len(late))
-            log.debug(event("sending again", frames=len(late)))
-        on_the_wire = max(1, min(UNACKNOWLEDGED, link.limits.receive_maximum) - 1)  # one place is for what we say of us
-        while link.is_connected and len(self._wire) < on_the_wire:
-            due = self._outbox.next_to_send(now_s, self._window)
-            if due is None:
-                return
-            key, frame = due
-            if self._is_expired(frame):
-                self._outbox.drop(key, "expired", frame)
-            else:
-                self._publish(link, key, frame)
-
-    def _is_expired(self, frame: Frame) -> bool:
-        return self._expire_s is not None and age_s(frame) > self._expire_s
-
-    def _publish(self, link: Publisher, key: Key, frame: Frame) -> None:
-        spooled_ns, sent_ns = frame.sent_ns, self._clock.now_ns()
-        stages_ns = {**frame.stages_ns, "spool": max(0, sent_ns - spooled_ns)}
-        message = encode(replace(frame, sent_ns=sent_ns, stages_ns=stages_ns))
-        finished_here = isinstance(frame.body, Finished)
-        if not finished_here:
-            self._reporter.sized(frame.split, frame.codec, len(message))
-        if len(message) > self._max_frame_bytes:
-            limit = {"got_bytes": len(message), "max_frame_bytes": self._max_frame_bytes}
-            log.warning(event("over what workers take; split later, or raise it there and here", **limit))
-            self._outbox.drop(key, "too_large", frame)
-            return
-        try:
-            mid = link.publish(self._topic("frame"), message, properties=self._envelope(frame))
-        except TooLarge as error:
-            log.warning(event("over the broker's limit", error=error))
-            self._outbox.drop(key, "too_large", frame)
-            return
-        now_s = self._now_s()
-        self._wire.put(mid, key, len(message), now_s)
-        before = self._outbox.remembered(key)
-        story = self._outbox.traces.sent(frame, sent_ns, len(message), before.story if before else None)
-        sent = SentFrame(spooled_ns, frame.stages_ns, finished_here, frame.split, frame.codec, story)
-        self._ledger.sent(len(message), now_s, first=self._outbox.remember(key, sent))
-
-    def _envelope(self, frame: Frame) -> Properties:
-        return envelope(frame, self._topic("result"), self._expire_s, self._outbox.traces.traceparent(frame.id))
 
     def _say(self, link: Publisher) -> None:
         """Publish what there is to say, the newest for each topic, where there is a link."""

@@ -40,6 +40,8 @@ class StagedHead:
         self._stages = _stages(engine, bundle, split, rules)
         self.inputs, self.outputs = self._stages[0].part.inputs, self._stages[-1].part.outputs
         self.exits = tuple(stage.found.name for stage in self._stages if stage.found)
+        self.unsure: tuple[str, list[Prediction]] | None = None
+        """What the deepest exit said of the last frame that left at none; None where there is no exit."""
 
     @property
     def parts(self) -> tuple[Part, ...]:
@@ -59,6 +61,7 @@ class StagedHead:
         ends at an exit when each row may, and its predictions are those of the first row, then of the next.
         """
         values: tuple[np.ndarray, ...] = (pictures,)
+        self.unsure = None
         for stage in self._stages:
             outputs = stage.part.run(*values)
             if stage.found is None:
@@ -68,9 +71,10 @@ class StagedHead:
             found = [
                 exit_predictions(self._bundle, stage.found, outputs[:-1], specs, row) for row in range(len(pictures))
             ]
-            decisions = {rule.decide(one) for one in found}
+            decisions, said = {rule.decide(one) for one in found}, [p for one in found for p in one]
             if len(decisions) == 1 and decisions != {"go on"}:
-                return Staged(stage.found.name, decisions == {"drop"}, [p for one in found for p in one], ())
+                return Staged(stage.found.name, decisions == {"drop"}, said, ())
+            self.unsure = (stage.found.name, said)
         return Staged(None, False, [], values)
 
 

@@ -12,6 +12,8 @@ from msgspec.structs import replace
 from paho.mqtt.properties import Properties
 from PIL import Image
 
+from edge.machine import Machine
+from edge.outbox import Offered
 from edge.spool import Key
 from headwater.clock import Stage
 from headwater.errors import TooLarge
@@ -133,9 +135,9 @@ def frame(
     )
 
 
-def offered(*frames: Frame) -> list[tuple[Frame, bytes]]:
+def offered(*frames: Frame) -> list[Offered]:
     """Return frames as the outbox takes them."""
-    return [(one, encode(one)) for one in frames]
+    return [Offered(one, encode(one)) for one in frames]
 
 
 def key(sequence: int, boot: str = BOOT) -> Key:
@@ -154,11 +156,13 @@ def result(
     replied_ns: int = NOW_NS,
     stages_ns: dict[Stage, int] | None = None,
     refused: str | None = None,
+    at_exit: str | None = None,
 ) -> bytes:
     """Return a worker's answer as it travels."""
     identity = FrameId(device, boot, sequence)
     stages = stages_ns or {}
-    return encode(Result(VERSION, identity, worker, sent_ns, received_ns, replied_ns, stages, refused=refused))
+    stamps = (sent_ns, received_ns, replied_ns)
+    return encode(Result(VERSION, identity, worker, *stamps, stages, exit=at_exit, refused=refused))
 
 
 class Clock:
@@ -166,6 +170,8 @@ class Clock:
 
     def __init__(self) -> None:
         self.s = 1000.0
+        self.wall_s = NOW_NS / 1e9 - 1000.0
+        """What the wall clock is ahead of `s`."""
 
     def __call__(self) -> float:
         return self.s
@@ -173,6 +179,10 @@ class Clock:
     def now_ns(self) -> int:
         """Return the stage clock."""
         return NOW_NS + round((self.s - 1000.0) * 1e9)
+
+    def machine(self, start: str = "start-1") -> Machine:
+        """Return a machine that runs by this clock, and whose wall clock is set by `wall_s`."""
+        return Machine(start, lambda: self.s, lambda: self.wall_s + self.s)
 
 
 @dataclass

@@ -25,7 +25,7 @@ class Desk:
     """Confirmations with all that belongs to them."""
 
     def __init__(self, path: Path) -> None:
-        self.spool = Spool(path, 10**8)
+        self.spool = Spool(path, 10**8, "process")
         self.ledger = Ledger(recovered=len(self.spool))
         self.outbox = Outbox(self.spool, Delivery(10, 60, lambda: 0), self.ledger)
         self.told: list[tuple[str, str, Result, int]] = []
@@ -35,14 +35,14 @@ class Desk:
         """Capture and send frames."""
         frames = [frame(n, finished=finished) for n in range(number)]
         self.ledger.captured(number)
-        self.outbox.commit(offered(*frames))
+        self.outbox.commit(offered(*frames), 0.0)
         while (due := self.outbox.next_to_send(0, 10**6)) is not None:
             self.outbox.remember(due[0], SentFrame(spooled_ns, BEFORE, finished, "conv_a", "native"))
 
     def answer(self, payload: bytes, at_ns: int = NOW_NS) -> None:
         """Take one result."""
-        self.confirmations.answered(payload, at_ns)
-        self.outbox.commit([])
+        self.confirmations.answered(payload, at_ns, 0.0)
+        self.outbox.commit([], 0.0)
 
     @property
     def ended(self) -> tuple[int, int, dict[str, int]]:
@@ -67,6 +67,7 @@ def test_a_result_ends_its_frame_once(desk: Desk) -> None:
     desk.answer(result(0, worker="worker-2"))
     assert desk.ended == (0, 1, {})
     assert len(desk.spool) == 0
+    assert desk.ledger.summary()["results_again"] == 1
 
 
 def test_who_finished_is_told_by_the_frame(desk: Desk) -> None:

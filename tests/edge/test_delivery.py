@@ -95,7 +95,9 @@ def test_late_frames_go_to_the_front_in_their_order() -> None:
         delivery.acknowledged(one, 0)
     assert delivery.again(TIMEOUT_S) == [key(0), key(1)]
     assert delivery.oldest_waiting() == key(0)
-    assert sent(delivery, 4) == [key(0), key(1), key(2), key(3)]
+    assert sent(delivery, 2) == [key(0), key(1)]
+    assert delivery.answered(key(0), TIMEOUT_S, 0.1)
+    assert sent(delivery, 2) == [key(2)]
 
 
 def test_an_answer_while_waiting_to_be_sent_again_counts() -> None:
@@ -107,6 +109,22 @@ def test_an_answer_while_waiting_to_be_sent_again_counts() -> None:
     assert delivery.drop(key(0))
     assert not delivery.drop(key(0))
     assert sent(delivery, 2) == [key(1)]
+
+
+def test_what_is_put_off_goes_when_nothing_else_is_to_be_sent() -> None:
+    """Also after its own time-out; it is counted among those that wait."""
+    delivery = steady()
+    delivery.add(map(key, range(3)))
+    delivery.put_off(key(0))
+    delivery.put_off(key(9))
+    assert (delivery.waiting, delivery.front(), delivery.all_waiting()) == (3, key(1), [key(1), key(2), key(0)])
+    assert sent(delivery, 3) == [key(1), key(2), key(0)]
+    delivery.acknowledged(key(0), 0)
+    delivery.add([key(3)])
+    assert delivery.again(TIMEOUT_S) == [key(0)]
+    assert (delivery.front(), delivery.oldest_waiting()) == (key(3), key(3))
+    assert delivery.drop(key(0))
+    assert delivery.keys() == [key(1), key(2), key(3)]
 
 
 def test_after_a_reconnect_what_the_broker_had_is_soon_sent_again() -> None:
@@ -157,7 +175,9 @@ class Frames(RuleBasedStateMachine):
 
     @rule(window=st.integers(1, 4))
     def next_one(self, window: int) -> None:
-        expected = self.waiting[0] if self.waiting and len(self.sent) < window else None
+        room = self.delivery.window(window)
+        assert 1 <= room <= window
+        expected = self.waiting[0] if self.waiting and len(self.sent) < room else None
         assert self.delivery.next(self.now_s, window) == expected
         if expected:
             self.sent.append(self.waiting.pop(0))
@@ -166,7 +186,7 @@ class Frames(RuleBasedStateMachine):
     @rule(data=st.data())
     def answered(self, data: st.DataObject) -> None:
         one = key(data.draw(st.integers(0, self.count - 1)))
-        assert self.delivery.drop(one) == (one not in self.gone)
+        assert self.delivery.answered(one, self.now_s, 0.1) == (one not in self.gone)
         for state in (self.waiting, self.sent):
             if one in state:
                 state.remove(one)

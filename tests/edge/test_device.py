@@ -6,21 +6,26 @@ import re
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from edge.checks import check_settings
+from edge.commands import EdgeSettings, build_device
 from edge.control import Running
 from edge.device import Device
 from edge.head import Head, Hopeless, exit_of
+from edge.keeping import LATE, Keeping, Late
 from edge.location import open_location
 from edge.plan import Bounds, Plan
+from edge.sameness import Sameness
 from edge.sources import Capture, Source, WhenFull
 from edge.spool import Spool
 from headwater.clock import Offset, Stopwatch
-from headwater.errors import HeadwaterError, SourceError
-from headwater.messages import Clock, Finished, Prediction, SettingsApplied
+from headwater.errors import HeadwaterError, SettingsError, SourceError
+from headwater.messages import Clock, Finished, Frame, Prediction, SettingsApplied, decode
 from headwater.session import Address
 from models.engine import Engine
 from models.errors import RunError
@@ -344,3 +349,80 @@ def test_a_caller_that_goes_away_at_ready_leaves_no_thread(tmp_path: Path) -> No
     with pytest.raises(BrokenPipeError):
         one.run(NOWHERE, threading.Event(), gone)
     assert "sender" not in {thread.name for thread in threading.enumerate()}
+
+
+@pytest.mark.parametrize(("late", "expire_s", "is_kept"), [("answer", 60.0, True), ("drop", 60.0, False)])
+def test_what_an_exit_said_waits_beside_the_frame(tmp_path: Path, late: Late, expire_s: float, is_kept: bool) -> None:
+    """With `--late answer` the spool holds a frame's own answer, from the deepest exit, marked as late."""
+    bundle = exit_bundle(tmp_path / "early", 0.0)
+    engine, spool = Engine(bundle.model_path, outputs=bundle.finals), Spool(tmp_path / "cam1.sqlite", 10**7)
+    limits = replace(LIMITS, expire_s=expire_s, keeping=Keeping(late=late))
+    plan, source, stop = Plan("conv_b", "auto", "all"), Pictures(2), threading.Event()
+    one = Device(DEVICE, TOPICS, bundle, engine, plan, source, open_location("1,2"), spool, limits)
+    thread = threading.Thread(target=one.run, args=(NOWHERE, stop, lambda: None))
+    thread.start()
+    assert eventually(lambda: one.status(None).in_flight == 2 and source.closed)
+    stop.set()
+    thread.join(10)
+    spool = Spool(tmp_path / "cam1.sqlite", 10**7)
+    (first, _), message = spool.keys(), None
+    answer = spool.answer(first)
+    assert (answer is not None) == is_kept
+    if answer is not None:
+        message, said = spool.read(first), decode(Frame, answer, 10**6)
+        assert isinstance(said.body, Finished)
+        assert (said.body.exit, said.codec, said.id.sequence, said.split) == ("exit1", LATE, 0, "conv_b")
+        assert message is not None
+        assert decode(Frame, message, 10**6).captured_ns == said.captured_ns
+    spool.close()
+
+
+def test_frames_lost_with_a_damaged_spool_are_in_the_books(tmp_path: Path) -> None:
+    """Known to have been there, recovered, and dropped for the disk."""
+    spool = Spool(tmp_path / "cam1.sqlite", 10**7)
+    spool.lost_before = 3
+    bundle = tiny_bundle(tmp_path / "tiny")
+    plan, engine = Plan("add", "auto", "all"), Engine(bundle.model_path)
+    one = Device(DEVICE, TOPICS, bundle, engine, plan, Pictures(0), open_location("1,2"), spool, LIMITS)
+    counts = one.ledger.counts()
+    assert (counts.recovered, counts.dropped, counts.in_flight) == (3, {"disk": 3}, 0)
+    spool.close()
+
+
+def test_the_status_says_when_the_last_new_picture_came(tmp_path: Path) -> None:
+    """A camera that goes on handing out the same one is stale there, as one that gives none."""
+    one = device(tmp_path, Pictures(0), limits=replace(LIMITS, keeping=Keeping(stale_after=5.0)))
+    picture, now = np.zeros((8, 8, 3), np.uint8), [100.0]
+    one._progress.sameness = Sameness(lambda: now[0])
+    for second in range(12):
+        now[0] = 100.0 + second
+        one._progress.sameness.saw(picture)
+        one._frame(Capture(picture, 1000 + second, 0), threading.Event())
+        one._sender._hand_over.release()
+    assert one.status(None).last_captured_ns == 1005
+    assert one.ledger.counts().captured == 12
+    one._spool.close()
+
+
+@pytest.mark.parametrize(
+    ("keeping", "expire", "words"),
+    [
+        (Keeping(stale_after=-1.0), None, "stale-after: got -1.0, expected 0"),
+        (Keeping(stale_after=float("nan")), None, "stale-after"),
+        (Keeping(late="answer"), None, "no frame is ever late without --expire; add --expire SECONDS"),
+    ],
+)
+def test_settings_that_cannot_hold_are_refused(keeping: Keeping, expire: float | None, words: str) -> None:
+    """With what to do."""
+    with pytest.raises(SettingsError, match=words):
+        check_settings(EdgeSettings(source="pattern:", keeping=keeping, expire=expire))
+
+
+def test_settings_of_the_spool_reach_it(tmp_path: Path) -> None:
+    """`--durable`, and its default: what was captured outlives a power cut."""
+    bundle = tiny_bundle(tmp_path / "tiny")
+    for keeping, durable in ((Keeping(), "power"), (Keeping(durable="off"), "off")):
+        settings = EdgeSettings(source="pattern:", bundle=str(bundle.folder), spool=tmp_path, keeping=keeping)
+        one = build_device(settings)
+        assert one._spool.durable == durable
+        one._spool.close()

@@ -198,6 +198,28 @@ def test_a_frame_that_is_not_sure_goes_on_as_without_exits(tmp_path: Path) -> No
         assert predictions(bundle, outputs, engine.tail(split).outputs)[0].scores == expected
 
 
+def test_what_an_exit_said_of_a_frame_that_goes_on_can_be_asked_for(tmp_path: Path) -> None:
+    """Though it was not sure: the same predictions as if the frame had left there; none before, nor after an exit."""
+    bundle = exit_bundle(tmp_path / "early", 0.0)
+    engine = Engine(bundle.model_path, outputs=bundle.finals)
+    head = prepare_head(bundle, engine, "conv_b", "auto")
+    assert head.unsure() is None
+    assert isinstance(head.run(PICTURE, Stopwatch()), Activation)
+    leaving = prepare_head(
+        bundle, engine, "conv_b", "auto", with_thresholds(rules_of(bundle), {"exit1": {"litter": 99}})
+    )
+    assert head.unsure() == leaving.run(PICTURE, Stopwatch())
+    assert leaving.unsure() is None
+
+
+def test_without_an_exit_nothing_is_known_of_a_frame_that_goes_on(bundle: Bundle, engine: Engine) -> None:
+    """Nor of a picture that travels."""
+    for split in ("image", "add", "device"):
+        head = prepare_head(bundle, engine, split, "auto")
+        head.run(PICTURE, Stopwatch())
+        assert head.unsure() is None
+
+
 def test_a_hopeless_frame_is_given_up_at_the_exit(tmp_path: Path) -> None:
     """Only where the bundle has a drop threshold."""
     bundle = exit_bundle(tmp_path / "hopeless", 0.0, drop=0.0)

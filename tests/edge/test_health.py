@@ -10,6 +10,7 @@ from edge.capturing import Capturing
 from edge.health import Seen, reasons
 from edge.ledger import Ledger
 from edge.progress import Progress
+from edge.sources import WhenFull
 from edge.sources.pattern import Pattern
 from headwater.errors import SourceError
 from tests.servers import eventually
@@ -26,6 +27,10 @@ from tests.servers import eventually
         (Seen(hungry_s=181.0, expected_every_s=60.0), ["the source has given no picture for 181 s"]),
         (Seen(in_hand_s=31.0), ["the head has worked on one picture for 31 s"]),
         (Seen(silent_s=31.0), ["the sender has not moved for 31 s"]),
+        (Seen(same_s=61.0, stale_after_s=60.0), ["stale camera: the source has given the same picture for 61 s"]),
+        (Seen(same_s=60.0, stale_after_s=60.0), []),
+        (Seen(same_s=1e6, stale_after_s=0.0), []),
+        (Seen(unwritten_s=31.0), ["the spool could not be written for 31 s"]),
         (Seen(failure="folder street: gone"), ["the source failed: folder street: gone"]),
     ],
 )  # fmt: skip
@@ -90,3 +95,27 @@ def test_the_head_is_at_work_only_within_its_block() -> None:
     with pytest.raises(ValueError, match="x"):
         fails()
     assert (seen, progress.begun_since_s) == ([7.0], None)
+
+
+class Stuck(Pattern):
+    """Hands out one picture for ever."""
+
+    def __init__(self, when_full: WhenFull) -> None:
+        super().__init__(64, 64, rate=None)
+        self.when_full = when_full
+
+    def captures(self, stop: threading.Event):
+        one = next(super().captures(stop))
+        while not stop.wait(0.001):
+            yield one
+
+
+@pytest.mark.parametrize("when_full", list(WhenFull))
+def test_a_camera_that_gives_the_same_picture_is_noticed_and_a_file_may(when_full: WhenFull) -> None:
+    """The time counts from the first of them."""
+    progress = Progress()
+    with Capturing(Stuck(when_full), Ledger(), progress) as capturing:
+        for _ in range(5):
+            assert eventually(lambda: capturing.next(0.1)) is not None
+    assert (progress.sameness.since_s is not None) == (when_full is WhenFull.DROP_OLDEST)
+    assert progress.began_s <= (progress.sameness.since_s or progress.began_s)

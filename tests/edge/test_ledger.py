@@ -88,6 +88,7 @@ def test_the_summary_has_what_the_contract_names() -> None:
     summary = Ledger().summary()
     assert set(summary) == {
         *("captured", "recovered", "finished", "exits", "unreported", "dropped", "in_flight", "resent"),
+        *("late", "results_again"),
         *("frames_per_s", "bytes_per_frame", "stages_ms"),
     }
     assert summary["stages_ms"] == {}

@@ -10,10 +10,10 @@ import pytest
 
 from edge.delivery import Delivery
 from edge.ledger import Ledger
-from edge.outbox import FRESH_FRAMES, Outbox, SentFrame
+from edge.outbox import FRESH_FRAMES, RETRY_S, UNSAVED_FRAMES, Outbox, SentFrame
 from edge.spool import Spool
 from headwater.messages import encode
-from tests.edge.samples import EARLIER_BOOT, NOW_NS, frame, key, offered
+from tests.edge.samples import EARLIER_BOOT, NOW_NS, Clock, frame, key, offered
 
 SIZE = len(encode(frame(0, 1000)))
 
@@ -22,7 +22,8 @@ class Box:
     """An outbox with all that belongs to it, for three frames of 1000 bytes."""
 
     def __init__(self, path: Path, limit_bytes: int = 3 * SIZE + 10) -> None:
-        self.spool = Spool(path, limit_bytes)
+        self.clock = Clock()
+        self.spool = Spool(path, limit_bytes, "process", self.clock.machine())
         self.ledger = Ledger(recovered=len(self.spool))
         self.delivery = Delivery(10, 60, lambda: 0)
         self.outbox = Outbox(self.spool, self.delivery, self.ledger)
@@ -30,19 +31,19 @@ class Box:
     def capture(self, *sequences: int, size: int = 1000) -> None:
         """Count frames as captured and commit them."""
         self.ledger.captured(len(sequences))
-        self.outbox.commit(offered(*(frame(n, size) for n in sequences)))
+        self.outbox.commit(offered(*(frame(n, size) for n in sequences)), self.clock.s)
 
     def send(self, window: int = 100) -> list[int]:
         """Send all that may be sent and return the frames' numbers."""
         out = []
-        while (due := self.outbox.next_to_send(0, window)) is not None:
+        while (due := self.outbox.next_to_send(self.clock.s, window)) is not None:
             assert due[0] == key(due[1].id.sequence, due[1].id.boot)
             out.append(due[1].id.sequence)
         return out
 
     def confirm(self, sequence: int) -> bool:
         """Take a result for a frame and return whether it was still waited for."""
-        waited_for = self.outbox.confirmed(key(sequence))
+        waited_for = self.outbox.confirmed(key(sequence), self.clock.s)
         if waited_for:
             self.ledger.finished("worker")
         return waited_for
@@ -117,25 +118,27 @@ def test_a_frame_is_confirmed_once(box: Box) -> None:
     assert box.confirm(0)
     assert not box.confirm(0)
     assert not box.confirm(9)
-    box.outbox.commit([])
+    box.outbox.commit([], box.clock.s)
     assert len(box.spool) == 0
 
 
 def test_a_full_disk_is_counted_and_the_device_goes_on(box: Box, caplog: pytest.LogCaptureFixture) -> None:
-    """New frames are dropped as `disk` with one error for all, what is there stays, and space brings all back."""
+    """The last new frames wait in memory, those before end as `disk`, with one error for all; space brings all back."""
     box.capture(0)
     pages = box.spool._db.execute("PRAGMA page_count").fetchone()[0]
     box.spool._db.execute(f"PRAGMA max_page_count = {pages}")
-    box.spool.limit_bytes = 10**6
+    box.spool.limit_bytes = 10**7
     with caplog.at_level(logging.ERROR):
-        for number in range(1, 4):
-            box.capture(number, size=100_000)
+        for number in range(1, UNSAVED_FRAMES + 4):
+            box.capture(number, size=60_000)
     assert box.dropped == {"disk": 3}
     assert [record.levelname for record in caplog.records] == ["ERROR"]
     assert "spool failed" in caplog.text
     box.spool._db.execute("PRAGMA max_page_count = 100000")
-    box.capture(4, size=100_000)
-    assert box.send() == [0, 4]
+    box.clock.s += RETRY_S
+    box.capture(99, size=60_000)
+    assert box.send() == [0, *range(4, UNSAVED_FRAMES + 4), 99]
+    assert len(box.spool) == UNSAVED_FRAMES + 2
     assert box.dropped == {"disk": 3}
 
 
@@ -145,10 +148,11 @@ def test_a_confirmation_that_cannot_be_written_is_tried_again(box: Box) -> None:
     box.send()
     box.spool._db.execute("PRAGMA query_only = 1")
     assert box.confirm(0)
-    box.outbox.commit([])
+    box.outbox.commit([], box.clock.s)
     assert key(0) in box.spool
     box.spool._db.execute("PRAGMA query_only = 0")
-    box.outbox.commit([])
+    box.clock.s += RETRY_S
+    box.outbox.commit([], box.clock.s)
     assert box.spool.keys() == [key(1)]
     assert box.dropped == {}
 
@@ -176,7 +180,7 @@ def test_nothing_is_remembered_of_frames_that_are_gone(box: Box) -> None:
     left = box.spool.keys()
     for one in left:
         box.outbox.drop(one, "expired")
-    box.outbox.commit([])
+    box.outbox.commit([], box.clock.s)
     assert not box.outbox._remembered
     assert not box.outbox._fresh
     assert (len(box.spool), len(box.outbox)) == (0, 0)
@@ -217,6 +221,37 @@ def test_a_spooled_frame_that_cannot_be_read_is_dropped(tmp_path: Path) -> None:
     box.capture(1)
     assert box.send() == [1]
     assert box.dropped == {"disk": 1}
-    box.outbox.commit([])
+    box.outbox.commit([], box.clock.s)
     assert box.spool.keys() == [key(1)]
     box.spool.close()
+
+
+def test_what_a_damaged_spool_lost_is_dropped_unless_it_is_at_hand(tmp_path: Path) -> None:
+    """A frame on its way may still be answered, and one in memory be sent; only the others are gone."""
+    box = Box(tmp_path / "cam1.sqlite", 10**6)
+    box.capture(*range(FRESH_FRAMES + 3))
+    assert box.send(window=2) == [0, 1]
+    lost = box.spool.keys()
+    box.spool.commit([], lost)
+    box.spool._lost = lost
+    box.outbox.commit([], box.clock.s)
+    assert box.dropped == {"disk": 3}
+    assert box.confirm(0)
+    assert box.send(window=100) == list(range(2, FRESH_FRAMES))
+    box.clock.s += 1
+    box.outbox.end(box.clock.s)
+    assert box.dropped == {"disk": 3 + FRESH_FRAMES - 1}  # what was in memory only, at the end
+    box.spool.close()
+
+
+def test_a_file_s_frames_wait_while_the_disk_takes_nothing(box: Box) -> None:
+    """Before memory is full of them; a disk that works again takes all."""
+    box.spool._db.execute("PRAGMA query_only = 1")
+    box.spool.limit_bytes = 10**7
+    assert not box.outbox.is_stuck
+    box.capture(*range(UNSAVED_FRAMES // 2))
+    assert (box.outbox.is_failing, box.outbox.is_stuck) == (True, True)
+    box.spool._db.execute("PRAGMA query_only = 0")
+    box.clock.s += RETRY_S
+    box.outbox.commit([], box.clock.s)
+    assert (box.outbox.is_failing, box.outbox.is_stuck, len(box.spool)) == (False, False, UNSAVED_FRAMES // 2)

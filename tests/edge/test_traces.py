@@ -15,7 +15,7 @@ from edge.delivery import Delivery
 from edge.device import Device
 from edge.ledger import Counts, Ledger
 from edge.location import open_location
-from edge.outbox import FRESH_FRAMES, Outbox
+from edge.outbox import FRESH_FRAMES, UNSAVED_FRAMES, Outbox
 from edge.plan import Plan
 from edge.sender import Sender
 from edge.spool import Spool
@@ -76,7 +76,7 @@ class Bench:
 
     def __init__(self, path: Path, share: float = 1.0, limit_bytes: int = 10**7, expire_s: float | None = None) -> None:
         self.told, self.clock, self.link = Told(), Clock(), FakeLink(is_connected=True)
-        self.spool = Spool(path, limit_bytes)
+        self.spool = Spool(path, limit_bytes, "process", self.clock.machine())
         self.ledger = Ledger(recovered=len(self.spool))
         traces = Traces("demo", DEVICE, self.clock.now_ns, Tracing(self.told, share))
         delivery = Delivery(10.0, 120.0, lambda: 0.0)
@@ -259,8 +259,9 @@ def test_a_refused_frame_is_an_error(make: Callable[..., Bench]) -> None:
 def test_a_frame_that_expired_tells_of_its_wait(make: Callable[..., Bench]) -> None:
     """It was never sent, so there is no sending."""
     bench = make(expire_s=1.0)
-    bench.capture(frame(0, age_s=-3600 * 24 * 365 * 50))
-    bench.capture(frame(1))  # captured long ago, by the wall clock
+    bench.link.is_connected = False
+    bench.capture(frame(1))
+    bench.turn(2.0)
     assert_whole(bench.told)
     whole = bench.told.one("frame")
     assert (whole.error, whole.facts["headwater.frame.id"]) == ("expired", f"cam1-{BOOT}-1")
@@ -285,8 +286,9 @@ def test_a_frame_that_found_no_room_is_told_from_the_disk_too(make: Callable[...
 def test_an_outbox_whose_disk_fails_tells_of_its_frames(make: Callable[..., Bench]) -> None:
     """What could not be written is told from memory."""
     bench = make()
-    bench.spool._db.execute("DROP TABLE frames")
-    bench.capture(frame(0))
+    bench.link.is_connected = False
+    bench.spool._db.execute("PRAGMA query_only = 1")
+    bench.capture(*(frame(n) for n in range(UNSAVED_FRAMES + 1)))
     assert bench.told.one("frame").error == "disk"
 
 

@@ -22,7 +22,7 @@ from tests.edge.samples import write_pictures
 from tests.integration.test_device import Bench, summary
 from tests.integration.test_worker import Site, assert_each_once
 from tests.metrics_page import told
-from tests.servers import BrokerUnderTest, StoreUnderTest, eventually
+from tests.servers import BrokerUnderTest, StoreUnderTest, eventually, need
 
 DONE_S = 40.0
 SOON = ("--unwell-after", "1")
@@ -206,6 +206,20 @@ def test_a_store_that_hangs_with_frames_in_hand_is_seen(site: Site) -> None:
     site.store.resume()
     looker.turns(200)
     assert_each_once(site, device, 2)
+
+
+def test_a_camera_that_goes_on_handing_out_the_same_picture_is_stale(bench: Bench) -> None:
+    """A live pipeline of one colour: 503 with the reason, a figure, and no new picture in the status; frames go on."""
+    need("gst-launch-1.0")
+    looker, worker = Looker(), bench.worker()
+    pipeline = "gst:videotestsrc is-live=true pattern=red ! video/x-raw,width=64,height=48,framerate=20/1"
+    bench.device("--source", pipeline, "--stale-after", "1", *looker.flags)
+    looker.says("stale camera: the source has given the same picture")
+    assert looker.samples()["headwater_edge_same_picture_seconds"] > 1
+    came = worker.different
+    assert eventually(lambda: worker.different > came, DONE_S)
+    assert eventually(lambda: len({one.last_captured_ns for one in worker.statuses[-2:]}) == 1, DONE_S)
+    assert worker.frames[-1].captured_ns > (worker.statuses[-1].last_captured_ns or 0)
 
 
 def test_a_device_s_figures_add_up(bench: Bench) -> None:

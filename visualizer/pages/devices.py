@@ -15,7 +15,7 @@ from visualizer.pages.decision import decided
 
 STATES = {
     "online": "online",
-    "stale": "stale: online, but captures nothing",
+    "stale": "stale: online, but captures nothing new",
     "offline": "offline",
     "seen": "seen in the store",
 }
