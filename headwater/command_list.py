@@ -72,6 +72,11 @@ COMMANDS: Final[dict[str, dict[str, tuple[str, str]]]] = {
         "scale": ("evaluation.scale_commands:scale", "See what more workers, devices and frames do on this machine."),
         "one-or-many": ("evaluation.one_or_many_commands:one_or_many", "Compare one exit with many (papers/003)."),
     },
+    "users": {
+        "add": ("visualizer.user_commands:add", "Let somebody sign in to the site, or give them another password."),
+        "list": ("visualizer.user_commands:list_users", "List who may sign in to the site."),
+        "remove": ("visualizer.user_commands:remove", "Let somebody sign in no longer."),
+    },
     "broker": {"run": ("broker.commands:run", "Run a broker here, until stopped.")},
     "store": {"run": ("cloud_worker.store_commands:run", "Run a store here, until stopped.")},
 }
@@ -83,6 +88,7 @@ GROUPS: Final = {
     "models train": "Train the models that Headwater ships.",
     "models fetch": "Fetch networks that others publish.",
     "evaluate": "Repeat the documents' tables and figures.",
+    "users": "Who may sign in to the site.",
     "broker": "The MQTT broker.",
     "store": "The Redis store.",
 }
