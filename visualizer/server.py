@@ -15,8 +15,9 @@ from headwater.sight import served
 from headwater.traces import Teller, collected
 from headwater.web import AnnouncingServer, bind
 from visualizer.app import create_app
+from visualizer.connections import patient
 from visualizer.devices import Devices, NoBroker, StatusReader
-from visualizer.door.entrance import entrance
+from visualizer.door.entrance import Entrance, entrance
 from visualizer.live import LARGEST_WORD
 from visualizer.reader import RedisStore
 from visualizer.security import checked_public_name, is_loopback
@@ -48,7 +49,7 @@ def run(settings: SiteSettings) -> None:
         with served(settings.metrics, site.sight):
             site.start()
             try:
-                serve(site.asgi, sock)
+                serve(site.asgi, sock, asking)
             finally:
                 site.stop()
 
@@ -59,10 +60,11 @@ def _devices(settings: SiteSettings) -> Devices:
     return StatusReader(Address.of(settings.broker, settings), settings.fleet)
 
 
-def serve(asgi: Any, sock: socket.socket) -> None:
+def serve(asgi: Any, sock: socket.socket, asking: Entrance) -> None:
     """Serve on the socket until SIGTERM or SIGINT, then close every connection within two seconds."""
     config = uvicorn.Config(
         asgi,
+        http=patient(asking.proxies.trusts),
         proxy_headers=False,  # whom to believe is said by --trusted-proxy, and weighed where it matters
         log_config=None,  # its lines go where all others go
         log_level="warning",

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import http.client
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -141,6 +144,21 @@ def test_the_live_socket_is_for_who_is_signed_in(site: Site) -> None:
     assert asyncio.run(listen("headwater=" + "x" * 43, site.origin)) == 401
     assert asyncio.run(listen(cookie, "http://evil.example")) == 403
     assert asyncio.run(listen(cookie, site.origin)) == 1008
+
+
+def test_the_site_waits_for_nobody_for_ever(site: Site) -> None:
+    """Half a form is cut off after ten seconds; meanwhile others are answered, and the log stays quiet."""
+    with socket.create_connection(("127.0.0.1", site.port), 20) as slow:
+        began_s = time.monotonic()
+        head = f"POST /sign-in HTTP/1.1\r\nHost: 127.0.0.1:{site.port}\r\nOrigin: {site.origin}\r\n"
+        kind = "Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 99\r\n\r\nname="
+        slow.sendall((head + kind).encode())
+        assert site.ask("/health")[0].status == 200
+        with contextlib.suppress(ConnectionResetError):
+            while slow.recv(4096):
+                pass
+        assert 9 < time.monotonic() - began_s < 15
+    assert "Traceback" not in site.log.read_text()
 
 
 def test_a_site_that_would_be_open_to_others_does_not_start() -> None:
