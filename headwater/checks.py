@@ -33,7 +33,7 @@ EXTRAS: Final[Mapping[str, Extra]] = {
     "edge": Extra((LITERT, "opencv-python-headless"), ("opencv-python-headless",)),
     "worker": Extra((LITERT, "redis")),
     "http": Extra((LITERT, "starlette", "uvicorn")),
-    "visualizer": Extra(("dash", "dash-leaflet", "redis", "uvicorn"), ("dash-leaflet",)),
+    "visualizer": Extra(("argon2-cffi", "dash", "dash-leaflet", "redis", "uvicorn"), ("dash-leaflet",)),
     "face": Extra(("mediapipe",)),
     "traces": Extra(("opentelemetry-exporter-otlp-proto-http", "opentelemetry-sdk")),
     "autoscale": Extra(("docker",)),

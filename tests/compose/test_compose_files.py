@@ -135,6 +135,15 @@ def test_passwords_are_files(whole: dict[str, Any]) -> None:
     assert "compose/secrets/" in (ROOT / ".gitignore").read_text().splitlines()
 
 
+def test_the_overlay_for_a_login_closes_the_site(whole: dict[str, Any]) -> None:
+    """Open is said where only this machine is let in; the overlay takes that back and names a secret."""
+    assert whole["services"]["visualizer"]["environment"]["HEADWATER_OPEN_TO_ALL"] == "true"
+    overlay = read("login.yaml")
+    (site,) = overlay["services"].values()
+    assert site["environment"] == {"HEADWATER_OPEN_TO_ALL": "false", "HEADWATER_USERS": "/run/secrets/site_users"}
+    assert site["secrets"] == list(overlay["secrets"]) == ["site_users"]
+
+
 @pytest.mark.parametrize("name", [*DOCKERFILES, "edge/Dockerfile.gstreamer"])
 def test_dockerfiles_are_pinned_labelled_and_checked(name: str) -> None:
     """A base with a version, another user than root, a health check, the version of the project."""

@@ -18,6 +18,7 @@ import redis
 
 from headwater.messages import Prediction
 from tests.servers import BrokerUnderTest, StoreUnderTest, eventually, need
+from tests.visualizer.door.asking import PASSWORD, write
 from tests.visualizer.fake_fleet import FakeDevice, add, broker_session, say
 
 FLAGS = (
@@ -360,3 +361,84 @@ def test_store_and_site_go_and_come_back(
         assert "away" not in page.text("header")
     finally:
         again.stop()
+
+
+@pytest.fixture
+def login(valkey: StoreUnderTest, mosquitto: BrokerUnderTest, tmp_path: Path) -> Iterator[tuple[Site, Path]]:
+    """A site that asks who looks, at which operators may set devices, and its password file."""
+    users, secret = write(tmp_path / "users", camille="viewer", sam="operator"), tmp_path / "operator"
+    secret.write_text("any\n")  # this broker asks nobody
+    flags = ("--users", str(users), "--operator-username", "operator", "--operator-password-file", str(secret))
+    running = Site(valkey.url, mosquitto.url, *flags)
+    yield running, users
+    running.stop()
+
+
+def sign_in(page: Page, name: str, password: str) -> None:
+    """Fill in the form with the keyboard alone, from where the page has put the cursor, and send it with Enter."""
+    from selenium.webdriver.common.action_chains import ActionChains
+    from selenium.webdriver.common.keys import Keys
+
+    assert eventually(lambda: page.run("return document.activeElement.tagName") == "INPUT")
+    ActionChains(page.driver).send_keys(name, Keys.TAB, password, Keys.ENTER).perform()
+
+
+def test_people_sign_in_look_and_sign_out(page: Page, login: tuple[Site, Path], store: redis.Redis) -> None:
+    """The page that was asked for comes after the name and password; who is removed is asked again within moments."""
+    (site, users), path = login, "return location.pathname"
+    stored(store, FakeDevice("cam1"), 5)
+    page.driver.get(f"{site.address}/stages")
+    assert page.run(path) == "/sign-in"
+    sign_in(page, "camille", "wrong")
+    assert eventually(lambda: "do not belong together" in page.text("[role=alert]"))
+    assert eventually(lambda: page.run("return document.activeElement.id") == "password")
+    assert page.run("return document.querySelector('#name').value") == "camille"
+    page.run("document.querySelector('#name').select()")
+    page.run("document.querySelector('#name').focus()")
+    sign_in(page, "camille", PASSWORD)
+    assert eventually(lambda: page.run(path) == "/stages")
+    assert eventually(lambda: page.text("#visitor") == "camille", 30)
+    assert page.run("return document.cookie") == ""
+    page.go("map")
+    assert eventually(lambda: page.run(MAP_SHOWS) == 5, 15)
+    assert page.run("return getComputedStyle(document.documentElement).colorScheme") in ("light", "dark")
+    users.write_text(users.read_text().replace("camille:", "claire:"))
+    assert eventually(lambda: page.run(path) == "/sign-in", 15)
+    sign_in(page, "claire", PASSWORD)
+    assert eventually(lambda: page.text("#visitor") == "claire", 30)
+    page.run("document.querySelector('#visitor').click()")
+    assert eventually(lambda: page.text("h1") == "claire")
+    page.run("document.querySelector('button').click()")
+    assert eventually(lambda: page.run(path) == "/sign-in")
+    page.driver.back()
+    assert eventually(lambda: page.run(path) == "/sign-in")
+    severe = [entry["message"] for entry in page.driver.get_log("browser") if entry["level"] == "SEVERE"]
+    expected = ("tile.openstreetmap.org", "403 (Forbidden)", "401 (Unauthorized)", "WebSocket connection to")
+    assert [message for message in severe if not any(word in message for word in expected)] == []
+
+
+def test_an_operator_sets_a_device_in_the_browser(
+    page: Page, login: tuple[Site, Path], mosquitto: BrokerUnderTest
+) -> None:
+    """A viewer is shown no way there; an operator fills in the form, and the broker has the settings."""
+    site, _ = login
+    session = broker_session(mosquitto.url)
+    say(session, FakeDevice("cam7").status(time.time_ns()))
+    for name, shown in (("camille", "none"), ("sam", "block")):
+        page.driver.get(f"{site.address}/devices")
+        sign_in(page, name, PASSWORD)
+        assert eventually(lambda: "cam7" in page.text("#devices-list"), 30)
+        assert eventually(lambda name=name: page.text("#visitor") == name)
+        way = "return getComputedStyle(document.querySelector('.operators')).display"
+        assert page.run(way) == shown
+        if name == "camille":
+            page.driver.delete_all_cookies()
+    page.run("document.querySelector('.operators a').click()")
+    assert eventually(lambda: page.text("h1") == "cam7")
+    assert page.run("return [...document.querySelectorAll('#splits option')].map((one) => one.value)")[:3] == [
+        "auto", "image", "device",
+    ]  # fmt: skip
+    page.run("document.querySelector('#split').value = 'image'; document.querySelector('button').click()")
+    assert eventually(lambda: "has not answered yet" in page.text("[role=status]"), 10)
+    assert "asked for" in page.text("dl")
+    session.stop()

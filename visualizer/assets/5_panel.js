@@ -142,8 +142,20 @@
     hw.tell("theme");
   }
 
+  /* Who looks, where the site asks for it. Whose session has ended is sent to the page that asks, by loading this one. */
+  async function visitor() {
+    if (!document.querySelector('meta[name="headwater-login"]')) return;
+    const answer = await fetch(`${hw.prefix()}visitor`).catch(() => null);
+    if (answer?.status === 401) location.reload();
+    if (!answer?.ok) return;
+    const { name, role } = await answer.json();
+    document.documentElement.dataset.role = role;
+    Object.assign(byId("visitor"), { textContent: name, title: `Signed in as ${role}; sign out`, hidden: false });
+  }
+
   function begin() {
     theme(null);
+    visitor();
     byId("theme").addEventListener("click", () => {
       const chosen = dark() ? "light" : "dark";
       localStorage.setItem("headwater-theme", chosen);
@@ -160,5 +172,5 @@
   const kept = localStorage.getItem("headwater-theme");
   if (kept === "dark" || kept === "light") document.documentElement.dataset.theme = kept;
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => theme(null));
-  hw.panel = { begin, header, lamp, legend, lists, options: null, told: false };
+  hw.panel = { begin, visitor, header, lamp, legend, lists, options: null, told: false };
 })();

@@ -29,6 +29,7 @@
     hw.panel.lamp("site", { there: false, since_ms: (state.since_ms ??= Date.now()) });
     retry = setTimeout(connect, state.pause_ms * (0.75 + Math.random() / 2));
     state.pause_ms = Math.min(LONGEST_PAUSE_MS, 2 * state.pause_ms);
+    hw.panel.visitor();
   }
 
   function take(news) {

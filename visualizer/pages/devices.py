@@ -42,12 +42,12 @@ def nothing(fleet: str) -> Component:
     )
 
 
-def cards(rows: Sequence[DeviceRow], fleet: str) -> Component | list[Component]:
-    """Return one card per device."""
-    return [_card(row) for row in rows] if rows else nothing(fleet)
+def cards(rows: Sequence[DeviceRow], fleet: str, *, can_set: bool = False) -> Component | list[Component]:
+    """Return one card per device; where devices can be set, with the way to it, which operators alone see."""
+    return [_card(row, can_set=can_set) for row in rows] if rows else nothing(fleet)
 
 
-def _card(row: DeviceRow) -> Component:
+def _card(row: DeviceRow, *, can_set: bool) -> Component:
     return html.Article(
         [
             html.Header(
@@ -68,10 +68,15 @@ def _card(row: DeviceRow) -> Component:
             _facts(row),
             *([decided(row.decision)] if row.decision else []),
             *([_spool(row.status), _counters(row.status)] if row.status else [_no_status(row)]),
+            *([_way_to_set(row)] if can_set and row.status else []),
         ],
         className=f"card device device-{row.state}",
         key=row.name,
     )
+
+
+def _way_to_set(row: DeviceRow) -> Component:
+    return html.P(html.A("Set split and thresholds", href=f"/devices/{row.name}"), className="operators")
 
 
 def _big(value: str | Component, unit: str) -> Component:

@@ -56,6 +56,7 @@ def _header(fleet: str) -> Component:
                     _lamp("site"),
                     _lamp("store"),
                     _lamp("broker"),
+                    html.A("", id="visitor", href="/sign-out", className="visitor", hidden=True),
                     html.Button("Dark", id="theme", className="quiet", title="Light or dark", type="button"),
                 ],
                 className="state",

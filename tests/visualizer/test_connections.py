@@ -1,0 +1,166 @@
+"""How long a connection may take, and how many there may be: against a real server with short times."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import pytest
+import uvicorn
+
+from tests.servers import eventually
+from visualizer.connections import patient
+
+WHOLE = b"GET / HTTP/1.1\r\nHost: site\r\n\r\n"
+SOON_S = 0.3
+
+
+async def hello(scope: Any, receive: Any, send: Any) -> None:
+    """Answer once the request has come, or never at /never, or with more than anybody takes at /much."""
+    while (await receive()).get("more_body"):
+        pass
+    if scope["path"] == "/never":
+        await asyncio.Event().wait()
+    body = b"x" * 50_000_000 if scope["path"] == "/much" else b"hello"
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % len(body))]})
+    await send({"type": "http.response.body", "body": body})
+
+
+@contextmanager
+def server(is_proxy: bool = False, **limits: Any) -> Iterator[int]:
+    """Serve on a free port with these limits."""
+    protocol = patient(lambda _address: is_proxy, **{"arrive_s": SOON_S, "answer_s": SOON_S, **limits})
+    config = uvicorn.Config(hello, http=protocol, log_config=None, lifespan="off", timeout_graceful_shutdown=1)
+    running = uvicorn.Server(config)
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        thread = threading.Thread(target=running.run, kwargs={"sockets": [sock]})
+        thread.start()
+        assert eventually(lambda: running.started)
+        yield sock.getsockname()[1]
+        running.should_exit = True
+        thread.join(10)
+
+
+def connected(port: int) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", port), 10)
+
+
+def ended(sock: socket.socket) -> bool:
+    """Read on until the other side hangs up, and return True; a time-out is an error."""
+    try:
+        while sock.recv(65_536):
+            pass
+    except ConnectionResetError:
+        pass
+    return True
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        b"", b"GET", b"GET / HTTP/1.1\r\nHost: site\r\n", b"\r\n",
+        b"POST / HTTP/1.1\r\nHost: site\r\nContent-Length: 100\r\n\r\nabc",
+        b"POST / HTTP/1.1\r\nHost: site\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nabc",
+    ],
+)  # fmt: skip
+def test_who_does_not_finish_asking_is_cut_off(words: bytes) -> None:
+    """Nothing, half a line, half of the head, half of a body: all the same."""
+    with server() as port, connected(port) as sock:
+        began_s = time.monotonic()
+        sock.sendall(words)
+        assert ended(sock)
+        assert SOON_S * 0.9 <= time.monotonic() - began_s < 5
+
+
+def test_a_byte_now_and_then_does_not_help() -> None:
+    """The time is the request's, not the byte's: slow loris."""
+    with server() as port, connected(port) as sock:
+        words = b"GET / HTTP/1.1\r\nX: " + 200 * b"y"
+        assert dripped(sock, [bytes([byte]) for byte in words], SOON_S / 10) < 40
+
+
+def dripped(sock: socket.socket, words: Sequence[bytes], every_s: float) -> int:
+    """Send one after the other until the other side hangs up, and return how many went out."""
+    for sent, word in enumerate(words):
+        try:
+            sock.sendall(word)
+        except (ConnectionResetError, BrokenPipeError):
+            return sent
+        threading.Event().wait(every_s)
+    return len(words)
+
+
+@pytest.mark.parametrize("path", [b"/never", b"/much"])
+def test_an_answer_that_takes_too_long_is_cut_off(path: bytes) -> None:
+    """Because the site does not finish it, or because nobody takes it."""
+    with server() as port, connected(port) as sock:
+        sock.sendall(b"GET %s HTTP/1.1\r\nHost: site\r\n\r\n" % path)
+        threading.Event().wait(3 * SOON_S)
+        assert ended(sock)
+
+
+def test_who_asks_in_time_is_answered_again_and_again() -> None:
+    """On one connection, also with pauses, and two requests in one go."""
+    with server() as port, connected(port) as sock:
+        for words in (WHOLE, WHOLE + WHOLE, WHOLE):
+            sock.sendall(words)
+            got = b""
+            while got.count(b"hello") < words.count(b"GET"):
+                more = sock.recv(65_536)
+                assert more
+                got += more
+            threading.Event().wait(1.5 * SOON_S)
+
+
+@pytest.mark.parametrize(
+    ("head", "more"),
+    [
+        (b"GET / HTTP/1.1\r\n", b"X: " + 1000 * b"y" + b"\r\n"), (b"GET /", 1000 * b"y"), (b"", 1000 * b"\r\n"),
+        (b"POST / HTTP/1.1\r\nHost: site\r\nContent-Length: 1000000000\r\n\r\n", 64_000 * b"y"),
+    ],
+)  # fmt: skip
+def test_who_sends_too_much_is_cut_off(head: bytes, more: bytes) -> None:
+    """A first line, headers or a body without end: the server's memory is not the client's."""
+    with server(arrive_s=30.0, answer_s=30.0) as port, connected(port) as sock:
+        sock.sendall(head)
+        assert dripped(sock, [more] * 20_000, 0.0) * len(more) < 20_000_000
+
+
+def test_a_large_form_and_what_follows_it_are_taken() -> None:
+    """Half a megabyte in one go, with the next request behind it: neither counts as a head."""
+    body = 500_000 * b"y"
+    words = b"POST / HTTP/1.1\r\nHost: site\r\nContent-Length: 500000\r\n\r\n" + body + WHOLE
+    with server(arrive_s=30.0, answer_s=30.0) as port, connected(port) as sock:
+        sock.sendall(words)
+        got = b""
+        while got.count(b"hello") < 2:
+            more = sock.recv(65_536)
+            assert more
+            got += more
+
+
+def held(stack: ExitStack, port: int) -> bool:
+    """Open one more connection and tell whether the server keeps it for now."""
+    sock = stack.enter_context(connected(port))
+    sock.settimeout(0.5)
+    try:
+        return sock.recv(1) != b""
+    except ConnectionResetError:
+        return False
+    except TimeoutError:
+        return True
+
+
+def test_one_address_cannot_take_every_place() -> None:
+    """A proxy asks for many and may; all together they are bounded as well."""
+    long = {"arrive_s": 30.0}
+    with server(most_of_one=3, **long) as port, ExitStack() as stack:
+        assert [held(stack, port) for _ in range(5)] == [True, True, True, False, False]
+    with server(is_proxy=True, most_of_one=3, most=4, **long) as port, ExitStack() as stack:
+        assert [held(stack, port) for _ in range(6)] == [True, True, True, True, False, False]

@@ -1,0 +1,1 @@
+"""The site's door: who looks, how that is proven, and what they may do."""

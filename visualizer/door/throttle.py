@@ -1,0 +1,94 @@
+"""How often somebody may fail to sign in, by name and by address, in bounded memory."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from ipaddress import IPv6Address, IPv6Network, ip_address
+from typing import Final
+
+MOST_KEYS: Final = 10_000
+SUBNET_BITS: Final = 64
+"""Of an IPv6 address: whoever has one has all of its subnet. Source: RFC 4291, section 2.5.4."""
+
+
+@dataclass(frozen=True)
+class Bound:
+    """So many tries in so long a time."""
+
+    most: int
+    span_s: float
+
+
+ONE_NAME_FROM_ONE_PLACE: Final = Bound(5, 300)
+ONE_PLACE: Final = Bound(30, 900)
+ONE_NAME: Final = Bound(100, 3600)
+"""From all places: a hundred thousand machines that guess the same password get a hundred guesses an hour. Higher than
+the others, so that strangers do not easily keep out who has that name."""
+
+Key = tuple[Bound, str]
+
+
+def keys(name: str, address: str) -> list[Key]:
+    """Return what a try is counted under."""
+    place = _place(address)
+    return [(ONE_NAME_FROM_ONE_PLACE, f"{name} {place}"), (ONE_PLACE, place), (ONE_NAME, name)]
+
+
+def _place(address: str) -> str:
+    try:
+        found = ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if isinstance(found, IPv6Address):
+        return str(found.ipv4_mapped or IPv6Network((found, SUBNET_BITS), strict=False))
+    return str(found)
+
+
+class Throttle:
+    """Counts tries that have not succeeded. Any thread may use it."""
+
+    def __init__(self, now_s: Callable[[], float] = time.monotonic) -> None:
+        self._now_s, self._lock = now_s, threading.Lock()
+        self._tries: OrderedDict[Key, deque[float]] = OrderedDict()
+
+    def begin(self, tried: Sequence[Key]) -> float:
+        """Count a try and return 0, or return how many seconds must pass before there may be one.
+
+        It counts before it is known to fail: many tries at once are held up as they would be one after the other.
+        """
+        now_s = self._now_s()
+        with self._lock:
+            wait_s = max(self._wait_s(key, now_s) for key in tried)
+            if wait_s <= 0:
+                for key in tried:
+                    self._count(key, now_s)
+            return max(0.0, wait_s)
+
+    def succeeded(self, tried: Sequence[Key]) -> None:
+        """Forget the failures of this name at this place, and the try that was none."""
+        with self._lock:
+            for key in tried:
+                times = self._tries.get(key)
+                if times:
+                    times.pop()
+                if not times or key[0] is ONE_NAME_FROM_ONE_PLACE:
+                    self._tries.pop(key, None)
+
+    def count(self) -> int:
+        """Return how many names and places are remembered."""
+        with self._lock:
+            return len(self._tries)
+
+    def _wait_s(self, key: Key, now_s: float) -> float:
+        bound, times = key[0], self._tries.get(key)
+        return times[0] + bound.span_s - now_s if times and len(times) >= bound.most else 0.0
+
+    def _count(self, key: Key, now_s: float) -> None:
+        self._tries.setdefault(key, deque(maxlen=key[0].most)).append(now_s)
+        self._tries.move_to_end(key)
+        while len(self._tries) > MOST_KEYS:
+            self._tries.popitem(last=False)
