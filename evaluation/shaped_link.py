@@ -61,6 +61,22 @@ class ShapedLink:
         rate = ["rate", f"{round(bits_per_s)}bit", "burst", burst, "limit", _QUEUE]
         _call("tc", "-n", self._device, "qdisc", "replace", "dev", self._ends[0], "root", "tbf", *rate)
 
+    def lose(self, share: float) -> None:
+        """Let this share of the packets that the device sends vanish; `shape` ends it.
+
+        Raises: SettingsError where the kernel has no netem.
+        """
+        loss = ["netem", "loss", f"{share:.1%}", "limit", "10000"]
+        _call("tc", "-n", self._device, "qdisc", "replace", "dev", self._ends[0], "root", *loss)
+
+    def take_down(self) -> None:
+        """Let every packet vanish, as where a cable is pulled: nobody is told."""
+        _call("ip", "-n", self._device, "link", "set", self._ends[0], "down")
+
+    def bring_up(self) -> None:
+        """Let packets pass again."""
+        _call("ip", "-n", self._device, "link", "set", self._ends[0], "up")
+
     def at_worker(self, command: Sequence[str]) -> list[str]:
         """Return a command that runs on the worker's side."""
         return ["ip", "netns", "exec", self._worker, *command]
