@@ -166,18 +166,20 @@ DRILLS: Final[tuple[Drill, ...]] = (
 )  # fmt: skip
 
 
-def chosen(names: Sequence[str], draw: int | None, chance: Random) -> list[Drill]:
-    """Return the drills of these names, or all; of these so many, drawn, but no long ones. Raises: SettingsError."""
+def chosen(names: Sequence[str]) -> list[Drill]:
+    """Return the drills of these names, or all. Raises: SettingsError."""
     known = {drill.name: drill for drill in DRILLS}
     for name in names:
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
             more = f"did you mean {near[0]}?" if near else "headwater drill --list shows them"
             raise SettingsError(f"drill: got {name!r}, expected one of {len(known)} names; {more}")
-    found = [known[name] for name in dict.fromkeys(names)] if names else list(DRILLS)
-    if draw is None:
-        return found
-    short = [drill for drill in found if not drill.is_long]
+    return [known[name] for name in dict.fromkeys(names)] if names else list(DRILLS)
+
+
+def some(drills: Sequence[Drill], draw: int, chance: Random) -> list[Drill]:
+    """Return so many of these drills, drawn, without those that take long."""
+    short = [drill for drill in drills if not drill.is_long]
     return chance.sample(short, min(draw, len(short)))
 
 

@@ -26,7 +26,7 @@ class DrillSettings:
     """How long, by which dice, on whose servers."""
 
     draw: Annotated[int | None, Parameter(validator=Number(gte=1, lte=1000))] = None
-    """Only so many of the drills, drawn; none of those that take a minute at the least."""
+    """Only so many of the drills, drawn of those that can be run here and take less than a minute."""
     seconds: Annotated[float, Parameter(validator=Number(gte=3, lte=86_400))] = 20.0
     """How long each drill streams; starting, and waiting until all is confirmed, comes on top."""
     frames: Annotated[int | None, Parameter(validator=Number(gte=1, lte=100_000_000))] = None
@@ -94,7 +94,7 @@ def drill(
     print(f"seed {seed}", file=sys.stderr, flush=True)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that processes and namespaces are taken away
     outcomes: list[Outcome] = []
-    for outcome in _all(_wanted(names, asked, seed), asked, seed):
+    for outcome in _all(_wanted(names, asked), asked, seed):
         outcomes.append(outcome)
         if asked.output is not None:
             save(asked.output, outcomes, seed, shlex.join(["headwater", *sys.argv[1:]]))
@@ -103,10 +103,8 @@ def drill(
         sys.exit(1)
 
 
-def _wanted(names: Sequence[str], asked: DrillSettings, seed: int) -> list[Drill]:
+def _wanted(names: Sequence[str], asked: DrillSettings) -> list[Drill]:
     """Return the drills that are asked for. Raises: SettingsError."""
-    from random import Random
-
     from evaluation.drill import chosen
     from headwater.errors import SettingsError
 
@@ -116,12 +114,14 @@ def _wanted(names: Sequence[str], asked: DrillSettings, seed: int) -> list[Drill
         )
     if asked.peer and asked.broker is not None:
         raise SettingsError("--peer: the peer is drilled on servers of its own; leave --broker and --store out")
-    return chosen(names, asked.draw, Random(seed))  # noqa: S311  not a secret: it can be repeated
+    return chosen(names)
 
 
 def _all(wanted: Sequence[Drill], asked: DrillSettings, seed: int) -> Iterator[Outcome]:
     """Yield what became of every drill, when it is over; those that cannot be run among them."""
-    from evaluation.drill import stream_s
+    from random import Random
+
+    from evaluation.drill import some, stream_s
     from evaluation.drill_run import Outcome, go_through, obstacle
     from models.bars import progress_bar
 
@@ -129,6 +129,8 @@ def _all(wanted: Sequence[Drill], asked: DrillSettings, seed: int) -> Iterator[O
     theirs = _theirs(asked, fleet)
     obstacles = {one.name: obstacle(one, theirs) for one in wanted}
     runnable = [one for one in wanted if not obstacles[one.name]]
+    if asked.draw is not None:
+        wanted = runnable = some(runnable, asked.draw, Random(seed))  # noqa: S311  not a secret: it can be repeated
     seconds = stream_s(runnable, asked.seconds, asked.frames)
     frames, done = round(seconds * sum(one.way.rate for one in runnable)), 0.0
     with progress_bar("drilling, frames") as progress:
