@@ -20,7 +20,8 @@ from evaluation.shaped_link import ShapedLink
 LATE_S: Final = 0.15
 """Each way, so that a slow store answers twice as late."""
 FAR_S: Final = 0.03
-STALLS: Final = 0.02
+STALLS: Final = 0.01
+"""Of the pieces that pass, so many stall, or break the line."""
 NARROW_BITS_PER_S: Final = (7_200_000, 1_000_000)
 """The upload of papers/002's mobile network, and a poor one; blow by blow, by chance."""
 PACKETS_LOST: Final = 0.1

@@ -33,9 +33,8 @@ class Relay:
         """The share of pieces at which a line stalls or breaks."""
         self._is_cut = False
         self._lines: set[_Line] = set()
-        self._loop = asyncio.new_event_loop()
         self._over, self._listens = asyncio.Event(), threading.Event()
-        self._thread = threading.Thread(target=self._run, name="relay", daemon=True)
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), name="relay", daemon=True)
         self._thread.start()
         self._listens.wait(START_S)
 
@@ -72,17 +71,14 @@ class Relay:
         for line in list(self._lines):
             line.abort()
 
-    def _run(self) -> None:
-        self._loop.run_until_complete(self._serve())
-        self._loop.close()
-
     async def _serve(self) -> None:
+        self._loop = asyncio.get_running_loop()
         server = await asyncio.start_server(self._take, sock=self._listener)
         self._listens.set()
         await self._over.wait()
         server.close()
-        self._break_all()
         while self._lines:
+            self._break_all()
             await asyncio.sleep(0.01)
 
     async def _take(self, near_in: asyncio.StreamReader, near_out: asyncio.StreamWriter) -> None:
@@ -95,14 +91,15 @@ class Relay:
             return
         line = _Line(near_out, far_out)
         self._lines.add(line)
+        if self._is_cut:
+            line.abort()
         ways = [self._pass(line, near_in, far_out), self._pass(line, far_in, near_out)]
         both = [asyncio.ensure_future(way) for way in ways]
-        ended = asyncio.ensure_future(line.ended.wait())
-        await asyncio.wait([*both, ended], return_when=asyncio.FIRST_COMPLETED)
-        for task in (*both, ended):
-            task.cancel()
-        await asyncio.gather(*both, ended, return_exceptions=True)
+        await line.ended.wait()
         line.abort()
+        for task in both:
+            task.cancel()
+        await asyncio.gather(*both, return_exceptions=True)
         self._lines.discard(line)
 
     async def _pass(self, line: _Line, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
@@ -110,30 +107,35 @@ class Relay:
         waiting: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(MOST_CHUNKS)
         giving = asyncio.ensure_future(self._give(line, waiting, sink))
         try:
-            while chunk := await source.read(CHUNK_BYTES):
+            chunk = b"."
+            while chunk:
+                try:
+                    chunk = await source.read(CHUNK_BYTES)
+                except OSError:
+                    chunk = b""
                 await waiting.put((self._loop.time() + self.delay_s, chunk))
-            await waiting.put((self._loop.time() + self.delay_s, b""))
             await giving
-        except OSError:
-            await line.wait_if_deaf()
         finally:
             giving.cancel()
 
     async def _give(self, line: _Line, waiting: asyncio.Queue[tuple[float, bytes]], sink: asyncio.StreamWriter) -> None:
-        while True:
+        """Hand on what waits until its end, of which nobody hears at the other side of a deaf line."""
+        chunk = b"."
+        while chunk:
             due_s, chunk = await waiting.get()
             await asyncio.sleep(max(0.0, due_s - self._loop.time()))
-            if self.stalls and self._chance.random() < self.stalls:
-                if self._chance.random() < BREAKS:
-                    line.ended.set()
-                    return
+            if self._chance.random() < self.stalls:
                 await asyncio.sleep(self._chance.uniform(*STALL_S))
-            if not chunk:
-                await line.wait_if_deaf()
-                return
+                if self._chance.random() < BREAKS:
+                    break
             if not line.is_deaf:
-                sink.write(chunk)
-                await sink.drain()
+                try:
+                    sink.write(chunk)
+                    await sink.drain()
+                except OSError:
+                    break
+        if not line.is_deaf:
+            line.ended.set()
 
     def __enter__(self) -> Self:
         return self
@@ -151,11 +153,6 @@ class _Line:
 
     def deafen(self) -> None:
         self.is_deaf = True
-
-    async def wait_if_deaf(self) -> None:
-        """Stay as long as the relay, if one side's end must not be told to the other."""
-        if self.is_deaf:
-            await self.ended.wait()
 
     def abort(self) -> None:
         self.ended.set()
