@@ -94,9 +94,13 @@ def publish(host: str, port: int, folder: Path, rate: float, frames: int) -> Non
 def subscribe(host: str, port: int, store: str) -> None:
     """Save what comes, for ever. An error of the store ends the process: its container starts it again."""
     kept = redis.Redis.from_url(store)
+
+    def save(_own: mqtt.Client, _data: Any, one: mqtt.MQTTMessage) -> None:
+        kept.rpush(SAVED, saved(bytes(one.payload)))
+
     subscriber = client("peer-map", host, port)
     subscriber.on_connect = lambda own, *_: own.subscribe(TOPIC, qos=1)
-    subscriber.on_message = lambda _own, _data, one: kept.rpush(SAVED, saved(one.payload))
+    subscriber.on_message = save
     print("ready", flush=True)  # noqa: T201
     subscriber.loop_forever(retry_first_connection=True)
 

@@ -66,7 +66,10 @@ class Place:
         self.workers = [self._worker(f"worker-{number + 1}") for number in range(WORKERS)]
         self.site = self._site() if "site" in drill.parts else None
         self.camera = self._camera(frames)
-        self.publisher, self.subscriber = self._peer(frames) if peer else (None, None)
+        self.publisher: Streamer | None = None
+        self.subscriber: Process | None = None
+        if peer:
+            self.publisher, self.subscriber = self._peer(frames)
 
     @property
     def processes(self) -> list[Process]:

@@ -49,7 +49,7 @@ class Relay:
 
     def deafen(self) -> None:
         """Swallow from now on what comes over the connections that there are, both ways; new ones pass."""
-        self._call(lambda: [line.deafen() for line in self._lines])
+        self._call(self._deafen_all)
 
     def close(self) -> None:
         """Break every connection and stop listening."""
@@ -66,6 +66,10 @@ class Relay:
 
         self._loop.call_soon_threadsafe(do)
         done.wait(START_S)
+
+    def _deafen_all(self) -> None:
+        for line in self._lines:
+            line.is_deaf = True
 
     def _break_all(self) -> None:
         for line in list(self._lines):
@@ -150,9 +154,6 @@ class _Line:
     def __init__(self, near: asyncio.StreamWriter, far: asyncio.StreamWriter) -> None:
         self._ends = near, far
         self.is_deaf, self.ended = False, asyncio.Event()
-
-    def deafen(self) -> None:
-        self.is_deaf = True
 
     def abort(self) -> None:
         self.ended.set()

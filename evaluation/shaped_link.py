@@ -67,7 +67,10 @@ class ShapedLink:
         Raises: SettingsError where the kernel has no netem.
         """
         loss = ["netem", "loss", f"{share:.1%}", "limit", "10000"]
-        _call("tc", "-n", self._device, "qdisc", "replace", "dev", self._ends[0], "root", *loss)
+        try:
+            _call("tc", "-n", self._device, "qdisc", "replace", "dev", self._ends[0], "root", *loss)
+        except SettingsError:
+            raise SettingsError("packets cannot be lost here: run on a Linux whose kernel has the netem queue") from None
 
     def take_down(self) -> None:
         """Let every packet vanish, as where a cable is pulled: nobody is told."""
