@@ -70,7 +70,7 @@ class ShapedLink:
         try:
             _call("tc", "-n", self._device, "qdisc", "replace", "dev", self._ends[0], "root", *loss)
         except SettingsError:
-            raise SettingsError("packets cannot be lost here: run on a Linux whose kernel has the netem queue") from None
+            raise SettingsError("packets are lost only where the kernel has netem; run on one that has it") from None
 
     def take_down(self) -> None:
         """Let every packet vanish, as where a cable is pulled: nobody is told."""
