@@ -60,7 +60,9 @@ class Drill:
     name: str
     about: str
     faults: tuple[Fault, ...]
-    """One blow: all of them, nearly together."""
+    """One blow: all of them, nearly together …"""
+    most: int | None = None
+    """… or one to so many of them, drawn for each blow."""
     way: Way = FINISHED
     every_s: tuple[float, float] = (4.0, 8.0)
     """Quiet time between two blows."""
@@ -124,6 +126,9 @@ def _kills() -> list[Drill]:
 
 DRILLS: Final[tuple[Drill, ...]] = (
     *_kills(),
+    Drill("storm", "one to three of five: SIGKILL of device, worker, broker, store; the link cut",
+          (Fault("kill", "device"), Fault("kill", "worker"), Fault("kill", "broker"), Fault("kill", "store"),
+           Fault("cut", "link")), CUT, most=3),
     Drill("kill-workers", "SIGKILL of every worker, started again", (Fault("kill", "workers"),), CUT),
     Drill("roll-workers", "workers stopped in order and started again, in turn", (Fault("stop", "worker"),), CUT,
           every_s=(1.0, 3.0)),
@@ -196,7 +201,7 @@ def drawn(drill: Drill, seconds: float, chance: Random) -> list[Step]:
     at_s, done = seconds * chance.uniform(*FIRST), 0
     while done == 0 or (at_s < seconds and (drill.blows is None or done < drill.blows)):
         ends_s = at_s
-        for fault in drill.faults:
+        for fault in _blow(drill, chance):
             begins_s = at_s + (chance.uniform(0, TOGETHER_S) if len(drill.faults) > 1 else 0.0)
             over_s, which = begins_s + chance.uniform(*fault.lasts_s), chance.randrange(1 << 16)
             number = len(steps) // 2
@@ -204,3 +209,8 @@ def drawn(drill: Drill, seconds: float, chance: Random) -> list[Step]:
             ends_s = max(ends_s, over_s)
         at_s, done = ends_s + chance.uniform(*drill.every_s), done + 1
     return sorted(steps, key=lambda step: step.at_s)
+
+
+def _blow(drill: Drill, chance: Random) -> Sequence[Fault]:
+    """Return the faults of one blow."""
+    return drill.faults if drill.most is None else chance.sample(drill.faults, chance.randint(1, drill.most))

@@ -33,8 +33,8 @@ def test_what_is_an_operators_is_never_touched() -> None:
 
 
 @pytest.mark.parametrize("drill", DRILLS, ids=lambda drill: drill.name)
-def test_every_fault_ends_and_blows_do_not_meet(drill: Drill) -> None:
-    """Each beginning has its end, of as long as the fault may last, and a blow waits until the last one is over."""
+def test_every_fault_ends_before_the_next_of_its_part(drill: Drill) -> None:
+    """Each beginning has its end, of as long as the fault may last, and no part is hit again before."""
     steps = drawn(drill, 60.0, Random(5))
     begins = {step.number: step for step in steps if step.begins}
     ends = {step.number: step for step in steps if not step.begins}
@@ -42,10 +42,9 @@ def test_every_fault_ends_and_blows_do_not_meet(drill: Drill) -> None:
     for number, step in begins.items():
         shortest, longest = step.fault.lasts_s
         assert shortest <= ends[number].at_s - step.at_s <= longest + 1e-9
-    size = len(drill.faults)
-    for first in range(0, len(begins) - size, size):
-        over_s = max(ends[number].at_s for number in range(first, first + size))
-        assert over_s < min(begins[number].at_s for number in range(first + size, first + 2 * size))
+    for part in drill.parts:
+        own = [step for step in steps if step.fault.part == part]
+        assert [step.begins for step in own] == [True, False] * (len(own) // 2)
 
 
 def test_the_same_seed_draws_the_same_moments() -> None:
@@ -63,6 +62,15 @@ def test_one_blow_falls_at_the_least_and_no_more_than_may() -> None:
     assert len(drawn(PAIR, 3.0, Random(3))) == 4
     assert drawn(PAIR, 3.0, Random(3))[0].at_s < 3.0
     assert len(drawn(ONCE, 600.0, Random(3))) == 2
+
+
+def test_a_storm_draws_what_it_hits() -> None:
+    """One to three parts at each blow, every part at some time."""
+    storm = next(drill for drill in DRILLS if drill.name == "storm")
+    steps = [step for step in drawn(storm, 2000.0, Random(1)) if step.begins]
+    assert {step.fault.part for step in steps} == {"device", "worker", "broker", "store", "link"}
+    together = [sum(abs(one.at_s - other.at_s) < 1.5 for other in steps) for one in steps]
+    assert set(together) == {1, 2, 3}
 
 
 def test_drills_are_chosen_by_name() -> None:
