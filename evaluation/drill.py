@@ -60,14 +60,14 @@ class Drill:
     name: str
     about: str
     faults: tuple[Fault, ...]
-    """One blow: all of them, nearly together …"""
-    most: int | None = None
-    """… or one to so many of them, drawn for each blow."""
+    """One blow: all of them, nearly together; or some, with `most`."""
     way: Way = FINISHED
     every_s: tuple[float, float] = (4.0, 8.0)
     """Quiet time between two blows."""
     blows: int | None = None
     """At most so many; as many as fall into the stream when None."""
+    most: int | None = None
+    """One to so many of the faults make a blow, drawn each time."""
     needs: frozenset[Need] = frozenset()
     broker: Literal["auto", "mosquitto", "iotcore"] = "auto"
     memory_bytes: int | None = None
