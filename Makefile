@@ -39,7 +39,7 @@ check: $(INSTALLED_TEST) ## Format, lint and types
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-drills: $(INSTALLED_TEST) ## Break everything while 100,000 frames flow, and count; about 35 minutes
+drills: $(INSTALLED_TEST) ## Break everything while 100,000 frames flow, and count; half an hour
 	$(BIN)/headwater drill --frames 100000 --peer --output docs/results $(ARGS)
 
 bench: $(INSTALLED_TEST) ## Measure, as ratios in one run
