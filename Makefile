@@ -1,6 +1,6 @@
 # Everything runs from .venv; nothing outside this folder is changed. ARGS="..." is passed on.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-up demo-down test test-install test-containers test-arm64 check bench fuzz build docs reference \
+.PHONY: help setup demo demo-up demo-down test test-install test-containers test-arm64 check bench fuzz build docs reference drills \
     images up down clean clean-all lock
 .DELETE_ON_ERROR:
 
@@ -38,6 +38,9 @@ check: $(INSTALLED_TEST) ## Format, lint and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+drills: $(INSTALLED_TEST) ## Break everything while 100,000 frames flow, and count; half an hour
+	$(BIN)/headwater drill --frames 100000 --peer --output docs/results $(ARGS)
 
 bench: $(INSTALLED_TEST) ## Measure, as ratios in one run
 	@$(PIP) --editable '.[bench]' # what workers are measured against

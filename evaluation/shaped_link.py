@@ -39,11 +39,10 @@ class ShapedLink:
         pid = os.getpid()
         self._device, self._worker = f"headwater-{pid}-device", f"headwater-{pid}-worker"
         self._ends = f"hd{pid}", f"hw{pid}"
-        try:
+        with contextlib.ExitStack() as half_made:  # also when Ctrl-C comes between
+            half_made.callback(self.remove)
             self._make()
-        except SettingsError:
-            self.remove()
-            raise
+            half_made.pop_all()
 
     def _make(self) -> None:
         here, there = self._ends
@@ -60,6 +59,25 @@ class ShapedLink:
         burst = str(burst_packets(bits_per_s) * PACKET_BYTES)
         rate = ["rate", f"{round(bits_per_s)}bit", "burst", burst, "limit", _QUEUE]
         _call("tc", "-n", self._device, "qdisc", "replace", "dev", self._ends[0], "root", "tbf", *rate)
+
+    def lose(self, share: float) -> None:
+        """Let this share of the packets that the device sends vanish; `shape` ends it.
+
+        Raises: SettingsError where the kernel has no netem.
+        """
+        loss = ["netem", "loss", f"{share:.1%}", "limit", "10000"]
+        try:
+            _call("tc", "-n", self._device, "qdisc", "replace", "dev", self._ends[0], "root", *loss)
+        except SettingsError:
+            raise SettingsError("packets are lost only where the kernel has netem; run on one that has it") from None
+
+    def take_down(self) -> None:
+        """Let every packet vanish, as where a cable is pulled: nobody is told."""
+        _call("ip", "-n", self._device, "link", "set", self._ends[0], "down")
+
+    def bring_up(self) -> None:
+        """Let packets pass again."""
+        _call("ip", "-n", self._device, "link", "set", self._ends[0], "up")
 
     def at_worker(self, command: Sequence[str]) -> list[str]:
         """Return a command that runs on the worker's side."""

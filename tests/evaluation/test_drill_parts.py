@@ -1,0 +1,37 @@
+"""What a killed device's spool tells, and what gets a camera stuck."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+from edge.spool import Key, Spool
+from evaluation.drill_parts import spooled_frames
+from evaluation.drill_place import LIVELY, STUCK, make_stuck
+
+
+def test_a_spool_is_read_without_being_touched(tmp_path: Path) -> None:
+    """Also what stands only in its journal, as a SIGKILL leaves it: the copy is opened, the file stays as it is."""
+    spool = Spool(tmp_path / "camera-1.sqlite", 1_000_000)
+    spool.commit([(Key("aa", 0), b"x"), (Key("aa", 1), b"y")], [])
+    spool.commit([(Key("bb", 0), b"z")], [Key("aa", 0)])
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert spooled_frames(tmp_path / "camera-1.sqlite") == {("aa", 1), ("bb", 0)}
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+    spool.close()
+
+
+def test_a_device_that_never_had_a_spool_holds_nothing(tmp_path: Path) -> None:
+    """It was killed before it began."""
+    assert spooled_frames(tmp_path / "camera-1.sqlite") == frozenset()
+
+
+def test_a_stuck_camera_shows_one_picture_for_long(tmp_path: Path) -> None:
+    """First pictures that differ from the one before, then one and the same."""
+    for number in range(3):
+        (tmp_path / f"{number}.ppm").write_bytes(bytes([number]))
+    make_stuck(tmp_path)
+    shown = [path.read_bytes() for path in sorted(tmp_path.iterdir())]
+    assert len(shown) == LIVELY + STUCK
+    assert all(one != other for one, other in itertools.pairwise(shown[:LIVELY]))
+    assert set(shown[LIVELY:]) == {b"\x00"}
