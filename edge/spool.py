@@ -82,7 +82,7 @@ class Spool:
                 log.warning(event("frames of earlier runs stay in the file, since --durable is off", path=self.path))
             self._db = spool_file.connect(None)
             return
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         spool_file.finish_mending(self.path)
         try:
             self._attach()

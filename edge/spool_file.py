@@ -111,7 +111,7 @@ def mend(path: Path, reader: sqlite3.Connection | None) -> int:
     The old file, if it is there, is set aside. `reader` is the connection that was used so far; it is closed. A crash
     meanwhile leaves the old file or the whole new one. Raises: sqlite3.Error, OSError.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     fresh = _fresh(path)
     _remove(fresh)
     new = connect(fresh)

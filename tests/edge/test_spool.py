@@ -38,6 +38,12 @@ def spool(path: Path) -> Iterator[Spool]:
     opened.close()
 
 
+def test_nobody_else_may_enter_its_folder(path: Path, spool: Spool) -> None:
+    """What waits there is pictures and places."""
+    assert path.exists()
+    assert spool.path.parent.stat().st_mode & 0o777 == 0o700
+
+
 @pytest.mark.parametrize("durable", ["power", "process"])
 def test_what_was_committed_is_there_after_a_restart(path: Path, durable: Durable) -> None:
     """Frames outlive the process in the order they came, with their bytes and sizes."""

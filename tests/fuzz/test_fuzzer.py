@@ -19,6 +19,7 @@ from tests.fuzz.planted import GREEDY, STEPWISE
 from tests.fuzz.runs import Tally, run
 from tests.fuzz.spoil import OPERATIONS, Pool, spoilt
 from tests.fuzz.targets import named
+from tests.servers import need
 
 
 def explored(inputs: int, seed: int) -> Explorer:
@@ -115,8 +116,8 @@ def test_an_input_that_holds_the_process_is_ended(tmp_path: Path, monkeypatch: p
 
 
 def test_atheris_leads_the_same_targets(tmp_path: Path) -> None:
-    """Where it is installed it counts as the other guide does, and keeps what leads somewhere new."""
-    pytest.importorskip("atheris")
+    """It counts as the other guide does, and keeps what leads somewhere new."""
+    need(package="atheris")
     corpus = tmp_path / "c"
     found = run("exif", tmp_path / "f", corpus, inputs=2000, seconds=60, processes=1, say=print, guide="atheris")
     assert found.inputs == 2000

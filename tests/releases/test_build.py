@@ -61,7 +61,8 @@ def test_a_sdist_has_what_a_wheel_is_made_of(release: dict[str, Path]) -> None:
     texts = {"pyproject.toml", "README.md", "CHANGELOG.md", "LICENSE"}
     assert texts <= names
     beside = {name.split("/")[0] for name in names} - set(PARTS)
-    assert beside == texts | {"CONTRIBUTING.md", "MANIFEST.in", "PKG-INFO", "setup.cfg", "headwater.egg-info"}
+    more = {"CONTRIBUTING.md", "SECURITY.md", "MANIFEST.in", "PKG-INFO", "setup.cfg", "headwater.egg-info"}
+    assert beside == texts | more
     assert [name for name in names if "__pycache__" in name] == []
 
 
