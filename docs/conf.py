@@ -18,7 +18,14 @@ release = headwater.version()
 html_title = f"Headwater {release.partition('+')[0]}"
 extensions = ["myst_parser"]
 root_doc = "docs/index"
-include_patterns = ["docs/*.md", "README.md", "CONTRIBUTING.md", "CHANGELOG.md", "models/bundles/*/MODEL_CARD.md"]
+include_patterns = [
+    "docs/*.md",
+    "docs/results/*.md",
+    "README.md",
+    "CONTRIBUTING.md",
+    "CHANGELOG.md",
+    "models/bundles/*/MODEL_CARD.md",
+]
 exclude_patterns = [".venv", ".cache", "site", "build", "dist"]
 suppress_warnings = ["misc.highlighting_failure"]  # an … in an example of TOML
 myst_heading_anchors = 4
