@@ -20,6 +20,7 @@ extensions = ["myst_parser"]
 root_doc = "docs/index"
 include_patterns = [
     "docs/*.md",
+    "docs/results/*.md",
     "README.md",
     "CONTRIBUTING.md",
     "SECURITY.md",

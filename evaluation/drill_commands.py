@@ -94,10 +94,13 @@ def drill(
     print(f"seed {seed}", file=sys.stderr, flush=True)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that processes and namespaces are taken away
     outcomes: list[Outcome] = []
+    command = shlex.join(["headwater", *sys.argv[1:]])
     for outcome in _all(_wanted(names, asked), asked, seed):
         outcomes.append(outcome)
         if asked.output is not None:
-            save(asked.output, outcomes, seed, shlex.join(["headwater", *sys.argv[1:]]))
+            save(asked.output, outcomes, seed, command, is_over=False)
+    if asked.output is not None:
+        save(asked.output, outcomes, seed, command)
     print(json_text.dumps(as_json(outcomes, seed)) if json else "\n".join(lines(outcomes, seed)))
     if not all(outcome.is_well for outcome in outcomes):
         sys.exit(1)

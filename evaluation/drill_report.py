@@ -23,6 +23,7 @@ ABOUT: Final = """\
 
 Written by `make drills`. What each drill does, what is promised and how it is counted: [fault drills](../faults.md).
 """
+UNFINISHED: Final = "This run was ended before its last drill."
 
 
 def total(outcomes: Sequence[Outcome]) -> Counts:
@@ -121,8 +122,8 @@ def as_json(outcomes: Sequence[Outcome], seed: int) -> dict[str, Any]:
     }
 
 
-def save(folder: Path, outcomes: Sequence[Outcome], seed: int, command: str) -> None:
-    """Write faults.md and faults.csv."""
+def save(folder: Path, outcomes: Sequence[Outcome], seed: int, command: str, *, is_over: bool = True) -> None:
+    """Write faults.md and faults.csv; of a run that is not over, the page says so."""
     rows = rows_of(outcomes)
     if not rows:
         return
@@ -136,6 +137,7 @@ def save(folder: Path, outcomes: Sequence[Outcome], seed: int, command: str) -> 
     ]
     notes = [f"- {note}" for note in _notes(outcomes)]
     text = [ABOUT, f"`{command}`, seed {seed}, on {machine()}:", "", *table, "", _sentence(summary(outcomes, seed))]
+    text += [] if is_over else ["", UNFINISHED]
     (folder / "faults.md").write_text("\n".join([*text, *(["", *notes] if notes else [])]) + "\n", encoding="utf-8")
 
 

@@ -10,7 +10,7 @@ import pytest
 from evaluation.drill import DRILLS
 from evaluation.drill_commands import DrillSettings, drill
 from evaluation.drill_count import Counts
-from evaluation.drill_report import as_json, lines, listed, save
+from evaluation.drill_report import UNFINISHED, as_json, lines, listed, save
 from evaluation.drill_run import Outcome
 from headwater.errors import SettingsError
 
@@ -58,10 +58,17 @@ def test_the_page_and_the_table_are_written(tmp_path: Path) -> None:
     assert f"| {GOOD.drill.name} | {GOOD.drill.about} | 4 | 100 | 98 | 2 disk | 0 | 0 | 3 | 7 | 100 | 40 | 5 |" in page
     assert "`headwater drill --peer`, seed 7, on " in page
     assert f"- {LEFT_OUT.drill.name} was not run: no root" in page
+    assert UNFINISHED not in page
     with (tmp_path / "faults.csv").open() as file:
         assert [(row["drill"], row["lost"]) for row in csv.DictReader(file)] == [
             (GOOD.drill.name, "0"), (BAD.drill.name, "1"),
         ]  # fmt: skip
+
+
+def test_a_page_of_a_run_that_is_not_over_says_so(tmp_path: Path) -> None:
+    """It is written after every drill, and stays when the run is ended."""
+    save(tmp_path, [GOOD], 7, "headwater drill", is_over=False)
+    assert UNFINISHED in (tmp_path / "faults.md").read_text()
 
 
 def test_all_drills_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
