@@ -21,6 +21,8 @@ MOST_TABLES = 2**17
 """Networks for pictures have some thousands; each takes up to a kilobyte when it is read."""
 MOST_NUMBER_BYTES = 2**25
 """Of names, shapes, scales and indices together; weights, which are not copied, are not among them."""
+_MOST_VTABLE_BYTES = 516
+"""A list of 256 fields; no table of the schema has 25. A long one that all tables share would be read for each."""
 _BLOB_ALIGNMENT = 16
 _I32, _U32, _U16X2 = struct.Struct("<i"), struct.Struct("<I"), struct.Struct("<HH")
 _SCALAR_BYTES = {code: struct.calcsize("<" + code) for code in "?bBhHiIqQfd"}
@@ -67,7 +69,7 @@ class _Reader:
         vtable_bytes, table_bytes = _U16X2.unpack_from(self._data, vtable)
         self._check(vtable, vtable_bytes, f"the field list of {name}")
         self._check(position, table_bytes, name)
-        if vtable_bytes < 4 or vtable_bytes % 2 or table_bytes < 4 or self._tables_left < 0:
+        if not 4 <= vtable_bytes <= _MOST_VTABLE_BYTES or vtable_bytes % 2 or table_bytes < 4 or self._tables_left < 0:
             raise self._broken(f"the field list of {name}", vtable)
         offsets = struct.unpack_from(f"<{vtable_bytes // 2 - 2}H", self._data, vtable + 4)
         fields = TABLES[name]

@@ -38,9 +38,9 @@ def main(name: str, number: str, inputs: str, until_s: str, seed: str, corpus: s
         nonlocal told_s
         bench.begin(explorer.done, data[:MOST_BYTES])
         explorer.note(judged(target, data), data)
+        bench.end(explorer.done)  # the time it takes to make the next one is not this one's
         is_over = explorer.done >= int(inputs) or time.monotonic() > float(until_s)
         if is_over or time.monotonic() - told_s > TELL_EVERY_S:
-            bench.end(explorer.done)
             tell(place / f"told-{number}.json", explorer)
             told_s = time.monotonic()
         if is_over:

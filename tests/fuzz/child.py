@@ -77,11 +77,12 @@ def main(name: str, number: str, inputs: str, until_s: str, seed: str, corpus: s
     while explorer.done < int(inputs) and time.monotonic() < float(until_s):
         data = explorer.next()[:MOST_BYTES]
         bench.begin(explorer.done, data)
-        if explorer.judge(data) and len(known) < MOST_KEPT and (own := name_of(data)) not in known:
+        is_kept = explorer.judge(data)
+        bench.end(explorer.done)  # the time it takes to make the next one is not this one's
+        if is_kept and len(known) < MOST_KEPT and (own := name_of(data)) not in known:
             known.add(own)
             (shared / own).write_bytes(data)
         if time.monotonic() - told_s > TELL_EVERY_S:
-            bench.end(explorer.done)
             tell(place / f"told-{number}.json", explorer)
             for path in shared.iterdir():
                 if path.name not in known:

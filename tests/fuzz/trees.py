@@ -97,7 +97,8 @@ def _odd(value: Any, draw: Random) -> Any:
     if isinstance(value, bytes | memoryview):
         return _odd_bytes(bytes(value), draw)
     if isinstance(value, list):
-        return draw.choice(([], value * 2, value[:1] * int(draw.random() * 5000), value[::-1], [value]))
+        most = 20 if value and isinstance(value[0], dict | list) else 5000  # tables in tables grow by the product
+        return draw.choice(([], value * 2, value[:1] * int(draw.random() * most), value[::-1], [value]))
     if isinstance(value, dict):
         return draw.choice(({}, {**value, "more": 1}, [value], {"x": value}))
     return draw.choice(ANY)
