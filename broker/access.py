@@ -16,7 +16,7 @@ HEADER = """# Who may do what, for these fleets alone: {fleets}. Written by: hea
 
 @dataclass(frozen=True)
 class Fleet:
-    """A fleet and its devices; without devices, whoever comes may speak in it as a device of the user's own name."""
+    """A fleet and its devices; one alone may have none: then every user may speak in it as a device of its own name."""
 
     name: str
     devices: tuple[str, ...] = ()
@@ -87,9 +87,15 @@ def _within(line: str, fleet: str) -> str:
 
 
 def _check_names(fleets: Sequence[Fleet], roles: Sequence[str]) -> None:
-    """Pass if no user means two things. Raises: SettingsError."""
+    """Pass if no user means two things, and none reaches into a fleet not its own. Raises: SettingsError."""
     users = [f"{role}-{fleet.name}" for fleet in fleets for role in roles]
     users += [device for fleet in fleets for device in fleet.devices]
+    open_ = next((fleet.name for fleet in fleets if not fleet.devices), None)
+    if open_ is not None and len(fleets) > 1:
+        raise SettingsError(
+            f"fleets: got {open_} without devices beside others, and every user of theirs could speak in it; name its"
+            f" devices, {open_}=DEVICE,…, or give it a list of its own"
+        )
     twice = sorted({user for user in users if users.count(user) > 1})
     if twice:
         raise SettingsError(f"users: {', '.join(twice)} would mean two things; give each device and fleet its own name")

@@ -46,9 +46,9 @@ class Authority:
     key: ec.EllipticCurvePrivateKey
 
     @classmethod
-    def new(cls, now: datetime, days: int) -> Authority:
-        """Return a new authority that holds for so many days."""
-        key = new_key()
+    def new(cls, now: datetime, days: int, key: ec.EllipticCurvePrivateKey | None = None) -> Authority:
+        """Return a new authority that holds for so many days, with a key of its own unless one is given."""
+        key = key or new_key()
         name = _named("Headwater authority")
         builder = (
             _begun(name, name, key.public_key(), now, now + timedelta(days=days))
@@ -59,14 +59,14 @@ class Authority:
 
     def issue(self, wanted: Wanted, key: ec.EllipticCurvePublicKey, now: datetime, days: int) -> x509.Certificate:
         """Return a signed certificate for that key. Raises: SettingsError when it would outlive the authority."""
-        end, last = now + timedelta(days=days), self.certificate.not_valid_after_utc
-        if days < 1 or end > last:
-            most = max(0, (last - now).days)
+        last = self.certificate.not_valid_after_utc
+        most = max(0, (last - now).days)
+        if not 1 <= days <= most:
             raise SettingsError(
                 f"--days: got {days}, expected 1 to {most}: the authority itself ends on {last:%Y-%m-%d}; give fewer"
             )
         builder = (
-            _begun(_named(wanted.name), self.certificate.subject, key, now, end)
+            _begun(_named(wanted.name), self.certificate.subject, key, now, now + timedelta(days=days))
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(_key_usage(signs=False), critical=True)
             .add_extension(x509.ExtendedKeyUsage([USAGES[wanted.kind]]), critical=False)

@@ -5,7 +5,10 @@ from __future__ import annotations
 import json as json_text
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+from cyclopts.validators import Number
 
 if TYPE_CHECKING:
     from broker.certificate_folder import CertificateFolder, Entry
@@ -66,7 +69,11 @@ def client(*clients: str, authority: Path = FOLDER, days: int = DAYS) -> None:
 
 
 def renew(
-    *names: str, within: int | None = None, authority: Path = FOLDER, days: int = DAYS, new_key: bool = False
+    *names: str,
+    within: Annotated[int | None, Parameter(validator=Number(gte=0, lte=36_500))] = None,
+    authority: Path = FOLDER,
+    days: int = DAYS,
+    new_key: bool = False,
 ) -> None:
     """Make certificates last longer, before they end or after.
 

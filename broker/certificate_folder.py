@@ -10,8 +10,10 @@ Keys are their owner's alone (0600), and what is there is replaced by `renew` on
 
 from __future__ import annotations
 
+import fcntl
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -24,6 +26,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from broker.authority import Authority, Kind, Wanted, hosts_of, key_pem, kind_of, name_of, new_key, pem
 from headwater.errors import SettingsError
+from headwater.files import write_whole
 from headwater.topics import checked_name
 
 State = Literal["valid", "expired", "revoked", "replaced"]
@@ -64,50 +67,56 @@ class CertificateFolder:
 
     def begin(self, now: datetime, days: int) -> bool:
         """Make an authority and an empty list where there is none, and return whether that was needed."""
-        if self.certificate("ca").exists():
-            return False
-        if self.key("ca").exists() or self.entries(now):
-            raise SettingsError(f"{self.certificate('ca')} is missing beside what it signed; put it back")
-        authority = Authority.new(now, days)
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        (self.path / "issued").mkdir(exist_ok=True)
-        _write(self.key("ca"), key_pem(authority.key), OWNER_ONLY)
-        _write(self.revoked, pem(authority.revocations({}, now)), FOR_ALL)
-        _write(self.certificate("ca"), pem(authority.certificate), FOR_ALL)
-        return True
+        with self._alone():
+            if self.certificate("ca").exists():
+                return False
+            if self.entries(now):
+                raise SettingsError(f"{self.certificate('ca')} is missing beside what it signed; put it back")
+            # a key without a certificate, which is written last, is from a beginning that was cut short
+            held = _read_key(self.key("ca")) if self.key("ca").exists() else None
+            authority = Authority.new(now, days, held)
+            (self.path / "issued").mkdir(exist_ok=True)
+            write_whole(self.key("ca"), key_pem(authority.key), OWNER_ONLY)
+            if not self.revoked.exists():
+                write_whole(self.revoked, pem(authority.revocations({}, now)), FOR_ALL)
+            write_whole(self.certificate("ca"), pem(authority.certificate), FOR_ALL)
+            return True
 
     def add(self, wanted: Wanted, now: datetime, days: int) -> Entry:
         """Sign a certificate with a key of its own. Raises: SettingsError where one that holds is there already."""
         checked_name("name", wanted.name)
         if wanted.name in RESERVED:
             raise SettingsError(f"name: {wanted.name!r} is what a file of the authority is called; give another")
-        held = next((one for one in self.entries(now) if one.name == wanted.name and one.state == "valid"), None)
-        if held is not None:
-            raise SettingsError(
-                f"{self.certificate(wanted.name)} is there already, until {held.ends:%Y-%m-%d}; headwater broker"
-                f" certificates renew {wanted.name} makes it last longer, revoke takes it back"
-            )
-        key = new_key()
-        return self._sign(wanted, key, now, days, write_key=True)
+        with self._alone():
+            held = next((one for one in self.entries(now) if one.name == wanted.name and one.state == "valid"), None)
+            if held is not None:
+                raise SettingsError(
+                    f"{self.certificate(wanted.name)} is there already, until {held.ends:%Y-%m-%d}; headwater broker"
+                    f" certificates renew {wanted.name} makes it last longer, revoke takes it back"
+                )
+            return self._sign(wanted, new_key(), now, days, write_key=True)
 
     def renew(self, name: str, now: datetime, days: int, *, another_key: bool = False) -> Entry:
         """Sign what is there again, for longer; the key stays unless `another_key`. Raises: SettingsError."""
-        held = self._newest(name, now)
-        if held.state == "revoked":
-            raise SettingsError(f"{name} was revoked; headwater broker certificates {held.kind} makes a new one")
-        key = new_key() if another_key else _read_key(self.key(name))
-        return self._sign(Wanted(name, held.kind, held.hosts), key, now, days, write_key=another_key)
+        with self._alone():
+            held = self._newest(name, now)
+            if held.state == "revoked":
+                raise SettingsError(f"{name} was revoked; headwater broker certificates {held.kind} makes a new one")
+            key = new_key() if another_key else _read_key(self.key(name))
+            return self._sign(Wanted(name, held.kind, held.hosts), key, now, days, write_key=another_key)
 
     def revoke(self, name: str, now: datetime) -> int:
         """Take back every certificate of a name that still holds, and return how many. Raises: SettingsError."""
-        self._newest(name, now)
-        revoked = {one.serial_number: one.revocation_date_utc for one in self._revocations()}
-        fresh = [one.serial for one in self.entries(now) if one.name == name and one.state in {"valid", "replaced"}]
-        if fresh:
-            revoked |= dict.fromkeys(fresh, now)
-            made = self.authority().revocations(revoked, now, self._revocations())
-            _write(self.revoked, pem(made), FOR_ALL)
-        return len(fresh)
+        with self._alone():
+            self._newest(name, now)
+            revoked = {one.serial_number: one.revocation_date_utc for one in self._revocations()}
+            fresh = [one.serial for one in self.entries(now) if one.name == name and one.state in {"valid", "replaced"}]
+            if fresh:
+                revoked |= dict.fromkeys(fresh, now)
+                made = self.authority().revocations(revoked, now, self._revocations())
+                write_whole(self.revoked, pem(made), FOR_ALL)
+            return len(fresh)
 
     def entries(self, now: datetime) -> list[Entry]:
         """Return every certificate that was signed, by name, the newest of each first."""
@@ -125,6 +134,18 @@ class CertificateFolder:
         if found.certificate.public_key() != found.key.public_key():
             raise SettingsError(f"{self.key('ca')} is not the key of {self.certificate('ca')}; put the right one there")
         return found
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Keep other processes from changing the folder meanwhile. Raises: SettingsError where there is none."""
+        if not self.path.is_dir():
+            self.authority()  # says that it is not there
+        folder = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(folder)
 
     def _current(self, name: str, issued: list[x509.Certificate]) -> int:
         """Return the serial number of a name's newest certificate: that of its file, which may have been moved away."""
@@ -144,10 +165,10 @@ class CertificateFolder:
     ) -> Entry:
         """Sign and write; the record of it first, so that nothing is ever out that cannot be revoked."""
         made = self.authority().issue(wanted, key.public_key(), now, days)
-        _write(self.path / "issued" / f"{made.serial_number:040x}.pem", pem(made), FOR_ALL)
+        write_whole(self.path / "issued" / f"{made.serial_number:040x}.pem", pem(made), FOR_ALL)
         if write_key:
-            _write(self.key(wanted.name), key_pem(key), OWNER_ONLY)
-        _write(self.certificate(wanted.name), pem(made), FOR_ALL)
+            write_whole(self.key(wanted.name), key_pem(key), OWNER_ONLY)
+        write_whole(self.certificate(wanted.name), pem(made), FOR_ALL)
         return _entry(made, now, set(), {made.serial_number})
 
     def _revocations(self) -> x509.CertificateRevocationList:
@@ -183,14 +204,3 @@ def _parsed(path: Path, parse: Callable[[bytes], T]) -> T:
         raise SettingsError(f"{path} is missing; put it back from where the folder was copied to") from None
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise SettingsError(f"{path}: unreadable ({error}); put the right one there") from None
-
-
-def _write(path: Path, content: bytes, mode: int) -> None:
-    """Write a file as a whole or not at all, with its rights from the first moment on."""
-    part = path.with_name(f".{path.name}.part")
-    part.unlink(missing_ok=True)
-    with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)

@@ -62,7 +62,7 @@ def access(*fleets: str) -> None:
     Example: headwater broker access demo=camera-1,camera-2 harbour=quay-1
 
     Args:
-        fleets: each as FLEET=DEVICE,DEVICE, or as FLEET for whatever devices have a user
+        fleets: each as FLEET=DEVICE,DEVICE; one alone may be FLEET, for whatever devices have a user
     """
     from broker.access import Fleet, access_list
 

@@ -51,14 +51,18 @@ def start_hardened(
     choose_kind("mosquitto")
     launch = functools.partial(_launch, certificates.resolve())
     greet = functools.partial(_greet, certificates / "ca.pem")
-    return start_server(
-        Recipe("mosquitto", "broker", "mqtts", launch, greet, BrokerError), host, port, folder, deadline_s
-    )
+    recipe = Recipe("mosquitto", "broker", "mqtts", launch, greet, BrokerError, _doors)
+    return start_server(recipe, host, port, folder, deadline_s)
 
 
 def inner_door(broker: RunningServer) -> str:
     """Return the address for workers, site and operators on this machine."""
-    return f"mqtts://127.0.0.1:{broker.port + 1}"
+    _, (host, port) = _doors(broker.host, broker.port)
+    return f"mqtts://{host}:{port}"
+
+
+def _doors(host: str, port: int) -> list[tuple[str, int]]:
+    return [(host, port), ("127.0.0.1", port + 1)]
 
 
 def hardened_configuration(host: str, port: int, folder: Path, certificates: Path) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
@@ -22,6 +22,11 @@ ATTEMPTS: Final = 5
 """A free port can be taken by another program before the server listens on it."""
 
 
+def one_door(host: str, port: int) -> list[tuple[str, int]]:
+    """Return where a server listens that has one port."""
+    return [(host, port)]
+
+
 @dataclass(frozen=True)
 class Recipe:
     """How one kind of server is started and asked whether it is there."""
@@ -35,6 +40,8 @@ class Recipe:
     greet: Callable[[str, float], None]
     """Takes an address and a time-out in seconds. Raises: `error` when the server does not answer."""
     error: type[HeadwaterError]
+    doors: Callable[[str, int], Sequence[tuple[str, int]]] = one_door
+    """Takes host and port, and returns where the server listens: there first."""
 
 
 class RunningServer:
@@ -68,8 +75,11 @@ def start_server(recipe: Recipe, host: str, port: int, folder: Path | None, dead
     Raises: the recipe's error, when host, port or folder cannot be used or the server did not come up.
     """
     _check_place(recipe, host, port)
-    if port and not port_is_free(host, port):
-        raise recipe.error(f"port {port} of {host} is taken; give another --port, or the address of that {recipe.part}")
+    for at, number in recipe.doors(host, port) if port else ():
+        if not port_is_free(at, number):
+            raise recipe.error(
+                f"port {number} of {at} is taken; give another --port, or the address of that {recipe.part}"
+            )
     scratch = None
     try:
         scratch = None if folder else Path(tempfile.mkdtemp(prefix=f"headwater-{recipe.part}-"))
@@ -87,8 +97,9 @@ def start_server(recipe: Recipe, host: str, port: int, folder: Path | None, dead
 
 def _check_place(recipe: Recipe, host: str, port: int) -> None:
     """Pass if a server could listen there, on a port that is free. Raises: the recipe's error."""
-    if not 0 <= port <= HIGHEST_PORT:
-        raise recipe.error(f"port: got {port}, expected 1 to {HIGHEST_PORT}, or 0 for a free one; give another --port")
+    highest = HIGHEST_PORT - max(number for _, number in recipe.doors(host, 0))
+    if not 0 <= port <= highest:
+        raise recipe.error(f"port: got {port}, expected 1 to {highest}, or 0 for a free one; give another --port")
     try:
         free_port(host)
     except (OSError, ValueError) as error:  # ValueError: a name that no network knows
@@ -101,18 +112,28 @@ def _started(
     recipe: Recipe, host: str, port: int, place: Path, scratch: Path | None, deadline_s: float
 ) -> RunningServer:
     for attempt in range(ATTEMPTS):
-        number = port or free_port(host)
+        number = port or _free_port(recipe, host)
         server = RunningServer(recipe, host, number, recipe.launch(host, number, place), scratch)
         try:
             _wait_until_answering(server, recipe, deadline_s)
         except HeadwaterError:
             server.child.kill()
-            if port or attempt == ATTEMPTS - 1 or port_is_free(host, number):
+            if port or attempt == ATTEMPTS - 1 or _are_free(recipe, host, number):
                 server.stop()
                 raise
         else:
             return server
     raise recipe.error(f"no free port on {host} after {ATTEMPTS} attempts; give one with --port")
+
+
+def _free_port(recipe: Recipe, host: str) -> int:
+    """Return a port at which every door is free now, as far as a few draws find one."""
+    drawn = [free_port(host) for _ in range(ATTEMPTS)]
+    return next((number for number in drawn if _are_free(recipe, host, number)), drawn[-1])
+
+
+def _are_free(recipe: Recipe, host: str, port: int) -> bool:
+    return all(number <= HIGHEST_PORT and port_is_free(at, number) for at, number in recipe.doors(host, port))
 
 
 def reachable(scheme: str, host: str, port: int) -> str:

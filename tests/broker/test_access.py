@@ -64,6 +64,7 @@ def test_a_fleet_without_devices_takes_whoever_has_a_user() -> None:
         (["demo="], "device: got ''"),
         (["demo=a", "demo=b"], "users: homeassistant-demo, operator-demo, .* would mean two things"),
         (["demo=a", "harbour=a"], "users: a would mean two things"),
+        (["demo=a", "harbour"], "fleets: got harbour without devices beside others"),
         (["demo=worker-demo"], "users: worker-demo would mean two things"),
     ],
 )
@@ -76,8 +77,8 @@ def test_names_that_cannot_be_are_refused(words: list[str], message: str) -> Non
 def test_the_command_prints_the_list_and_how_it_was_made(capsys: pytest.CaptureFixture[str]) -> None:
     """The first line repeats the call."""
     with pytest.raises(SystemExit) as ended:
-        main(["broker", "access", "demo=camera-1,camera-2", "harbour"])
+        main(["broker", "access", "demo=camera-1,camera-2", "harbour=quay-1"])
     assert ended.value.code == 0
     out = capsys.readouterr().out
-    assert "headwater broker access demo=camera-1,camera-2 harbour\n" in out
-    assert out == access_list([Fleet("demo", ("camera-1", "camera-2")), Fleet("harbour")])
+    assert "headwater broker access demo=camera-1,camera-2 harbour=quay-1\n" in out
+    assert out == access_list([Fleet("demo", ("camera-1", "camera-2")), Fleet("harbour", ("quay-1",))])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import ssl
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -162,6 +163,36 @@ def test_a_broken_folder_is_one_error(place: CertificateFolder, name: str, conte
         begin_and_revoke(place)
 
 
+@pytest.mark.parametrize("written", [("ca.key",), ("ca.key", "revoked.pem")])
+def test_a_beginning_that_was_cut_short_is_completed(tmp_path: Path, written: tuple[str, ...]) -> None:
+    """With the key that is there: nothing was signed yet, and what holds is checked as ever."""
+    place = CertificateFolder(tmp_path)
+    place.begin(NOW, 3650)
+    key = place.key("ca").read_bytes()
+    for name in {"ca.key", "ca.pem", "revoked.pem"} - set(written):
+        (tmp_path / name).unlink()
+    assert place.begin(NOW, 3650)
+    assert place.key("ca").read_bytes() == key
+    assert place.add(CAMERA, NOW, 825).state == "valid"
+    assert place.revoke("camera-1", NOW) == 1
+
+
+def test_two_who_come_at_once_make_one_certificate(place: CertificateFolder) -> None:
+    """The second finds what the first has signed, however they meet."""
+
+    def add(_: int) -> str:
+        try:
+            return CertificateFolder(place.path).add(Wanted("camera-9", "client"), NOW, 825).state
+        except SettingsError as error:
+            return str(error)
+
+    with ThreadPoolExecutor(8) as threads:
+        said = sorted(threads.map(add, range(8)))
+    assert said.count("valid") == 1
+    assert all("is there already" in one for one in said if one != "valid")
+    assert [one.name for one in place.entries(NOW)].count("camera-9") == 1
+
+
 def test_another_s_key_signs_nothing(place: CertificateFolder) -> None:
     """The authority's key must be its own."""
     place.key("ca").write_bytes(place.key("camera-1").read_bytes())
@@ -189,6 +220,10 @@ def test_the_commands_from_the_first_to_the_last(tmp_path: Path, capsys: pytest.
     )
     assert called("renew", "--within", "31", *folder, capsys=capsys)[1] == "0 certificates end within 31 days\n"
     assert called("revoke", "camera-2", *folder, capsys=capsys)[1].startswith("revoked    camera-2: 2 certificates\n")
+    assert (
+        "no certificate of 'camera-9'; headwater broker certificates list has all"
+        in (called("revoke", "camera-9", *folder, capsys=capsys)[2])
+    )
     status, out, _ = called("list", *folder, capsys=capsys)
     assert [line.split()[:3] for line in out.splitlines()] == [
         ["broker", "server", "valid"],
@@ -210,7 +245,8 @@ def test_the_commands_from_the_first_to_the_last(tmp_path: Path, capsys: pytest.
         (["client", "camera-1"], "no authority there; headwater broker certificates server HOST makes one"),
         (["client"], "clients: got none, expected at least one"),
         (["revoke"], "names: got none, expected at least one"),
-        (["revoke", "camera-9"], "no certificate of 'camera-9'; headwater broker certificates list has all"),
+        (["revoke", "camera-9"], "no authority there"),
+        (["renew", "--within", "99999999999"], "--within"),
         (["renew"], "got neither or both of names and --within"),
         (["renew", "camera-1", "--within", "3"], "got neither or both of names and --within"),
         (["list"], "no authority there"),

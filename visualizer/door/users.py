@@ -7,11 +7,9 @@ passes), so that a stolen file is guessed slowly, and each guess at the site cos
 from __future__ import annotations
 
 import logging
-import os
 import re
 import secrets
 import stat
-import tempfile
 import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -21,6 +19,7 @@ from typing import Final
 import argon2
 
 from headwater.errors import SettingsError
+from headwater.files import write_whole
 from headwater.logs import event
 from visualizer.door.visitor import ROLES, Role
 
@@ -123,19 +122,9 @@ def read_users(path: Path) -> dict[str, User]:
 
 def write_users(path: Path, users: Iterable[User]) -> None:
     """Put the users into the file in one step: whoever reads it has the old ones or the new ones, never half."""
-    path = path.resolve()  # a link stays one
     text = "".join(f"{user.name}:{user.role}:{user.hash}\n" for user in users)
     mode = stat.S_IMODE(path.stat().st_mode) if path.exists() else 0o600
-    handle, fresh = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            os.fchmod(file.fileno(), mode)
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(fresh).replace(path)
-    finally:
-        Path(fresh).unlink(missing_ok=True)
+    write_whole(path, text.encode(), mode)
 
 
 class Users:
