@@ -68,6 +68,7 @@ def valkey_options(host: str, port: int, folder: Path, *, append_only: bool, max
         "daemonize": "no",
         "save": "",
         "appendonly": "yes" if append_only else "no",
+        "appendfsync": "always",  # what it answers is on the disk: devices forget what is confirmed
         "maxmemory": str(max_memory_bytes),
         "maxmemory-policy": "noeviction",
     }

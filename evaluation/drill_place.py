@@ -11,12 +11,10 @@ from pathlib import Path
 from random import Random
 from typing import Final, TypeVar
 
-import redis
-
 from broker.embedded import start_broker
 from cloud_worker.embedded_store import MAX_MEMORY_BYTES, start_store
 from evaluation.drill import Drill
-from evaluation.drill_parts import Camera, Process, Server, Streamer, headwater, wait_until_ready
+from evaluation.drill_parts import Camera, Process, Server, Streamer, wait_until_ready
 from evaluation.drill_peer import captured_in
 from evaluation.drill_relay import Relay
 from evaluation.drill_theirs import Theirs
@@ -24,6 +22,7 @@ from evaluation.running import pictures
 from evaluation.shaped_link import WORKER, ShapedLink
 from evaluation.small_memory import SmallMemory
 from headwater.address import Address
+from headwater.children import own_command
 from headwater.probes import free_port
 from headwater.servers import RunningServer
 from models.bundle import Bundle
@@ -119,16 +118,7 @@ class Place:
         return start_broker(self._drill.broker, port=port, folder=self.broker_folder)
 
     def _start_store(self, port: int) -> RunningServer:
-        """Start a store that has written what it says it has.
-
-        Of Redis's own setting, everysec, the last moment may be lost even at the death of the process alone: while a
-        write to the disk runs, further ones are answered and wait in its memory, up to two seconds.
-        Source: redis.conf, appendfsync and no-appendfsync-on-rewrite.
-        """
-        server = start_store(port, self._folder / "store")
-        with redis.Redis.from_url(server.url) as client:
-            client.config_set("appendfsync", "always")
-        return server
+        return start_store(port, self._folder / "store")
 
     def _relay(self, url: str, link: ShapedLink | None = None) -> Relay:
         """Return a relay to a server of ours; with a link it listens at its far end."""
@@ -144,14 +134,14 @@ class Place:
 
     def _worker(self, name: str) -> Process:
         store = self.store_url if self.store_relay is None else f"redis://127.0.0.1:{self.store_relay.port}"
-        words = headwater(
+        words = own_command(
             *("worker", "--processes", "1", "--name", name, "--fleet", self._fleet, "--broker", self._broker_url),
             *("--store", store, "--history", str(HISTORY), "--log-level", "error"),
         )
         return self._kept(Process(name, lambda: words, self._log(name), self.env, "ready"))
 
     def _site(self) -> Process:
-        words = headwater(
+        words = own_command(
             *("visualizer", "--port", str(free_port()), "--fleet", self._fleet, "--broker", self._broker_url),
             *("--store", self.store_url, "--log-level", "error"),
         )
@@ -165,7 +155,7 @@ class Place:
         broker = self._broker_url if self.relay is None else f"mqtt://{self.relay.host}:{self.relay.port}"
 
         def words(left: int, port: int) -> list[str]:
-            command = headwater(
+            command = own_command(
                 *("edge", "--source", at, "--loop", "--rate", f"{way.rate:g}", "--frames", str(left), "--json"),
                 *("--bundle", way.bundle, "--split", way.split, "--codec", way.codec, "--threads", "1"),
                 *("--name", DEVICE, "--fleet", self._fleet, "--broker", broker, "--spool", str(self.spool)),

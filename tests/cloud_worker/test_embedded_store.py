@@ -21,6 +21,7 @@ def test_valkey_keeps_to_its_address_folder_and_memory() -> None:
         "--daemonize": "no",
         "--save": "",
         "--appendonly": "yes",
+        "--appendfsync": "always",
         "--maxmemory": "1024",
         "--maxmemory-policy": "noeviction",
     }
