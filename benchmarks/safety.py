@@ -8,18 +8,19 @@ lies below this folder, on its disk: in memory a promise to survive a power cut 
 from __future__ import annotations
 
 import os
-import shutil
 import statistics
-import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory, TemporaryFile
 
 from benchmarks.installation import START_S, Installation, headwater, network_pictures, run_device, server
 from benchmarks.measure import Row, median_ms
+from broker.authority import Wanted
+from broker.certificate_folder import CertificateFolder
 from broker.embedded import find_mosquitto, mosquitto_configuration
 from headwater.children import Child, start
 from headwater.probes import free_port
@@ -30,6 +31,7 @@ GOAL = 0.9
 DURABLE = ("power", "process")
 """Each is held against `off`: what survives a power cut, what survives the death of the process, and nothing."""
 HOST = "127.0.0.1"
+DAYS = 2
 SPOOLS = Path(".cache/bench")
 SYNCED_BYTES = 16_384
 
@@ -44,17 +46,16 @@ class Way:
 
 def run() -> list[Row]:
     """Return, for a picture and for a cut in the middle, the ratios of safe to unsafe."""
-    if find_mosquitto() is None or shutil.which("openssl") is None:
-        sys.stderr.write("safety: left out, for it needs mosquitto and openssl; apt install mosquitto openssl\n")
+    if find_mosquitto() is None:
+        sys.stderr.write("safety: left out, for it needs mosquitto; apt install mosquitto\n")
         return []
     bundle = Bundle.load("litter")
-    durables = DURABLE if has_durable() else ()
     rows = [Row("fdatasync of 16 kB in this folder", _sync_ms(), "ms")]
     with both_installations() as (plain, encrypted, tls_flags):
         pictures = network_pictures(plain.folder, bundle.input.width, bundle.input.height)
         for split in ("image", bundle.cut_points[len(bundle.cut_points) // 2]):
             common = ("--split", split, "--frames", str(FRAMES), *(("--codec", "jpeg:90") if split == "image" else ()))
-            for durable in durables:
+            for durable in DURABLE:
                 ways = [Way(plain, (*common, "--durable", one)) for one in (durable, "off")]
                 rows += _pair(f"split {split}: spool durable {durable}", f"split {split}: spool off", ways, pictures)
             ways = [Way(encrypted, (*common, *tls_flags)), Way(plain, common)]
@@ -73,16 +74,6 @@ def _sync_ms() -> float:
             os.fdatasync(file.fileno())
 
         return median_ms(write, 100, 10)
-
-
-def has_durable() -> bool:
-    """Return whether devices can be told how durable their spool is; where they cannot, say what is left out."""
-    asked = [sys.executable, "-P", "-m", "headwater", "edge", "--help"]
-    wide = os.environ | {"COLUMNS": "200"}
-    found = "--durable" in subprocess.run(asked, capture_output=True, text=True, check=True, env=wide).stdout
-    if not found:
-        sys.stderr.write("safety: the spool is left out, for `headwater edge` has no --durable\n")
-    return found
 
 
 def _pair(safe: str, unsafe: str, ways: Sequence[Way], pictures: Path) -> list[Row]:
@@ -161,18 +152,8 @@ def _tls_flags(made: Path, name: str) -> tuple[str, ...]:
 
 def certificates(folder: Path) -> Path:
     """Make an authority, and certificates of a broker, a worker and a device; return the folder."""
-    folder.mkdir()
-    key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
-    _openssl(folder, "req", "-x509", *key, "-subj", "/CN=bench", "-keyout", "ca.key", "-out", "ca.pem")
-    (folder / "names").write_text(f"subjectAltName=IP:{HOST}\n")
-    signed = ["-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-extfile", "names"]
-    for name in ("broker", "worker", "device"):
-        _openssl(folder, "req", *key, "-subj", f"/CN={name}", "-keyout", f"{name}.key", "-out", f"{name}.csr")
-        _openssl(folder, "x509", "-req", "-in", f"{name}.csr", *signed, "-out", f"{name}.pem")
+    place, now = CertificateFolder(folder), datetime.now(UTC).replace(microsecond=0)
+    place.begin(now, DAYS)
+    for wanted in (Wanted("broker", "server", (HOST,)), Wanted("worker", "client"), Wanted("device", "client")):
+        place.add(wanted, now, DAYS - 1)
     return folder
-
-
-def _openssl(folder: Path, *words: str) -> None:
-    done = subprocess.run(["openssl", *words], cwd=folder, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise SystemExit(f"benchmarks: openssl {words[0]} failed: {done.stderr.strip()[-200:]}")

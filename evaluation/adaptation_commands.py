@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json as json_text
-import signal
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -52,11 +51,12 @@ def adaptation(
         json: print JSON instead of the table
     """
     from evaluation.adaptation_run import stage
+    from headwater.stopping import interrupt_on_signals
     from models.bundle import Bundle
 
     wanted = _drills(drills)
     Bundle.load(str(bundle))
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that quota and namespaces are taken away
+    interrupt_on_signals()  # so that quota and namespaces are taken away
     with tempfile.TemporaryDirectory(prefix="headwater-adaptation-") as folder:
         pictures = source or _photographs(Path(folder) / "pictures")
         with stage(Path(folder), bundle, pictures) as at:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json as json_text
 import secrets
 import shlex
-import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -92,9 +91,8 @@ def drill(
     asked = settings or DrillSettings()
     seed = secrets.randbelow(1_000_000) if asked.seed is None else asked.seed
     print(f"seed {seed}", file=sys.stderr, flush=True)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that processes and namespaces are taken away
     outcomes: list[Outcome] = []
-    command = shlex.join(["headwater", *sys.argv[1:]])
+    command = shlex.join(["headwater", *presentable(sys.argv[1:])])
     for outcome in _all(_wanted(names, asked), asked, seed):
         outcomes.append(outcome)
         if asked.output is not None:
@@ -104,6 +102,16 @@ def drill(
     print(json_text.dumps(as_json(outcomes, seed)) if json else "\n".join(lines(outcomes, seed)))
     if not all(outcome.is_well for outcome in outcomes):
         sys.exit(1)
+
+
+def presentable(words: Sequence[str]) -> Iterator[str]:
+    """Yield the words of a command line as anybody may read them: passwords masked, in options and addresses."""
+    from headwater.logs import without_password
+
+    is_secret = False
+    for word in words:
+        yield "***" if is_secret else without_password(word)
+        is_secret = word == "--password"
 
 
 def _wanted(names: Sequence[str], asked: DrillSettings) -> list[Drill]:
@@ -126,8 +134,10 @@ def _all(wanted: Sequence[Drill], asked: DrillSettings, seed: int) -> Iterator[O
 
     from evaluation.drill import some, stream_s
     from evaluation.drill_run import Outcome, go_through, obstacle
+    from headwater.stopping import interrupt_on_signals
     from models.bars import progress_bar
 
+    interrupt_on_signals()  # so that processes and namespaces are taken away
     fleet = asked.fleet or f"drill-{secrets.token_hex(4)}"
     theirs = _theirs(asked, fleet)
     obstacles = {one.name: obstacle(one, theirs) for one in wanted}

@@ -2,7 +2,8 @@
 
 A device that is killed prints no figures. What it promises begins with the commit of its spool: frames come into it in
 the order of their numbers, so every number up to the highest one that its spool was seen to hold, or that the store
-has, was committed, and must be in the store. What it had captured beyond is its *in hand*, between camera and spool.
+has, was committed, and must be in the store. What it had captured beyond is its *in hand*, between camera and spool;
+no more fits there than `MOST_IN_HAND`, and whatever is missing beyond that was lost.
 """
 
 from __future__ import annotations
@@ -10,7 +11,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
+
+from edge.sender import HAND_OVER_FRAMES
+
+MOST_IN_HAND: Final = 1 + HAND_OVER_FRAMES
+"""One in the head, and those handed over that the spool has not yet taken."""
 
 
 class Stored(NamedTuple):
@@ -90,7 +96,7 @@ def count(runs: Sequence[Run], stored: Sequence[Stored]) -> Counts:
 
 
 def _of_killed(runs: Sequence[Run], stored: Sequence[Stored]) -> tuple[int, int]:
-    """Return how many frames the killed runs had committed to the spool, and how many they had in hand."""
+    """Return how many frames the killed runs must have committed to the spool, and how many they had in hand."""
     highest: dict[str, int] = {}
     first_ns: dict[str, int] = {}
     for one in stored:
@@ -104,8 +110,9 @@ def _of_killed(runs: Sequence[Run], stored: Sequence[Stored]) -> tuple[int, int]
     for boot, top in highest.items():
         by_run[_run_at(runs, first_ns[boot])] += top + 1
     killed = [number for number, run in enumerate(runs) if run.figures is None]
-    in_hand = sum(max(0, runs[number].captured - by_run[number]) for number in killed)
-    return sum(by_run[number] for number in killed), in_hand
+    beyond = [max(0, runs[number].captured - by_run[number]) for number in killed]
+    in_hand = sum(min(one, MOST_IN_HAND) for one in beyond)
+    return sum(by_run[number] for number in killed) + sum(beyond) - in_hand, in_hand
 
 
 def _run_at(runs: Sequence[Run], at_ns: int) -> int:

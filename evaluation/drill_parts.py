@@ -21,7 +21,7 @@ from edge.spool import Spool
 from evaluation.drill_count import Run
 from headwater.children import Child, start
 from headwater.demo import withheld
-from headwater.errors import BrokerError, ChildError, StoreError
+from headwater.errors import BrokerError, ChildError, SpoolError, StoreError
 from headwater.servers import RunningServer
 
 STOP_S: Final = 20.0
@@ -30,11 +30,6 @@ REVIVE_S: Final = 1.0
 """What ended by itself is started again after this time, as systemd or a container engine would."""
 ASK_S: Final = 1.0
 _CAPTURED: Final = re.compile(r"^headwater_edge_frames_captured_total (\S+)$", re.MULTILINE)
-
-
-def headwater(*arguments: str) -> list[str]:
-    """Return the words of a `headwater` command that is told these arguments and nothing else."""
-    return [sys.executable, "-P", "-m", "headwater", *arguments, "--config", os.devnull]
 
 
 class Server:
@@ -247,7 +242,7 @@ class Camera(Streamer):
 def spooled_frames(path: Path) -> frozenset[tuple[str, int]]:
     """Return boot and number of the frames in a spool that no process has open; of a copy, for reading changes it.
 
-    Raises: SpoolError.
+    Raises: SpoolError, also for one that is damaged: a SIGKILL never may.
     """
     if not path.exists():
         return frozenset()
@@ -256,6 +251,8 @@ def spooled_frames(path: Path) -> frozenset[tuple[str, int]]:
             shutil.copy(file, folder)
         spool = Spool(Path(folder) / path.name, sys.maxsize)
         try:
+            if spool.mended:
+                raise SpoolError(f"spool {path}: found damaged, with {spool.lost_before} frames lost")
             return frozenset((key.boot, key.sequence) for key in spool.keys())  # noqa: SIM118  not a mapping
         finally:
             spool.close()

@@ -137,7 +137,7 @@ def go_through(
     began_s = time.monotonic()
     try:
         found = _gone_through(drill, seconds, seed, theirs, fleet=fleet, peer=peer, tick=tick)
-    except HeadwaterError as error:
+    except (HeadwaterError, redis.RedisError, OSError) as error:
         found = Outcome(drill, failed=str(error))
     return replace(found, seconds=time.monotonic() - began_s)
 
@@ -158,7 +158,7 @@ def _gone_through(
         counts = count(at.camera.runs, _stored(at, fleet))
         beside = _peer_counts(at) if peer else None
         resent = sum(int(run.figures["resent"]) for run in at.camera.runs if run.figures is not None)
-        return Outcome(drill, counts, done, resent=resent, peer=beside, notes=notes)
+        return Outcome(drill, counts, done, resent=resent, peer=beside, notes=notes, failed=_failure(at))
 
 
 def _inject(at: Place, steps: Sequence[Step], seconds: float, tick: Tick) -> int:
@@ -189,11 +189,18 @@ def _settle(at: Place) -> tuple[str, ...]:
         time.sleep(POLL_S)
     if at.subscriber is not None:
         _wait_until_quiet(at, ends_s)
-    notes = [f"{one.name} ended by itself {one.deaths} times" for one in (*at.workers, at.camera) if one.deaths]
+    notes = [f"{one.name} ended by itself {one.deaths} times" for one in at.workers if one.deaths]
     if at.site is not None:
         at.site.begin()
         at.site.wait_until_ready()
     return tuple(notes)
+
+
+def _failure(at: Place) -> str:
+    """Return why the counts cannot be believed: nobody knows what a device had captured that ended by itself."""
+    if not at.camera.deaths:
+        return ""
+    return f"{at.camera.name} ended by itself {at.camera.deaths} times: {at.camera.last_words() or '(nothing said)'}"
 
 
 def _wait_until_quiet(at: Place, ends_s: float) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -48,13 +47,14 @@ def links(
     from evaluation import links as grid
     from evaluation.links_records import Records
     from evaluation.links_run import measure
+    from headwater.stopping import interrupt_on_signals
     from models.bars import progress_bar
 
     wanted = _bundles(bundles)
     chosen_links, chosen_devices = _named("--links", links, grid.LINKS), _named("--devices", devices, grid.DEVICES)
     places = [(link, device) for link in chosen_links for device in chosen_devices]
     records = Records(output, runs)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that groups and namespaces are taken away
+    interrupt_on_signals()  # so that groups and namespaces are taken away
     measure(records, wanted, places, progress_bar, lambda line: print(line, file=sys.stderr, flush=True))
     rows = records.of(wanted, [one.name for one in chosen_links], [one.name for one in chosen_devices])
     found = grid.cells({net: records.known.tried[net].ways for net in wanted}, rows)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -53,6 +52,7 @@ def regret(
     from evaluation.regret import draw_settings
     from evaluation.regret_records import Order, Records
     from evaluation.regret_run import ask, measure
+    from headwater.stopping import interrupt_on_signals
     from models.bars import progress_bar
     from models.bundle import find_bundles
     from planning.decide import rates_of
@@ -60,7 +60,7 @@ def regret(
 
     wanted, rates = _bundles(nets, bundles), rates_of(load_book("luger-2023"), "rent", None)
     records = Records(output, Order(settings, seed, runs, share), draw_settings(settings, seed))
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that quota and namespaces are taken away
+    interrupt_on_signals()  # so that quota and namespaces are taken away
     measure(records, wanted, progress_bar, lambda line: print(line, file=sys.stderr, flush=True))
     _report(output, records, ask(records, wanted, list(find_bundles([]).values()), rates, progress_bar), rates)
 

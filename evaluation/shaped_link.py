@@ -100,7 +100,14 @@ class ShapedLink:
             yield
 
     def remove(self) -> None:
-        """Take both namespaces away, and with them the link."""
+        """Take both namespaces away, and with them the link; also when Ctrl-C comes meanwhile."""
+        try:
+            self._remove()
+        except KeyboardInterrupt:
+            self._remove()
+            raise
+
+    def _remove(self) -> None:
         for name in (self._device, self._worker):
             with contextlib.suppress(SettingsError):
                 _call("ip", "netns", "del", name)

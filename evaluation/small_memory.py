@@ -33,7 +33,7 @@ class SmallMemory:
         except OSError as error:
             raise SettingsError(
                 f"a device with {limit_bytes} B of memory needs {self._folder}, which cannot be made "
-                f"({error.strerror}); run as root on a Linux with the memory control group, or drop it from --devices"
+                f"({error.strerror}); run as root on a Linux with the memory control group, or leave such a device out"
             ) from error
 
     def inside(self, command: Sequence[str]) -> list[str]:

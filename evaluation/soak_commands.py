@@ -10,6 +10,8 @@ from typing import Annotated
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
+LEAST_LOOKS = 3
+
 
 @dataclass(frozen=True, kw_only=True)
 class SoakSettings:
@@ -33,6 +35,18 @@ class SoakSettings:
     """How frames travel; jpeg:90 for pictures and auto for activations when left out."""
     output: Annotated[Path, Parameter(name=["--output", "-o"])] = Path("docs/results")
     """Folder for the tables and the plot."""
+
+    def __post_init__(self) -> None:
+        """Pass if there are looks enough for a trend. Raises: SettingsError."""
+        from evaluation.soak_run import WARM_UP
+        from headwater.errors import SettingsError
+
+        longest_s = self.minutes * 60 * (1 - WARM_UP) / LEAST_LOOKS
+        if self.every > longest_s:
+            raise SettingsError(
+                f"--every: got {self.every:g}, expected at most {longest_s:.2g}, for {LEAST_LOOKS} looks after the"
+                f" warm-up of {self.minutes:g} minutes; give fewer seconds or more --minutes"
+            )
 
 
 def soak(*, settings: Annotated[SoakSettings, Parameter(name="*")] | None = None) -> None:
@@ -62,8 +76,9 @@ def soak(*, settings: Annotated[SoakSettings, Parameter(name="*")] | None = None
     schedule = Schedule(asked.devices, asked.rate)
     with progress_bar("soaking, seconds") as progress:
         found = run(asked.bundle, frames, schedule, asked.minutes * 60, asked.every, asked.processes, progress)
-    save(asked.output, found)
     print("\n".join(lines(found)))
-    print(f"written: {asked.output}/{NAME}.csv, {NAME}-summary.csv and {NAME}.svg", file=sys.stderr)
+    if found.trends:
+        save(asked.output, found)
+        print(f"written: {asked.output}/{NAME}.csv, {NAME}-summary.csv and {NAME}.svg", file=sys.stderr)
     if not_flat(found.trends) or not found.trends or found.loaded.counts.refused or found.loaded.counts.unanswered:
         sys.exit(1)

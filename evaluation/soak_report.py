@@ -24,7 +24,10 @@ def lines(found: Soaked) -> Iterator[str]:
     yield in_columns(_COLUMNS, [_row(one) for one in found.trends], _COLUMNS[1:-1])
     yield ""
     grown = not_flat(found.trends)
-    yield f"NOT flat: {', '.join(grown)}" if grown else "flat: every process"
+    if not found.trends:
+        yield "no process was looked at twice after the warm-up"
+    else:
+        yield f"NOT flat: {', '.join(grown)}" if grown else "flat: every process"
     yield (
         f"(after {found.from_s:.0f} s of warm-up a line through the samples may rise by {LEAST_BYTES / 1e6:g} MB or "
         f"{LEAST_SHARE:.0%}, and by less than one open file or thread; on {machine()})"

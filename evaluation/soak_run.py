@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,8 +23,9 @@ from headwater.messages import Frame
 WARM_UP: Final = 1 / 3
 """Of the time: caches fill, and the store comes to as many records as it keeps."""
 WINDOW: Final = 64
-EVERYTHING: Final = 10_000_000
 LEAST_HISTORY: Final = 1000
+TRACKER: Final = b"resource_tracker"
+"""In the command line of a process that Python starts beside several workers; it is none."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,8 @@ class Watch:
         found = dict(self._pids)
         with contextlib.suppress(OSError, KeyError):  # one has just ended, or there is no worker
             for pid in with_children(self._pids["worker"])[1:]:
+                if TRACKER in Path(f"/proc/{pid}/cmdline").read_bytes():
+                    continue
                 found[f"worker {self._numbers.setdefault(pid, len(self._numbers) + 1)}"] = pid
         return found
 
@@ -114,7 +118,7 @@ def soak(
                 progress(round(time.monotonic() - began_s), round(seconds))
 
             with watch.watching():
-                loaded = run_load(fleet, EVERYTHING, seconds, at, processes, show)
+                loaded = run_load(fleet, sys.maxsize, seconds, at, processes, show)
         finally:
             fleet.close()
     from_s = seconds * WARM_UP

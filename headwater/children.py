@@ -43,6 +43,11 @@ os.execv(sys.argv[2], sys.argv[2:])
 """
 
 
+def own_command(*arguments: str) -> list[str]:
+    """Return the words of a `headwater` command that is told these arguments and nothing else."""
+    return [sys.executable, "-P", "-m", "headwater", *arguments, "--config", os.devnull]
+
+
 class _Forker:
     """The one thread of this process that starts children."""
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import json as json_text
 import os
-import signal
 import socket
 import sys
 import tempfile
@@ -20,11 +19,12 @@ from cyclopts import Parameter
 from rich.console import Console
 from rich.table import Table
 
-from headwater.children import Child, start
+from headwater.children import Child, own_command, start
 from headwater.errors import ChildError, MissingPart, SettingsError
 from headwater.fields import Report
 from headwater.logs import Level
 from headwater.settings import PREFIX, variable
+from headwater.stopping import interrupt_on_signals
 from headwater.traces import check_traces
 
 LITTER: Final = "litter"
@@ -106,7 +106,7 @@ def demo(*, settings: Annotated[DemoSettings, Parameter(name="*")] = DemoSetting
         json: print the run's figures as one JSON object on the last line, and nothing else on stdout
     """
     _check(settings)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    interrupt_on_signals()
     console = Console(stderr=json, highlight=False, soft_wrap=True)
     with ExitStack() as running:
         folder = Path(running.enter_context(tempfile.TemporaryDirectory(prefix="headwater-")))
@@ -131,8 +131,7 @@ class Parts:
 
     def start(self, name: str, *arguments: str) -> Child:
         """Return a running `headwater` command that is told these arguments and nothing else."""
-        command = [sys.executable, "-P", "-m", "headwater", *arguments, "--config", os.devnull]
-        child = start(name, command, hide=CHATTER, without=self._without)
+        child = start(name, own_command(*arguments), hide=CHATTER, without=self._without)
         self._running.callback(child.stop, STOP_S)
         if arguments[0] != "edge":
             (self._workers if arguments[0] == "worker" else self._needed).append(child)

@@ -68,6 +68,16 @@ def stop_on_signals() -> Iterator[SignalStop]:
         stop.close()
 
 
+def interrupt_on_signals() -> None:
+    """Have SIGTERM, and a terminal that closes, end this process as Ctrl-C does: all that it holds is taken away.
+
+    A SIGHUP that is ignored, as under nohup, stays ignored. For the main thread only.
+    """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, signal.default_int_handler)
+
+
 def wait_for_stop(stop: Stop, children: Sequence[Child]) -> None:
     """Return when `stop` is set.
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 from random import Random
 
 import pytest
+import redis
 
+from evaluation import drill_run
 from evaluation.drill import DRILLS, Drill, Fault, chosen, drawn, some, stream_s
+from evaluation.drill_commands import presentable
 from evaluation.drill_faults import HOW
 from headwater.errors import SettingsError
 
@@ -101,3 +104,22 @@ def test_frames_are_shared_by_pace() -> None:
     seconds = stream_s(DRILLS, 12.0, 100_000)
     assert 100_000 < sum(seconds * drill.way.rate for drill in DRILLS) < 103_000
     assert stream_s([], 12.0, 100) == 12.0
+
+
+def test_no_password_comes_into_the_table() -> None:
+    """The command line stands there, for everybody to read."""
+    words = ["--password", "hush", "--password=hush", "--store", "redis://me:hush@store.example", "--username", "me"]
+    shown = list(presentable(words))
+    assert "hush" not in " ".join(shown)
+    assert [shown[0], shown[-2:], len(shown)] == ["--password", ["--username", "me"], len(words)]
+
+
+def test_a_store_that_goes_away_fails_its_drill_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The others go on; why is said."""
+
+    def fails(*_: object, **__: object) -> None:
+        raise redis.ConnectionError("gone")
+
+    monkeypatch.setattr(drill_run, "_gone_through", fails)
+    outcome = drill_run.go_through(PAIR, 3.0, 1, None, fleet="demo", peer=False, tick=lambda _: None)
+    assert (outcome.failed, outcome.is_well) == ("gone", False)

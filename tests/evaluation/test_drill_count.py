@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from evaluation.drill_count import Counts, Run, Stored, count, count_peer
+from evaluation.drill_count import MOST_IN_HAND, Counts, Run, Stored, count, count_peer
 
 
 def figures(captured: int, finished: int, *, in_flight: int = 0, **dropped: int) -> dict[str, Any]:
@@ -62,6 +62,13 @@ def test_a_start_that_committed_nothing_has_all_in_hand() -> None:
     """Killed before the first commit: nothing was promised."""
     runs = [Run(100, None, 2), Run(300, figures(1, 1))]
     assert count(runs, stored("b", 0, at_ns=400)) == Counts(1, 1, {}, 0, 0, 2)
+
+
+def test_no_more_is_in_hand_than_fits_there() -> None:
+    """A killed start whose spool and store know less than it captured, but for what is in the head: that was lost."""
+    runs = [Run(100, None, 60, frozenset({("a", 4)})), Run(300, figures(1, 1))]
+    kept = [*stored("a", *range(5), at_ns=200), *stored("b", 0, at_ns=400)]
+    assert count(runs, kept) == Counts(61 - MOST_IN_HAND, 6, {}, 55 - MOST_IN_HAND, 0, MOST_IN_HAND)
 
 
 def test_a_record_that_is_there_twice_is_counted() -> None:

@@ -163,7 +163,7 @@ def test_both_kinds_of_control_group_limit_memory(tmp_path: Path, unified: bool)
 
 def test_no_control_group_is_said(tmp_path: Path) -> None:
     """Where nothing is mounted, one line says what is needed."""
-    with pytest.raises(SettingsError, match="drop it from --devices"):
+    with pytest.raises(SettingsError, match="run as root on a Linux with the memory control group"):
         SmallMemory(1 << 28, tmp_path)
 
 

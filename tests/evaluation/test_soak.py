@@ -12,10 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evaluation.load import Schedule
+from evaluation.load import Counts, Latencies, Schedule
+from evaluation.load_run import Loaded, Part
 from evaluation.soak import Sample, not_flat, slope, trends
-from evaluation.soak_run import Watch, history_of
+from evaluation.soak_report import lines
+from evaluation.soak_run import Soaked, Watch, history_of
 from headwater.children import Child, start
+from headwater.cli import main
 
 HOUR_S = 3600
 
@@ -93,6 +96,25 @@ def test_the_store_is_full_before_it_counts() -> None:
     assert history_of(Schedule(2, 1.0), 6) == 1000
 
 
+def test_a_soak_too_short_for_its_looks_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    """Before anything is started: it could show no trend."""
+    with pytest.raises(SystemExit) as ended:
+        main(["evaluate", "soak", "--minutes", "0.1"])
+    assert ended.value.code == 2
+    assert (
+        "--every: got 5, expected at most 1.3, for 3 looks after the warm-up of 0.1 minutes" in capsys.readouterr().err
+    )
+
+
+def test_no_trend_is_no_flat_process() -> None:
+    """Nothing was seen, and that is said."""
+    part = Part("load", 0.5, 1.0, 1, 1)
+    found = Soaked(Loaded(2, 1.0, 5.0, 0.6, 9.0, Counts(3, 3), Latencies(), (part,)), (), (), (), 2.0)
+    said = "\n".join(lines(found))
+    assert "no process was looked at twice after the warm-up" in said
+    assert "flat: every process" not in said
+
+
 @pytest.fixture
 def sleeper() -> Iterator[Child]:
     """A process with a file open that prints when it has it."""
@@ -116,6 +138,14 @@ def test_processes_are_looked_at(sleeper: Child) -> None:
     sleeper.kill()
     watch.look(4.0)
     assert [one.process for one in watch.samples if one.at_s == 4.0].count("broker") == 0
+
+
+def test_what_python_starts_beside_workers_is_none() -> None:
+    """Its resource tracker would have the number of a worker."""
+    with start("tracker", [sys.executable, "-S", "-c", "import time; time.sleep(60)", "resource_tracker"]) as tracker:
+        watch = Watch({"worker": os.getpid()}, lambda: 0, 1.0)
+        watch.look(1.0)
+        assert tracker.pid not in watch._numbers
 
 
 def test_a_watch_looks_until_it_is_over() -> None:
