@@ -47,6 +47,7 @@ CREATE TABLE IF NOT EXISTS frames (
 )"""
 INSERT: Final = f"INSERT INTO frames ({', '.join(_COLUMNS)}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608  constants
 _NO_STAMP: Final = Stamp("", 0.0, 0.0)
+"""Of a row that nobody stamped: `age_s` takes it for new."""
 
 
 class Row(NamedTuple):
