@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edge import spool_file
 from edge.spool import MEND_EVERY_S, Note, Spool
 from edge.spool_file import KEPT_ASIDE
 from headwater.errors import SpoolError
@@ -99,16 +100,8 @@ def test_a_database_of_something_else_is_set_aside(tmp_path: Path) -> None:
 
 
 def test_a_spool_of_an_earlier_version_is_taken_over(tmp_path: Path) -> None:
-    """Without checksum, time and answer its frames are frames all the same; in doubt they are young, at a restart, too."""
-    path = tmp_path / "cam1.sqlite"
-    with sqlite3.connect(path) as other:
-        other.execute(
-            "CREATE TABLE frames (place INTEGER PRIMARY KEY, boot TEXT NOT NULL, sequence INTEGER NOT NULL, "
-            "message BLOB NOT NULL, UNIQUE (boot, sequence))"
-        )
-        rows = [(EARLIER_BOOT, n, message(n)) for n in range(5)]
-        other.executemany("INSERT INTO frames (boot, sequence, message) VALUES (?, ?, ?)", rows)
-    other.close()
+    """Without checksum, time and answer its frames are frames all the same, and in doubt young, at a restart, too."""
+    path = earlier(tmp_path / "cam1.sqlite", 5)
     spool = opened(path)
     assert spool.keys() == [key(n, EARLIER_BOOT) for n in range(5)]
     assert whole(spool) == list(range(5))
@@ -117,6 +110,80 @@ def test_a_spool_of_an_earlier_version_is_taken_over(tmp_path: Path) -> None:
     again = opened(path)
     assert (again.mended, again.age_s(key(0, EARLIER_BOOT))) == (0, 0.0)
     again.close()
+
+
+def earlier(path: Path, frames: int) -> Path:
+    """Return a spool as the version before checksums, stamps and answers left it."""
+    with sqlite3.connect(path) as other:
+        other.execute(
+            "CREATE TABLE frames (place INTEGER PRIMARY KEY, boot TEXT NOT NULL, sequence INTEGER NOT NULL, "
+            "message BLOB NOT NULL, UNIQUE (boot, sequence))"
+        )
+        rows = [(EARLIER_BOOT, n, message(n)) for n in range(frames)]
+        other.executemany("INSERT INTO frames (boot, sequence, message) VALUES (?, ?, ?)", rows)
+    other.close()
+    return path
+
+
+@pytest.fixture
+def cramped(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """A disk with room for a third of the frames in a file that is made anew; `undo` gives it more."""
+    real = spool_file.connect
+
+    def connect(path: Path | None) -> sqlite3.Connection:
+        db = real(path)
+        if path is not None and path.suffix == ".new":
+            db.execute(f"PRAGMA max_page_count = {FRAMES // 3}")
+        return db
+
+    monkeypatch.setattr(spool_file, "connect", connect)
+    return monkeypatch
+
+
+def test_without_room_for_a_new_file_the_old_one_stays_as_it_is(tmp_path: Path, cramped: pytest.MonkeyPatch) -> None:
+    """A start that would save a third of the frames ends with one line; with room all are there."""
+    path = earlier(tmp_path / "cam1.sqlite", FRAMES)
+    for _ in range(2):
+        with pytest.raises(SpoolError, match="disk is full"):
+            opened(path)
+        assert [one.name for one in tmp_path.iterdir()] == ["cam1.sqlite"]
+    cramped.undo()
+    spool = opened(path)
+    assert (whole(spool), spool.lost_before) == (list(range(FRAMES)), 0)
+    spool.close()
+
+
+def test_without_room_damage_while_running_is_mended_later(tmp_path: Path, cramped: pytest.MonkeyPatch) -> None:
+    """Meanwhile what is whole can be read; with room only the damaged frame is lost."""
+    path, clock = closed(tmp_path / "cam1.sqlite"), Clock()
+    spool = opened(path, clock)
+    damage(path, 10)
+    spool._db.execute("PRAGMA shrink_memory")
+    for _ in range(2):
+        with pytest.raises(SpoolError):
+            spool.read(key(10))
+        assert [spool.read(key(n)) for n in (9, 11, FRAMES - 1)] == [message(n) for n in (9, 11, FRAMES - 1)]
+        clock.s += MEND_EVERY_S
+    cramped.undo()
+    assert spool.read(key(10)) is None
+    assert (spool.mended, spool.lost(), len(spool)) == (1, [key(10)], FRAMES - 1)
+    assert whole(spool) == [n for n in range(FRAMES) if n != 10]
+    spool.close()
+
+
+def test_without_room_what_was_taken_away_is_kept_in_hand(tmp_path: Path, cramped: pytest.MonkeyPatch) -> None:
+    """The open file without a name is all that there is of the frames; it is not let go before they are elsewhere."""
+    path, clock = tmp_path / "state" / "cam1.sqlite", Clock()
+    spool = filled(path, clock)
+    shutil.rmtree(tmp_path / "state")
+    for _ in range(2):
+        with pytest.raises(SpoolError, match="disk is full"):
+            spool.commit([(key(50), message(50))], [])
+        clock.s += MEND_EVERY_S
+    cramped.undo()
+    spool.commit([(key(50), message(50))], [])
+    assert (whole(spool), spool.lost()) == ([*range(FRAMES), 50], [])
+    spool.close()
 
 
 @pytest.mark.parametrize("garbage", [b"\xff" * PAGE, bytes(PAGE), b"headwater" * (PAGE // 9) + b"x"])
