@@ -169,6 +169,11 @@ class Outbox:
             self.drop(key, "disk", self._unsaved[key].offered.frame)
 
     @property
+    def unsaved_bytes(self) -> int:
+        """Return what is held in memory until the disk takes it."""
+        return self._unsaved_bytes
+
+    @property
     def is_failing(self) -> bool:
         """Tell whether the disk takes nothing."""
         return self._retry_s > float("-inf")
