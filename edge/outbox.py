@@ -25,7 +25,8 @@ FRESH_FRAMES: Final = 32
 """How many frames are kept decoded in memory until they are first sent; further ones are read back from the disk."""
 UNSAVED_FRAMES: Final = 32
 UNSAVED_BYTES: Final = 8_000_000
-"""So many frames, of so many bytes, are held in memory while the disk takes none: with a link they still arrive."""
+"""So many frames, of so many bytes, are held in memory while the disk takes none: with a link they still arrive.
+A source that can wait runs no further ahead of the disk: half of it, and what is on its way here, are less."""
 RETRY_S: Final = 1.0
 """A disk that took nothing is asked again after so long."""
 
@@ -163,7 +164,8 @@ class Outbox:
                     self._leaving_bytes -= self._forget.pop(key)
 
     def _bound_unsaved(self) -> None:
-        while len(self._unsaved) > UNSAVED_FRAMES or self._unsaved_bytes > UNSAVED_BYTES:
+        """Give up the frames that memory has no room for; a single one it holds, however large."""
+        while len(self._unsaved) > UNSAVED_FRAMES or (len(self._unsaved) > 1 and self._unsaved_bytes > UNSAVED_BYTES):
             waiting = (key for key in self._unsaved if self.delivery.is_waiting(key))
             key = next(waiting, next(iter(self._unsaved)))
             self.drop(key, "disk", self._unsaved[key].offered.frame)
@@ -181,7 +183,8 @@ class Outbox:
     @property
     def is_stuck(self) -> bool:
         """Tell whether, besides, not much more can be held in memory: who can wait should."""
-        return self.is_failing and len(self._unsaved) >= UNSAVED_FRAMES / 2
+        half_full = len(self._unsaved) >= UNSAVED_FRAMES / 2 or self._unsaved_bytes >= UNSAVED_BYTES / 2
+        return self.is_failing and half_full
 
     def end(self, now_s: float) -> None:
         """Write what can be written, and drop what no next start will find."""

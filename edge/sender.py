@@ -18,7 +18,7 @@ from edge.happenings import Connected, Happening, Incoming, Published, Publisher
 from edge.keeping import Late
 from edge.ledger import Ledger
 from edge.link import LinkSeen
-from edge.outbox import Offered, Outbox
+from edge.outbox import UNSAVED_BYTES, Offered, Outbox
 from edge.wire import Wire
 from headwater.clock import StageClock
 from headwater.errors import HeadwaterError, TooLarge
@@ -135,11 +135,11 @@ class Sender:
         self._events.put(Wake())
 
     def _has_room(self, size_bytes: int) -> bool:
-        """Tell whether the spool takes a frame behind all before it."""
-        spool = self._outbox.spool
-        if self._outbox.is_stuck:
+        """Tell whether the spool takes a frame behind all before it, and memory if the disk takes none of them."""
+        spool, ahead_bytes = self._outbox.spool, self._outbox.unsaved_bytes + self._offered_bytes
+        if self._outbox.is_stuck or (ahead_bytes and ahead_bytes + size_bytes > UNSAVED_BYTES):
             return False
-        used_bytes: int = spool.size_bytes + self._outbox.unsaved_bytes + self._offered_bytes
+        used_bytes: int = spool.size_bytes + ahead_bytes
         return used_bytes == 0 or used_bytes + size_bytes <= spool.limit_bytes
 
     # -- the thread ----------------------------------------------------------------------------------------------------

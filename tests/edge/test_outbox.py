@@ -10,7 +10,7 @@ import pytest
 
 from edge.delivery import Delivery
 from edge.ledger import Ledger
-from edge.outbox import FRESH_FRAMES, RETRY_S, UNSAVED_FRAMES, Outbox, SentFrame
+from edge.outbox import FRESH_FRAMES, RETRY_S, UNSAVED_BYTES, UNSAVED_FRAMES, Outbox, SentFrame
 from edge.spool import Spool
 from headwater.messages import encode
 from tests.edge.samples import EARLIER_BOOT, NOW_NS, Clock, frame, key, offered
@@ -255,3 +255,23 @@ def test_a_file_s_frames_wait_while_the_disk_takes_nothing(box: Box) -> None:
     box.clock.s += RETRY_S
     box.outbox.commit([], box.clock.s)
     assert (box.outbox.is_failing, box.outbox.is_stuck, len(box.spool)) == (False, False, UNSAVED_FRAMES // 2)
+
+
+def test_a_file_s_large_frames_wait_sooner(box: Box) -> None:
+    """Memory is bounded in bytes, too."""
+    box.spool._db.execute("PRAGMA query_only = 1")
+    box.spool.limit_bytes = 10**8
+    box.capture(0, size=UNSAVED_BYTES // 4)
+    assert (box.outbox.is_failing, box.outbox.is_stuck) == (True, False)
+    box.capture(1, size=UNSAVED_BYTES // 4)
+    assert (box.outbox.is_failing, box.outbox.is_stuck) == (True, True)
+
+
+def test_one_frame_over_the_bound_of_memory_is_held(box: Box) -> None:
+    """A disk that takes nothing for a moment loses it only to the next one."""
+    box.spool._db.execute("PRAGMA query_only = 1")
+    box.spool.limit_bytes = 10**8
+    box.capture(0, size=UNSAVED_BYTES + 1)
+    assert (box.dropped, box.outbox.is_stuck) == ({}, True)
+    box.capture(1)
+    assert (box.dropped, box.send()) == ({"disk": 1}, [1])

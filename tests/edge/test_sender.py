@@ -15,7 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from edge.delivery import AFTER_RECONNECT_S, Delivery
 from edge.keeping import Durable, Full, Late
 from edge.ledger import Ledger
-from edge.outbox import Outbox
+from edge.outbox import UNSAVED_BYTES, Outbox
 from edge.sender import HAND_OVER_FRAMES, JOURNEYS_EVERY_S, STATUS_EVERY_S, Sender
 from edge.spool import Spool
 from headwater.errors import HeadwaterError, WireError
@@ -579,6 +579,24 @@ def test_a_file_waits_for_room_behind_what_the_disk_has_not_taken_yet(make: Call
     bench.spool._db.execute("PRAGMA query_only = 0")
     bench.turn(1.1)
     assert bench.spool.keys() == [key(n) for n in range(3)]
+
+
+def test_a_file_runs_no_further_ahead_of_the_disk_than_memory_holds(make: Callable[..., Bench]) -> None:
+    """A disk that takes nothing from one moment to the next loses none of a file's frames, however large they are."""
+    bench = make(limit_bytes=10**8)
+    bench.spool._db.execute("PRAGMA query_only = 1")
+    offer_all(bench, *(frame(n, UNSAVED_BYTES // 5) for n in range(HAND_OVER_FRAMES)))
+    bench.turn()
+    assert bench.dropped == {"stopped": HAND_OVER_FRAMES - 4}
+    assert len(bench.outbox) == 4
+    offer_all(bench, frame(50, 10))
+    bench.turn()
+    assert bench.dropped == {"stopped": HAND_OVER_FRAMES - 3}
+    bench.spool._db.execute("PRAGMA query_only = 0")
+    bench.turn(1.1)
+    offer_all(bench, frame(51, 2 * UNSAVED_BYTES))
+    bench.turn()
+    assert bench.spool.keys() == [key(n) for n in (0, 1, 2, 3, 51)]
 
 
 class Streams(RuleBasedStateMachine):
