@@ -164,8 +164,16 @@ class Outbox:
                     self._leaving_bytes -= self._forget.pop(key)
 
     def _bound_unsaved(self) -> None:
-        """Give up the frames that memory has no room for; a single one it holds, however large."""
+        """Let go of what memory has no room for; a single frame it holds, however large.
+
+        First of answers of which the frame is still on the disk: it may be answered again. Then frames are lost.
+        """
         while len(self._unsaved) > UNSAVED_FRAMES or (len(self._unsaved) > 1 and self._unsaved_bytes > UNSAVED_BYTES):
+            on_disk = next((key for key in self._unsaved if key in self.spool), None)
+            if on_disk is not None:
+                self._unsaved_bytes -= self._unsaved.pop(on_disk).offered.size_bytes
+                self._leaving_bytes -= self._forget.pop(on_disk, 0)
+                continue
             waiting = (key for key in self._unsaved if self.delivery.is_waiting(key))
             key = next(waiting, next(iter(self._unsaved)))
             self.drop(key, "disk", self._unsaved[key].offered.frame)
@@ -191,7 +199,7 @@ class Outbox:
         self._retry_s = min(self._retry_s, now_s)
         self.commit([], now_s)
         for key in self.delivery.keys():  # noqa: SIM118  not a dict
-            if key in self._unsaved or key not in self.spool:
+            if key not in self.spool:
                 self.drop(key, "disk")
             elif not self.spool.outlives_us:
                 self.drop(key, "stopped")

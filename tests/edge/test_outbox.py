@@ -10,7 +10,7 @@ import pytest
 
 from edge.delivery import Delivery
 from edge.ledger import Ledger
-from edge.outbox import FRESH_FRAMES, RETRY_S, UNSAVED_BYTES, UNSAVED_FRAMES, Outbox, SentFrame
+from edge.outbox import FRESH_FRAMES, RETRY_S, UNSAVED_BYTES, UNSAVED_FRAMES, Offered, Outbox, SentFrame
 from edge.spool import Spool
 from headwater.messages import encode
 from tests.edge.samples import EARLIER_BOOT, NOW_NS, Clock, frame, key, offered
@@ -242,6 +242,37 @@ def test_what_a_damaged_spool_lost_is_dropped_unless_it_is_at_hand(tmp_path: Pat
     box.outbox.end(box.clock.s)
     assert box.dropped == {"disk": 3 + FRESH_FRAMES - 1}  # what was in memory only, at the end
     box.spool.close()
+
+
+def answered(box: Box) -> None:
+    """Let a frame on the disk be answered in its place, and the disk take nothing from now on."""
+    one = Offered(frame(0), encode(frame(0)), encode(frame(0, finished=True)), 0.0)
+    box.ledger.captured()
+    box.spool.limit_bytes = 10**7
+    box.outbox.commit([one], box.clock.s)
+    box.spool._db.execute("PRAGMA query_only = 1")
+    assert box.outbox.answer_in_place(key(0), box.clock.s) is not None
+
+
+def test_an_answer_that_cannot_be_written_costs_no_frame_at_the_end(box: Box) -> None:
+    """What it was to replace is still on the disk, where the next start finds it: it is in flight."""
+    answered(box)
+    box.outbox.end(box.clock.s)
+    assert (box.dropped, box.ledger.counts().in_flight) == ({}, 1)
+    assert box.spool.read(key(0)) == encode(frame(0))
+
+
+def test_answers_give_way_to_frames_where_memory_is_full(box: Box) -> None:
+    """They can be had again from the disk."""
+    answered(box)
+    box.capture(*range(1, UNSAVED_FRAMES + 1), size=100)
+    assert box.dropped == {}
+    assert box.outbox.answer_in_place(key(0), box.clock.s) is not None
+    box.spool._db.execute("PRAGMA query_only = 0")
+    box.clock.s += RETRY_S
+    box.outbox.commit([], box.clock.s)
+    assert box.spool.read(key(0)) == encode(frame(0, finished=True))
+    assert len(box.spool) == UNSAVED_FRAMES + 1
 
 
 def test_a_file_s_frames_wait_while_the_disk_takes_nothing(box: Box) -> None:
