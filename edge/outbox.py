@@ -100,7 +100,7 @@ class Outbox:
         """
         for one in offered:
             self._take(one, now_s)
-        if (self._unsaved or self._forget) and now_s >= self._retry_s:
+        if (self._unsaved or self._forget or self.is_failing) and now_s >= self._retry_s:
             self._save(now_s)
         self._bound_unsaved()
         for key in self.spool.lost():
@@ -149,7 +149,7 @@ class Outbox:
             self._retry_s = now_s + RETRY_S
             self._forget_alone()
             return
-        self._retry_s = float("-inf")
+        self._retry_s = float("-inf") if self.spool.failing_s() is None else now_s + RETRY_S
         self._unsaved.clear()
         self._forget.clear()
         self._unsaved_bytes = self._leaving_bytes = 0

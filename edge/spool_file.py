@@ -63,6 +63,11 @@ class Row(NamedTuple):
     """When it was captured."""
 
     @property
+    def size_bytes(self) -> int:
+        """Return what it takes of the spool's bound."""
+        return len(self.message) + len(self.answer or b"")
+
+    @property
     def values(self) -> tuple[object, ...]:
         """Return what `INSERT` takes."""
         return (*self[:5], *self.stamp)
@@ -264,6 +269,11 @@ def is_open(db: sqlite3.Connection) -> bool:
         return db.total_changes >= 0
     except sqlite3.ProgrammingError:
         return False
+
+
+def touch(db: sqlite3.Connection) -> None:
+    """Write a page that says what it said before. Raises: sqlite3.Error."""
+    db.execute("PRAGMA user_version = 0")
 
 
 def free_bytes(db: sqlite3.Connection) -> int:

@@ -235,6 +235,25 @@ def test_while_the_disk_takes_nothing_frames_go_from_memory(make: Callable[..., 
     assert bench.spool.keys() == [key(97), key(98), key(99)]
 
 
+@pytest.mark.parametrize("saved", [0, 1])
+def test_a_disk_that_is_back_is_noticed_without_a_frame(make: Callable[..., Bench], saved: int) -> None:
+    """All were answered from memory, and one on the disk perhaps; nothing comes, and the device is well again."""
+    bench = make(expire_s=None)
+    bench.connect()
+    bench.capture(*(frame(n) for n in range(saved)))
+    bench.spool._db.execute("PRAGMA query_only = 1")
+    bench.capture(frame(5))
+    for number in (*range(saved), 5):
+        bench.answer(number)
+    bench.turn(2.0)
+    assert bench.outbox.is_failing
+    assert bench.spool.failing_s() == 2.0
+    bench.spool._db.execute("PRAGMA query_only = 0")
+    for _ in range(saved + 1):
+        bench.turn(1.1)
+    assert (bench.outbox.is_failing, bench.spool.failing_s(), len(bench.spool)) == (False, None, 0)
+
+
 def test_without_link_and_disk_the_last_frames_wait_in_memory(make: Callable[..., Bench]) -> None:
     """Within a bound, the oldest go; what never came to the disk is dropped at the end, for no start will find it."""
     bench = make(expire_s=None)

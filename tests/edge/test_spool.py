@@ -308,6 +308,26 @@ def test_for_how_long_the_disk_takes_no_frame_is_told(path: Path) -> None:
     spool.close()
 
 
+def test_a_disk_may_be_asked_whether_it_takes_frames_again(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without one: it must take a write, and have room for the largest frame that it refused."""
+    spool, free_bytes = Spool(path, LIMIT, "process"), 150_000
+    spool._db.execute("PRAGMA query_only = 1")
+    with pytest.raises(SpoolError):
+        spool.commit([(key(0), b"x"), (key(1), bytes(40_000))], [])
+    with pytest.raises(SpoolError, match="readonly"):
+        spool.commit([], [])
+    spool._db.execute("PRAGMA query_only = 0")
+    monkeypatch.setattr("edge.reserve.os.statvfs", lambda _: SimpleNamespace(f_bavail=free_bytes, f_frsize=1))
+    with pytest.raises(SpoolError, match="disk is full"):
+        spool.commit([], [])
+    spool.commit([], [key(9)])
+    assert spool.failing_s() is not None
+    free_bytes = 200_000
+    spool.commit([], [])
+    assert (spool.failing_s(), len(spool)) == (None, 0)
+    spool.close()
+
+
 def test_a_disk_that_is_nearly_full_is_left_so(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A frame that the file has no room for is refused while the journal still has some; another one is taken."""
     spool = Spool(path, LIMIT, "process")
