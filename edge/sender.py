@@ -75,6 +75,7 @@ class Sender:
         self._finishing, self._over, self._ended_well = threading.Event(), threading.Event(), False
         self._deadline_s, self.turned_s = float("inf"), time.monotonic()
         self._status_due_s = self._journeys_due_s = 0.0
+        self._has_more = False
 
     # -- for other threads ---------------------------------------------------------------------------------------------
 
@@ -168,7 +169,7 @@ class Sender:
         self._make_known(offered)
         for incoming in results:
             link.ack(incoming.message)
-        self._dispatch.send(link, self._now_s())
+        self._has_more = self._dispatch.send(link, self._now_s())
         self._say(link)
         self._report(link, last=False)
         waits, most = self._outbox.delivery.unconfirmed, link.limits.packet_bytes - PACKET_OVERHEAD_BYTES
@@ -182,6 +183,8 @@ class Sender:
 
     def _idle_s(self) -> float:
         """Return how long nothing is due."""
+        if self._has_more:
+            return 0.0
         due_s = min(self._status_due_s, self._journeys_due_s, self._outbox.delivery.next_due_s() or float("inf"))
         return min(max(due_s - self._now_s(), 0.001), IDLE_S)
 

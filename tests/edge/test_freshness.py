@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from edge.freshness import AT_ONCE
 from edge.keeping import LATE
 from edge.outbox import UNSAVED_FRAMES
 from edge.spool import Spool
@@ -169,6 +170,22 @@ def test_a_long_queue_of_late_frames_goes_over_several_turns(make: Callable[...,
     for _ in range(10):
         bench.turn()
     assert (bench.sent, bench.dropped) == ([], {"expired": 300})
+
+
+def test_with_a_link_they_go_over_several_turns_too(make: Callable[..., Bench]) -> None:
+    """One after the other without a pause, and a frame whose time has not passed is sent behind them."""
+    bench = make(limit_bytes=10**7)
+    for number in range(300):
+        bench.capture(captured_now(bench, number))
+    bench.clock.s += EXPIRE_S + 1
+    bench.connect()
+    assert bench.dropped["expired"] == 2 * AT_ONCE
+    assert bench.sender._idle_s() == 0.0
+    bench.capture(captured_now(bench, 300))
+    assert (bench.sent, bench.dropped["expired"]) == ([], 4 * AT_ONCE)
+    bench.turn()
+    assert (bench.sent, bench.dropped) == ([300], {"expired": 300})
+    assert bench.sender._idle_s() > 0.0
 
 
 def test_frames_of_a_year_ago_are_delivered_where_nothing_expires(tmp_path: Path) -> None:
