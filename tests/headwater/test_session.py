@@ -86,6 +86,20 @@ def test_what_came_over_a_lost_connection_is_not_acknowledged() -> None:
     assert line.acknowledged == []
 
 
+def test_an_alert_is_not_the_reason_of_what_comes_after_a_session(caplog: pytest.LogCaptureFixture) -> None:
+    """Once a broker has answered, TLS stands: a later hang-up has another reason."""
+    session, line = Session(ADDRESS, "test", Callbacks(), subscriptions=[("a", 1)]), Line()
+    session._client = line  # type: ignore[assignment]
+    session._paho.why = " (tlsv1 alert unknown ca)"
+    success = ReasonCode(PacketTypes.CONNACK, "Success")
+    session._on_disconnect(line, None, None, success, None)
+    session._on_connect(line, None, None, success, None)
+    session._on_disconnect(line, None, None, success, None)
+    first, then = (record.getMessage() for record in caplog.records)
+    assert "before it accepted us (tlsv1 alert unknown ca); check TLS" in first
+    assert "before it accepted us; check TLS" in then
+
+
 def test_before_the_broker_spoke_the_protocol_s_limits_hold() -> None:
     """Without a CONNACK the limits are those of MQTT 5 itself."""
     assert Session(ADDRESS, "test", Callbacks()).limits == Limits(PROTOCOL_LIMIT_BYTES, 65_535)
