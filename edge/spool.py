@@ -197,7 +197,8 @@ class Spool:
     def close(self) -> None:
         """Write everything into the file and let go of it."""
         self._db.close()
-        self._reserve.release()
+        if self.outlives_us:
+            self._reserve.release()
 
     def _row(self, key: Key, message: bytes, note: Note) -> spool_file.Row:
         moment = stamp(self._machine, note.age_s)

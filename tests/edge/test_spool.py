@@ -282,6 +282,13 @@ def test_room_is_held_for_the_journal_and_given_up_where_there_is_no_other(path:
     assert [file.name for file in path.parent.iterdir()] == ["cam1.sqlite"]
 
 
+def test_off_leaves_what_another_device_of_that_name_holds_in_reserve(path: Path, spool: Spool) -> None:
+    """Nothing keeps the second one from starting; its end takes nothing of the first one's."""
+    spool.commit([(key(0), b"x")], [])
+    Spool(path, LIMIT, "off").close()
+    assert path.with_name("cam1.sqlite.reserve").stat().st_size == RESERVE_BYTES
+
+
 class Full(sqlite3.OperationalError):
     """What SQLite says on a disk without room."""
 
