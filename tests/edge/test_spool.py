@@ -324,7 +324,7 @@ def test_a_disk_may_be_asked_whether_it_takes_frames_again(path: Path, monkeypat
     with pytest.raises(SpoolError, match="readonly"):
         spool.commit([], [])
     spool._db.execute("PRAGMA query_only = 0")
-    monkeypatch.setattr("edge.reserve.os.statvfs", lambda _: SimpleNamespace(f_bavail=free_bytes, f_frsize=1))
+    monkeypatch.setattr("edge.reserve.shutil.disk_usage", lambda _: SimpleNamespace(free=free_bytes))
     with pytest.raises(SpoolError, match="disk is full"):
         spool.commit([], [])
     spool.commit([], [key(9)])
@@ -339,8 +339,7 @@ def test_a_disk_that_is_nearly_full_is_left_so(path: Path, monkeypatch: pytest.M
     """A frame that the file has no room for is refused while the journal still has some; another one is taken."""
     spool = Spool(path, LIMIT, "process")
     spool.commit([(key(n), bytes(40_000)) for n in range(3)], [])
-    full = os.statvfs(path.parent)
-    monkeypatch.setattr("edge.reserve.os.statvfs", lambda _: SimpleNamespace(f_bavail=10, f_frsize=full.f_frsize))
+    monkeypatch.setattr("edge.reserve.shutil.disk_usage", lambda _: SimpleNamespace(free=40_960))
     with pytest.raises(SpoolError, match="disk is full"):
         spool.commit([(key(3), bytes(40_000))], [])
     spool.commit([], [key(0), key(1)])
