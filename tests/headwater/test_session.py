@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import tomllib
+from inspect import signature
+from pathlib import Path
+
 import pytest
+from paho.mqtt import properties
 from paho.mqtt.client import MQTTMessage
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.reasoncodes import ReasonCode
@@ -133,6 +138,13 @@ def test_tls_files_are_read_when_the_session_is_made() -> None:
     """A wrong CA file is an error at once, not in the network thread."""
     with pytest.raises(SettingsError, match="TLS files"):
         Session(Address("broker", 8883, tls=True, ca_file=__file__ + ".missing"), "test", Callbacks())  # type: ignore[arg-type]
+
+
+def test_no_paho_is_taken_that_reads_texts_in_another_way() -> None:
+    """Before 2.2 its reader of bytes knows no bound: a device would be cut off by every message with a text."""
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+    assert [need for need in project["dependencies"] if need.startswith("paho")] == ["paho-mqtt>=2.2,<3"]
+    assert list(signature(properties.readBytes).parameters) == ["buffer", "maxlen"]
 
 
 def test_acknowledging_without_a_connection_does_nothing() -> None:
