@@ -164,10 +164,7 @@ class Outbox:
                     self._leaving_bytes -= self._forget.pop(key)
 
     def _bound_unsaved(self) -> None:
-        """Let go of what memory has no room for; a single frame it holds, however large.
-
-        First of answers of which the frame is still on the disk: it may be answered again. Then frames are lost.
-        """
+        """Let go of what finds no room in memory, first of answers to frames on the disk; the last one stays."""
         while len(self._unsaved) > UNSAVED_FRAMES or (len(self._unsaved) > 1 and self._unsaved_bytes > UNSAVED_BYTES):
             on_disk = next((key for key in self._unsaved if key in self.spool), None)
             if on_disk is not None:
@@ -210,6 +207,9 @@ class Outbox:
             frame = self._fresh.pop(key, None) or self.load(key)
             if frame is not None:
                 return key, frame
+            if self.spool.is_torn:
+                self.delivery.put_back(key)
+                return None
             self.drop(key, "disk")
         return None
 
@@ -222,7 +222,8 @@ class Outbox:
             message = self.spool.read(key)
             return None if message is None else decode(Frame, message, len(message))
         except (SpoolError, WireError) as error:
-            log.error(event("spooled frame unreadable", sequence=key.sequence, error=error))
+            level = logging.DEBUG if self.spool.is_torn else logging.ERROR
+            log.log(level, event("spooled frame unreadable", sequence=key.sequence, error=error))
             return None
 
     def age_s(self, key: Key, now_s: float) -> float:

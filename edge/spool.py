@@ -63,6 +63,8 @@ class Spool:
         """How often the file was damaged, or gone, and made anew."""
         self.lost_before = 0
         """Frames of earlier runs that are known to have been lost with a damaged file."""
+        self.is_torn = False
+        """What cannot be read now is not lost for good: the file could not be made anew yet."""
         self._reserve = Reserve(path)
         self._failed_s: dict[bool, float] = {}  # since when no frame can be added (True) or forgotten (False)
         self._refused_bytes = 0
@@ -268,7 +270,7 @@ class Spool:
             raise OSError("database or disk is full")
 
     def _mends(self, error: sqlite3.Error | None) -> bool:
-        """Make the file anew, if the error says that it is damaged; tell whether that was done. Raises: OSError."""
+        """Make the file anew, if the error says that it is damaged; tell whether that was done. Raises: as `mend`."""
         is_usable = spool_file.is_open(self._db)
         now_s = self._machine.up_s()
         if self.durable == "off" or (error is not None and is_usable and not spool_file.is_damage(error)):
@@ -276,10 +278,10 @@ class Spool:
         if now_s < self._mend_again_s:
             return False
         self._mend_again_s = now_s + MEND_EVERY_S
-        before = self._kept
+        before, self.is_torn = self._kept, True
         spool_file.mend(self.path, self._db if is_usable else None)
         self._attach()
-        self.mended += 1
+        self.mended, self.is_torn = self.mended + 1, False
         self._lost += [key for key in before if key not in self._kept]
         self.size_bytes = sum(kept.size_bytes for kept in self._kept.values())
         return True

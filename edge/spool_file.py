@@ -125,9 +125,11 @@ def mend(path: Path, reader: sqlite3.Connection | None) -> int:
     try:
         found = _places(old)
         saved = _copied(old, found, fresh)
-    except (sqlite3.Error, OSError):
+    except (sqlite3.Error, OSError) as error:
         if reader is None:
             _close(old)
+        else:
+            log.error(event("spool damaged, or gone, and cannot be made anew now", path=path, error=error))
         raise
     _close(old)
     aside = _set_aside(path)

@@ -12,10 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge import spool_file
+from edge.delivery import Delivery
+from edge.ledger import Ledger
+from edge.outbox import Outbox
 from edge.spool import MEND_EVERY_S, Note, Spool
 from edge.spool_file import KEPT_ASIDE
 from headwater.errors import SpoolError
-from tests.edge.samples import EARLIER_BOOT, Clock, key
+from headwater.messages import encode
+from tests.edge.samples import EARLIER_BOOT, Clock, frame, key
 
 LIMIT, PAGE = 10_000_000, 4096
 FRAMES = 30
@@ -168,6 +172,28 @@ def test_without_room_damage_while_running_is_mended_later(tmp_path: Path, cramp
     assert spool.read(key(10)) is None
     assert (spool.mended, spool.lost(), len(spool)) == (1, [key(10)], FRAMES - 1)
     assert whole(spool) == [n for n in range(FRAMES) if n != 10]
+    spool.close()
+
+
+def test_without_room_frames_that_cannot_be_read_wait(tmp_path: Path, cramped: pytest.MonkeyPatch) -> None:
+    """A damaged index hides all of them and loses none: they are sent when it could be made anew."""
+    path, clock, ledger = tmp_path / "cam1.sqlite", Clock(), Ledger(recovered=FRAMES)
+    spool = opened(path, clock)
+    spool.commit([(key(n), encode(frame(n, 3000))) for n in range(FRAMES)], [])
+    (root,) = spool._db.execute("SELECT rootpage FROM sqlite_master WHERE type = 'index'").fetchone()
+    spool.close()
+    with path.open("r+b") as file:
+        file.seek((root - 1) * PAGE)
+        file.write(b"\xff" * PAGE)
+    spool = opened(path, clock)
+    outbox = Outbox(spool, Delivery(10, 60, lambda: 0.0), ledger)
+    for _ in range(3):
+        assert outbox.next_to_send(clock.s, FRAMES) is None
+    assert (len(outbox), spool.is_torn, ledger.counts().dropped) == (FRAMES, True, {})
+    cramped.undo()
+    clock.s += MEND_EVERY_S
+    sent = [due[0].sequence for _ in range(FRAMES) if (due := outbox.next_to_send(clock.s, FRAMES))]
+    assert (sorted(sent), spool.is_torn, spool.mended) == (list(range(FRAMES)), False, 1)
     spool.close()
 
 
