@@ -75,6 +75,10 @@ class Delivery:
         if key in self._waiting:
             self._later[key] = self._waiting.pop(key)
 
+    def put_back(self, key: Key) -> None:
+        """Take back that a frame was sent: it could not be. It is tried when no other is to be sent."""
+        self._later[key] = self._sent.pop(key).attempts - 1
+
     def add(self, keys: Iterable[Key]) -> None:
         """Queue frames behind all others."""
         self._waiting.update((key, 0) for key in keys)

@@ -9,7 +9,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from edge.envelope import envelope
-from edge.freshness import Freshness
+from edge.freshness import AT_ONCE, Freshness
 from edge.happenings import Publisher, Reporter
 from edge.ledger import Ledger
 from edge.outbox import Outbox, SentFrame
@@ -47,21 +47,23 @@ class Dispatch:
         self._reporter, self._wire, self._freshness = reporter, wire, freshness
         self._window, self._max_frame_bytes = window, max_frame_bytes
 
-    def send(self, link: Publisher, now_s: float) -> None:
-        """Send what may be sent now, what got no answer in time first."""
+    def send(self, link: Publisher, now_s: float) -> bool:
+        """Send what may be sent now, what got no answer in time first; tell whether there may be more to do at once."""
         late = self._outbox.delivery.again(now_s)
         if late:
             log.debug(event("sending again", frames=len(late), window=self._outbox.delivery.window(self._window)))
-        self._freshness.sweep(now_s)
+        has_more = self._freshness.sweep(now_s)
         on_the_wire = max(1, min(UNACKNOWLEDGED, link.limits.receive_maximum) - OWN_PLACES)
-        while link.is_connected and len(self._wire) < on_the_wire:
-            due = self._outbox.next_to_send(now_s, self._window)
+        for _ in range(AT_ONCE):
+            may_send = link.is_connected and len(self._wire) < on_the_wire
+            due = self._outbox.next_to_send(now_s, self._window) if may_send else None
             if due is None:
-                return
+                return has_more
             key, whole = due
             frame = self._freshness.timely(key, whole, now_s)
             if frame is not None:
                 self._publish(link, key, frame, now_s)
+        return True
 
     def _publish(self, link: Publisher, key: Key, frame: Frame, now_s: float) -> None:
         spooled_ns, sent_ns = frame.sent_ns, self._clock.now_ns()

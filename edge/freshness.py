@@ -11,7 +11,7 @@ from edge.spool import Key
 from headwater.messages import Finished, Frame
 
 AT_ONCE: Final = 64
-"""So many waiting frames are ended in one turn, so that the turn stays short."""
+"""So many waiting frames are looked at in one turn, so that the turn stays short."""
 
 
 class Freshness:
@@ -20,18 +20,22 @@ class Freshness:
     def __init__(self, outbox: Outbox, ledger: Ledger, expire_s: float | None, late: Late) -> None:
         self._outbox, self._ledger, self._expire_s, self._late = outbox, ledger, expire_s, late
 
-    def sweep(self, now_s: float) -> None:
-        """End frames that wait and whose time has passed, link or no link; answers wait for a disk that takes them."""
-        if self._late == "answer" and self._outbox.is_failing:
-            return
-        for _ in range(AT_ONCE if self._expire_s is not None else 0):
+    def sweep(self, now_s: float) -> bool:
+        """End frames that wait and whose time has passed, link or no link; tell whether there may be more.
+
+        Answers wait for a disk that takes them.
+        """
+        if self._expire_s is None or (self._late == "answer" and self._outbox.is_failing):
+            return False
+        for _ in range(AT_ONCE):
             key = self._outbox.delivery.front()
             if key is None or not self._is_overdue(key, now_s):
-                return
+                return False
             if self._late == "drop" or self._answered(key, None, now_s) is None:
                 self._outbox.drop(key, "expired")
             else:
                 self._outbox.delivery.put_off(key)
+        return True
 
     def timely(self, key: Key, frame: Frame, now_s: float) -> Frame | None:
         """Return what to send of a frame whose turn has come: itself, its answer, or None where it is dropped."""

@@ -7,18 +7,9 @@ from typing import Protocol
 
 from paho.mqtt.properties import Properties
 
-from headwater.messages import Frame, Link, Result, SettingsApplied, Status
+from edge.outbox import Offered
+from headwater.messages import Link, Result, SettingsApplied, Status
 from headwater.session import Limits, Received
-
-
-@dataclass(frozen=True)
-class Offer:
-    """The head has a frame to send."""
-
-    frame: Frame
-    message: bytes
-    answer: bytes | None = None
-    """What to send in its place when its time has passed."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +46,7 @@ class Wake:
     """Look at what is due."""
 
 
-Happening = Offer | Incoming | Published | Connected | Say | Wake
+Happening = Offered | Incoming | Published | Connected | Say | Wake
 
 
 class Publisher(Protocol):

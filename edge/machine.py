@@ -23,7 +23,7 @@ class Machine:
     """The clocks of one machine."""
 
     start: str
-    """Names this start of the machine."""
+    """Names this start of the machine; where the system does not say, this use of its clocks."""
     up_s: Callable[[], float]
     """Seconds since some moment of this start; never steps, and runs while the machine sleeps."""
     wall_s: Callable[[], float]
@@ -41,10 +41,10 @@ class Stamp(NamedTuple):
 def this_machine() -> Machine:
     """Return the clocks of the machine that this process runs on."""
     try:
-        start = _START.read_text().strip()
-    except OSError:  # no Linux: the next start of the process counts as another of the machine
-        start = os.urandom(8).hex()
-    return Machine(start, _up_s, time.time)
+        return Machine(_START.read_text().strip(), _up_s, time.time)
+    except OSError:  # no Linux: the next start of the process counts as another of the machine, which begins with it
+        begun_s = _up_s()
+        return Machine(os.urandom(8).hex(), lambda: _up_s() - begun_s, time.time)
 
 
 def stamp(machine: Machine, age_s: float) -> Stamp:
@@ -53,12 +53,14 @@ def stamp(machine: Machine, age_s: float) -> Stamp:
 
 
 def age_s(then: Stamp, machine: Machine) -> float:
-    """Return how long ago a moment was, never less than 0.
+    """Return how long ago a moment was, never less than 0, and 0 where no start is known: nobody noted it.
 
     Within one start of the machine this is exact. From an earlier one it is what the wall clock says, where that can
     be: at least the time since this start, at most `CREDIBLE_S`. Otherwise the clock was set meanwhile, and the least
     that is certain holds, the time since this start: in doubt something counts as young.
     """
+    if not then.start:
+        return 0.0
     up_s = machine.up_s()
     if then.start == machine.start:
         return max(0.0, up_s - then.up_s)

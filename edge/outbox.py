@@ -25,7 +25,8 @@ FRESH_FRAMES: Final = 32
 """How many frames are kept decoded in memory until they are first sent; further ones are read back from the disk."""
 UNSAVED_FRAMES: Final = 32
 UNSAVED_BYTES: Final = 8_000_000
-"""So many frames, of so many bytes, are held in memory while the disk takes none: with a link they still arrive."""
+"""So many frames, of so many bytes, are held in memory while the disk takes none: with a link they still arrive.
+A source that can wait runs no further ahead of the disk: half of it, and what is on its way here, are less."""
 RETRY_S: Final = 1.0
 """A disk that took nothing is asked again after so long."""
 
@@ -99,7 +100,7 @@ class Outbox:
         """
         for one in offered:
             self._take(one, now_s)
-        if (self._unsaved or self._forget) and now_s >= self._retry_s:
+        if (self._unsaved or self._forget or self.is_failing) and now_s >= self._retry_s:
             self._save(now_s)
         self._bound_unsaved()
         for key in self.spool.lost():
@@ -148,7 +149,7 @@ class Outbox:
             self._retry_s = now_s + RETRY_S
             self._forget_alone()
             return
-        self._retry_s = float("-inf")
+        self._retry_s = float("-inf") if self.spool.failing_s() is None else now_s + RETRY_S
         self._unsaved.clear()
         self._forget.clear()
         self._unsaved_bytes = self._leaving_bytes = 0
@@ -163,10 +164,21 @@ class Outbox:
                     self._leaving_bytes -= self._forget.pop(key)
 
     def _bound_unsaved(self) -> None:
-        while len(self._unsaved) > UNSAVED_FRAMES or self._unsaved_bytes > UNSAVED_BYTES:
+        """Let go of what finds no room in memory, first of answers to frames on the disk; the last one stays."""
+        while len(self._unsaved) > UNSAVED_FRAMES or (len(self._unsaved) > 1 and self._unsaved_bytes > UNSAVED_BYTES):
+            on_disk = next((key for key in self._unsaved if key in self.spool), None)
+            if on_disk is not None:
+                self._unsaved_bytes -= self._unsaved.pop(on_disk).offered.size_bytes
+                self._leaving_bytes -= self._forget.pop(on_disk, 0)
+                continue
             waiting = (key for key in self._unsaved if self.delivery.is_waiting(key))
             key = next(waiting, next(iter(self._unsaved)))
             self.drop(key, "disk", self._unsaved[key].offered.frame)
+
+    @property
+    def unsaved_bytes(self) -> int:
+        """Return what is held in memory until the disk takes it."""
+        return self._unsaved_bytes
 
     @property
     def is_failing(self) -> bool:
@@ -176,14 +188,15 @@ class Outbox:
     @property
     def is_stuck(self) -> bool:
         """Tell whether, besides, not much more can be held in memory: who can wait should."""
-        return self.is_failing and len(self._unsaved) >= UNSAVED_FRAMES / 2
+        half_full = len(self._unsaved) >= UNSAVED_FRAMES / 2 or self._unsaved_bytes >= UNSAVED_BYTES / 2
+        return self.is_failing and half_full
 
     def end(self, now_s: float) -> None:
         """Write what can be written, and drop what no next start will find."""
         self._retry_s = min(self._retry_s, now_s)
         self.commit([], now_s)
         for key in self.delivery.keys():  # noqa: SIM118  not a dict
-            if key in self._unsaved or key not in self.spool:
+            if key not in self.spool:
                 self.drop(key, "disk")
             elif not self.spool.outlives_us:
                 self.drop(key, "stopped")
@@ -194,6 +207,9 @@ class Outbox:
             frame = self._fresh.pop(key, None) or self.load(key)
             if frame is not None:
                 return key, frame
+            if self.spool.is_torn:
+                self.delivery.put_back(key)
+                return None
             self.drop(key, "disk")
         return None
 
@@ -206,7 +222,8 @@ class Outbox:
             message = self.spool.read(key)
             return None if message is None else decode(Frame, message, len(message))
         except (SpoolError, WireError) as error:
-            log.error(event("spooled frame unreadable", sequence=key.sequence, error=error))
+            level = logging.DEBUG if self.spool.is_torn else logging.ERROR
+            log.log(level, event("spooled frame unreadable", sequence=key.sequence, error=error))
             return None
 
     def age_s(self, key: Key, now_s: float) -> float:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
+from planning.live import Smoothed, smoothed
+
 LEAST: Final = 2.0
 """Of two frames one may never be answered, and the other still tells when workers are back."""
 COMFORT: Final = 0.5
 """Answers that take more of the time-out than this share say that enough is on its way."""
-GAIN: Final = 0.2
-"""The weight of a new answer in the mean."""
 PATIENCE: Final = 2.0
 """An answer may take so many times the mean."""
 
@@ -26,7 +26,7 @@ class Pace:
     def __init__(self, timeout_s: float, longest_s: float) -> None:
         self._timeout_s, self._longest_s = timeout_s, longest_s
         self._size = self._calm = float("inf")
-        self._mean_s: float | None = None
+        self._usual_s: Smoothed | None = None
         self._answered_s = self._cut_s = float("-inf")
 
     @property
@@ -37,13 +37,13 @@ class Pace:
     @property
     def patience_s(self) -> float:
         """Return how long the first answer to a frame may take."""
-        usual_s = 0.0 if self._mean_s is None else PATIENCE * self._mean_s
-        return min(self._longest_s, max(self._timeout_s, usual_s))
+        usual_s = 0.0 if self._usual_s is None else self._usual_s.mean
+        return min(self._longest_s, max(self._timeout_s, PATIENCE * usual_s))
 
     def answered(self, took_s: float, now_s: float, unanswered: int) -> None:
         """Take in that an answer came so long after the broker had its frame, when so many were unanswered."""
         self._answered_s = now_s
-        self._mean_s = took_s if self._mean_s is None else self._mean_s + GAIN * (took_s - self._mean_s)
+        self._usual_s = smoothed(self._usual_s, took_s, now_s)
         if took_s <= COMFORT * self._timeout_s:
             self._size += 1.0 if self._size < self._calm else 1.0 / self._size
         else:

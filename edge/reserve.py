@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -43,6 +44,5 @@ class Reserve:
 
 def has_room(folder: Path, message_bytes: int, reusable_bytes: Callable[[], int]) -> bool:
     """Tell whether messages fit on the disk, or into what the spool's file has free in itself. Raises: OSError."""
-    disk = os.statvfs(folder)
-    free_bytes = disk.f_bavail * disk.f_frsize
+    free_bytes = shutil.disk_usage(folder).free
     return free_bytes >= 2 * IN_FILE * message_bytes + LEAST_BYTES or reusable_bytes() >= IN_FILE * message_bytes

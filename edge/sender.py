@@ -14,11 +14,11 @@ from msgspec.structs import replace
 from edge.confirmation import Confirmations
 from edge.dispatch import Dispatch
 from edge.freshness import Freshness
-from edge.happenings import Connected, Happening, Incoming, Offer, Published, Publisher, Reporter, Say, Wake
+from edge.happenings import Connected, Happening, Incoming, Published, Publisher, Reporter, Say, Wake
 from edge.keeping import Late
 from edge.ledger import Ledger
 from edge.link import LinkSeen
-from edge.outbox import Offered, Outbox
+from edge.outbox import UNSAVED_BYTES, Offered, Outbox
 from edge.wire import Wire
 from headwater.clock import StageClock
 from headwater.errors import HeadwaterError, TooLarge
@@ -75,6 +75,7 @@ class Sender:
         self._finishing, self._over, self._ended_well = threading.Event(), threading.Event(), False
         self._deadline_s, self.turned_s = float("inf"), time.monotonic()
         self._status_due_s = self._journeys_due_s = 0.0
+        self._has_more = False
 
     # -- for other threads ---------------------------------------------------------------------------------------------
 
@@ -94,18 +95,18 @@ class Sender:
         """
         message = encode(frame)
         decode(Frame, message, len(message))
-        late = None if answer is None else encode(answer)
+        one = Offered(frame, message, None if answer is None else encode(answer))
         with self._room:
-            while wait and not self._has_room(len(message)):
+            while wait and not self._has_room(one.size_bytes):
                 if stop.is_set():
                     self._ledger.dropped("stopped")
                     return
                 self.check()
                 self._room.wait(LOOK_S)
-            self._offered_bytes += len(message)
+            self._offered_bytes += one.size_bytes
         while not self._hand_over.acquire(timeout=LOOK_S):
             self.check()
-        self._events.put(Offer(frame, message, late))
+        self._events.put(one)
 
     def check(self) -> None:
         """Raise HeadwaterError if the thread has ended by a fault: nothing will be sent any more."""
@@ -134,12 +135,13 @@ class Sender:
         self._finishing.set()
         self._events.put(Wake())
 
-    def _has_room(self, message_bytes: int) -> bool:
-        spool = self._outbox.spool
-        if self._outbox.is_stuck:
+    def _has_room(self, size_bytes: int) -> bool:
+        """Tell whether the spool takes a frame behind all before it, and memory if the disk takes none of them."""
+        spool, ahead_bytes = self._outbox.spool, self._outbox.unsaved_bytes + self._offered_bytes
+        if self._outbox.is_stuck or (ahead_bytes and ahead_bytes + size_bytes > UNSAVED_BYTES):
             return False
-        used_bytes: int = spool.size_bytes + self._offered_bytes
-        return used_bytes == 0 or used_bytes + message_bytes <= spool.limit_bytes
+        used_bytes: int = spool.size_bytes + ahead_bytes
+        return used_bytes == 0 or used_bytes + size_bytes <= spool.limit_bytes
 
     # -- the thread ----------------------------------------------------------------------------------------------------
 
@@ -159,7 +161,7 @@ class Sender:
     def turn(self, link: Publisher, wait_s: float = 0.0) -> None:
         """Take in what has happened, after waiting for it at most `wait_s`, and do what is due."""
         self.turned_s, events = time.monotonic(), self._take(wait_s)
-        offered = [self._offered(e) for e in events if isinstance(e, Offer)]
+        offered = [self._aged(e) for e in events if isinstance(e, Offered)]
         results = [e for e in events if isinstance(e, Incoming)]
         for happened in events:
             self._absorb(happened)
@@ -167,7 +169,7 @@ class Sender:
         self._make_known(offered)
         for incoming in results:
             link.ack(incoming.message)
-        self._dispatch.send(link, self._now_s())
+        self._has_more = self._dispatch.send(link, self._now_s())
         self._say(link)
         self._report(link, last=False)
         waits, most = self._outbox.delivery.unconfirmed, link.limits.packet_bytes - PACKET_OVERHEAD_BYTES
@@ -181,6 +183,8 @@ class Sender:
 
     def _idle_s(self) -> float:
         """Return how long nothing is due."""
+        if self._has_more:
+            return 0.0
         due_s = min(self._status_due_s, self._journeys_due_s, self._outbox.delivery.next_due_s() or float("inf"))
         return min(max(due_s - self._now_s(), 0.001), IDLE_S)
 
@@ -210,7 +214,7 @@ class Sender:
                 self._outbox.delivery.reconnected(self._now_s())
                 self._status_due_s = 0.0
                 self._unsaid |= self.greeting()
-            case Offer() | Wake():
+            case Offered() | Wake():
                 pass
 
     def _acknowledged(self, mid: int, at_s: float) -> None:
@@ -218,16 +222,15 @@ class Sender:
         if sent is not None and sent.key is not None:
             self._outbox.delivery.acknowledged(sent.key, at_s)
 
-    def _offered(self, offer: Offer) -> Offered:
+    def _aged(self, one: Offered) -> Offered:
         """Return a new frame with its age by clocks that nobody sets."""
-        frame = offer.frame
-        age_ns = self._clock.now_ns() - frame.sent_ns + sum(frame.stages_ns.values())
-        return Offered(frame, offer.message, offer.answer, max(0.0, age_ns / 1e9))
+        age_ns = self._clock.now_ns() - one.frame.sent_ns + sum(one.frame.stages_ns.values())
+        return one._replace(age_s=max(0.0, age_ns / 1e9))
 
     def _make_known(self, offered: list[Offered]) -> None:
         """Tell the head that the spool has taken its frames, and has room again for what was confirmed."""
         with self._room:
-            self._offered_bytes -= sum(len(one.message) for one in offered)
+            self._offered_bytes -= sum(one.size_bytes for one in offered)
             self._room.notify_all()
         if offered:
             self._hand_over.release(len(offered))

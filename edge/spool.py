@@ -63,8 +63,11 @@ class Spool:
         """How often the file was damaged, or gone, and made anew."""
         self.lost_before = 0
         """Frames of earlier runs that are known to have been lost with a damaged file."""
+        self.is_torn = False
+        """What cannot be read now is not lost for good: the file could not be made anew yet."""
         self._reserve = Reserve(path)
         self._failed_s: dict[bool, float] = {}  # since when no frame can be added (True) or forgotten (False)
+        self._refused_bytes = 0
         self._mend_again_s = float("-inf")
         self._lost: list[Key] = []
         self._kept: dict[Key, _Kept] = {}
@@ -158,26 +161,27 @@ class Spool:
     ) -> None:
         """Forget frames and add others, in one transaction. Raises: SpoolError, and then nothing has changed.
 
-        A key that is forgotten and added gets the new message. A damaged or vanished file is made anew first.
+        A key that is forgotten and added gets the new message. A damaged or vanished file is made anew first. With
+        nothing to do it is asked whether the disk would take the largest frame that it refused last.
         """
         notes = notes or {}
         rows = [self._row(key, message, notes.get(key, Note())) for key, message in add]
+        adding = bool(rows) or not forget
         try:
-            self._check_disk(rows)
+            self._check_disk(sum(row.size_bytes for row in rows) or self._refused_bytes, adding=adding)
             self._write(rows, forget)
         except (sqlite3.Error, OSError) as error:
             self._roll_back()
-            self._failed_s.setdefault(bool(rows), self._machine.up_s())
+            self._failed_s.setdefault(adding, self._machine.up_s())
+            self._refused_bytes = max((row.size_bytes for row in rows), default=self._refused_bytes)
             raise SpoolError(f"spool {self.path}: {error}; free disk space or give --spool another folder") from None
-        self._succeeded(adding=bool(rows))
-        now_s = self._machine.up_s()
+        self._succeeded(adding=adding)
         for key in forget:
             self.size_bytes -= self.size_of(key)
             self._kept.pop(key, None)
-        for key, message in add:
-            note = notes.get(key, Note())
-            self._kept[key] = _Kept(len(message) + len(note.answer or b""), now_s - note.age_s)
-            self.size_bytes += self._kept[key].size_bytes
+        for row in rows:
+            self._kept[Key(row.boot, row.sequence)] = _Kept(row.size_bytes, row.stamp.up_s)
+            self.size_bytes += row.size_bytes
 
     def read(self, key: Key) -> bytes | None:
         """Return the stored message, or None when it is not here. Raises: SpoolError."""
@@ -195,7 +199,8 @@ class Spool:
     def close(self) -> None:
         """Write everything into the file and let go of it."""
         self._db.close()
-        self._reserve.release()
+        if self.outlives_us:
+            self._reserve.release()
 
     def _row(self, key: Key, message: bytes, note: Note) -> spool_file.Row:
         moment = stamp(self._machine, note.age_s)
@@ -222,11 +227,13 @@ class Spool:
             self._db.execute("PRAGMA wal_checkpoint(RESTART)").fetchall()
 
     def _transact(self, rows: Sequence[spool_file.Row], forget: Collection[Key]) -> None:
-        at_once = self.durable == "power" and rows
+        at_once = self.durable == "power" and (rows or not forget)
         self._db.execute(f"PRAGMA synchronous = {'FULL' if at_once else 'NORMAL'}")
         self._db.execute("BEGIN")
         self._db.executemany("DELETE FROM frames WHERE boot = ? AND sequence = ?", forget)
         self._db.executemany(spool_file.INSERT, [row.values for row in rows])
+        if not rows and not forget:
+            spool_file.touch(self._db)
         self._db.execute("COMMIT")
 
     def _value(self, place: int, key: Key) -> bytes | None:
@@ -253,18 +260,17 @@ class Spool:
                 raise
             return self._db.execute(query, key).fetchone()  # type: ignore[no-any-return]
 
-    def _check_disk(self, rows: Sequence[spool_file.Row]) -> None:
+    def _check_disk(self, size_bytes: int, *, adding: bool) -> None:
         """Make the file anew where somebody took it away, and see that it may grow. Raises: OSError, sqlite3.Error."""
         if not self.outlives_us:
             return
         if spool_file.file_at(self.path) != self._file and not self._mends(None):
             raise OSError("the file is gone")
-        size_bytes = sum(len(row.message) + len(row.answer or b"") for row in rows)
-        if rows and not has_room(self.path.parent, size_bytes, lambda: spool_file.free_bytes(self._db)):
+        if adding and not has_room(self.path.parent, size_bytes, lambda: spool_file.free_bytes(self._db)):
             raise OSError("database or disk is full")
 
     def _mends(self, error: sqlite3.Error | None) -> bool:
-        """Make the file anew, if the error says that it is damaged; tell whether that was done. Raises: OSError."""
+        """Make the file anew, if the error says that it is damaged; tell whether that was done. Raises: as `mend`."""
         is_usable = spool_file.is_open(self._db)
         now_s = self._machine.up_s()
         if self.durable == "off" or (error is not None and is_usable and not spool_file.is_damage(error)):
@@ -272,10 +278,10 @@ class Spool:
         if now_s < self._mend_again_s:
             return False
         self._mend_again_s = now_s + MEND_EVERY_S
-        before = self._kept
+        before, self.is_torn = self._kept, True
         spool_file.mend(self.path, self._db if is_usable else None)
         self._attach()
-        self.mended += 1
+        self.mended, self.is_torn = self.mended + 1, False
         self._lost += [key for key in before if key not in self._kept]
         self.size_bytes = sum(kept.size_bytes for kept in self._kept.values())
         return True
@@ -284,6 +290,7 @@ class Spool:
         self._failed_s.pop(False, None)
         if adding:
             self._failed_s.pop(True, None)
+            self._refused_bytes = 0
         if self.outlives_us:
             self._reserve.hold()
 

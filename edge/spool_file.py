@@ -47,6 +47,7 @@ CREATE TABLE IF NOT EXISTS frames (
 )"""
 INSERT: Final = f"INSERT INTO frames ({', '.join(_COLUMNS)}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608  constants
 _NO_STAMP: Final = Stamp("", 0.0, 0.0)
+"""Of a row that nobody stamped: `age_s` takes it for new."""
 
 
 class Row(NamedTuple):
@@ -60,6 +61,11 @@ class Row(NamedTuple):
     """Of all before it: SQLite itself does not notice a flipped bit in them."""
     stamp: Stamp
     """When it was captured."""
+
+    @property
+    def size_bytes(self) -> int:
+        """Return what it takes of the spool's bound."""
+        return len(self.message) + len(self.answer or b"")
 
     @property
     def values(self) -> tuple[object, ...]:
@@ -108,21 +114,24 @@ def connect(path: Path | None) -> sqlite3.Connection:
 def mend(path: Path, reader: sqlite3.Connection | None) -> int:
     """Put a new file in place with every row that is whole; return how many are known to be lost.
 
-    The old file, if it is there, is set aside. `reader` is the connection that was used so far; it is closed. A crash
-    meanwhile leaves the old file or the whole new one. Raises: sqlite3.Error, OSError.
+    The old file, if it is there, is set aside. `reader` is the connection that was used so far; it is closed when the
+    new file is whole. A crash meanwhile leaves the old file or the whole new one. Raises: sqlite3.Error, OSError where
+    the new one cannot be written; then the old one stays as it is, and `reader` open: it may be all that there is.
     """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     fresh = _fresh(path)
     _remove(fresh)
-    new = connect(fresh)
     old = reader or sqlite3.connect(path, isolation_level=None, timeout=0.5)
     try:
-        found = list(_places(old))
-        saved = _copy(old, found, new)
-    finally:
-        new.close()
-        with contextlib.suppress(sqlite3.Error):
-            old.close()
+        found = _places(old)
+        saved = _copied(old, found, fresh)
+    except (sqlite3.Error, OSError) as error:
+        if reader is None:
+            _close(old)
+        else:
+            log.error(event("spool damaged, or gone, and cannot be made anew now", path=path, error=error))
+        raise
+    _close(old)
     aside = _set_aside(path)
     fresh.replace(path)
     report = {"path": path, "set_aside": aside, "saved": saved, "lost": len(found) - saved}
@@ -158,22 +167,35 @@ def _places(db: sqlite3.Connection) -> list[int]:
     return sorted(found)
 
 
+def _copied(old: sqlite3.Connection, places: Sequence[int], fresh: Path) -> int:
+    """Copy the rows that are whole into a new file and return how many they are.
+
+    Raises: sqlite3.Error, OSError where not all go into it; then there is none.
+    """
+    try:
+        with contextlib.closing(connect(fresh)) as new:
+            return _copy(old, places, new)
+    except sqlite3.Error:
+        _remove(fresh)
+        raise
+
+
 def _copy(old: sqlite3.Connection, places: Sequence[int], new: sqlite3.Connection) -> int:
-    """Copy the rows that are whole, as far as the disk takes them, and return how many they are."""
+    """Copy the rows that are whole and return how many they are. Raises: sqlite3.Error, of the new file only."""
     saved = 0
     for begin in range(0, len(places), ROWS_AT_ONCE):
         rows = list(_whole(old, places[begin : begin + ROWS_AT_ONCE]))
-        try:
-            new.execute("BEGIN")
-            done = new.executemany(INSERT.replace("INSERT", "INSERT OR IGNORE"), [row.values for row in rows]).rowcount
-            new.execute("COMMIT")
-        except sqlite3.Error as error:
-            log.error(event("spool: not all could be saved", error=error))
-            if new.in_transaction:
-                new.execute("ROLLBACK")
-            return saved
-        saved += max(0, done)
+        new.execute("BEGIN")
+        done = new.executemany(INSERT.replace("INSERT", "INSERT OR IGNORE"), [row.values for row in rows])
+        new.execute("COMMIT")
+        saved += max(0, done.rowcount)
+    new.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()  # closing would pass over a disk that is full
     return saved
+
+
+def _close(db: sqlite3.Connection) -> None:
+    with contextlib.suppress(sqlite3.Error):
+        db.close()
 
 
 def _whole(db: sqlite3.Connection, places: Sequence[int]) -> Iterator[Row]:
@@ -249,6 +271,11 @@ def is_open(db: sqlite3.Connection) -> bool:
         return db.total_changes >= 0
     except sqlite3.ProgrammingError:
         return False
+
+
+def touch(db: sqlite3.Connection) -> None:
+    """Write a page that says what it said before. Raises: sqlite3.Error."""
+    db.execute("PRAGMA user_version = 0")
 
 
 def free_bytes(db: sqlite3.Connection) -> int:

@@ -87,7 +87,7 @@ class Status(Struct, frozen=True, forbid_unknown_fields=True):
     spool_limit_bytes: Count = 0
     link: Link | None = None
     last_captured_ns: Nanoseconds | None = None
-    """Wall clock of the last picture; of a camera that hands out the same one again and again, of the last new one."""
+    """Wall clock of the last picture; from `--stale-after` on, while a camera hands out the same one, it stays."""
     last_finished_ns: Nanoseconds | None = None
     """Wall clock of the moment when a frame was last finished, here or by a worker; null before the first."""
     resent: Count = 0

@@ -213,6 +213,7 @@ class Session:
                     self._client.ack(mid, message.qos)
 
     def _on_connect(self, client: mqtt.Client, _data: Any, _flags: Any, code: Any, properties: Any) -> None:
+        self._paho.why = ""
         if code.is_failure:
             self._note(f"the broker refused: {code}; check user name, password and client id")
             return

@@ -24,7 +24,10 @@ class PahoLog(logging.Logger):
         self.parent = logging.getLogger(SESSION_LOG)
         self.addFilter(self._is_news)
         self.why = ""
-        """What the broker's last TLS alert said, in brackets, such as " (tlsv13 alert certificate required)"."""
+        """What the broker's last TLS alert said, in brackets, such as " (tlsv13 alert certificate required)".
+
+        Whoever sees that TLS stands clears it.
+        """
 
     def isEnabledFor(self, level: int) -> bool:  # noqa: N802  the name is logging's
         """Tell whether lines of that level are shown; no log of the process knows this one, to tell it of a change."""

@@ -11,11 +11,11 @@ _AROUND: Final = 12
 """Bytes of a chunk beside its content: length, name and checksum. Source: PNG, third edition, section 5.3."""
 
 
-def check_chunks(data: bytes, most: int = MOST_CHUNKS) -> None:
-    """Pass for a PNG of at most so many chunks, whole or cut short. Raises: ValueError."""
+def check_chunks(data: bytes) -> None:
+    """Pass for a PNG of at most `MOST_CHUNKS`, whole or cut short. Raises: ValueError."""
     place = len(SIGNATURE)
-    for _ in range(most):
+    for _ in range(MOST_CHUNKS):
         if place + _AROUND > len(data):
             return
         place += _AROUND + int.from_bytes(data[place : place + 4], "big")
-    raise ValueError(f"over {most} chunks in a PNG")
+    raise ValueError(f"over {MOST_CHUNKS} chunks in a PNG")

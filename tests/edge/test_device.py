@@ -389,8 +389,8 @@ def test_frames_lost_with_a_damaged_spool_are_in_the_books(tmp_path: Path) -> No
     spool.close()
 
 
-def test_the_status_says_when_the_last_new_picture_came(tmp_path: Path) -> None:
-    """A camera that goes on handing out the same one is stale there, as one that gives none."""
+def test_the_status_s_last_capture_stays_once_a_camera_is_stale(tmp_path: Path) -> None:
+    """From then on it is there as one that gives no picture; until then each counts."""
     one = device(tmp_path, Pictures(0), limits=replace(LIMITS, keeping=Keeping(stale_after=5.0)))
     picture, now = np.zeros((8, 8, 3), np.uint8), [100.0]
     one._progress.sameness = Sameness(lambda: now[0])

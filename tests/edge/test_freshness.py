@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from edge.freshness import AT_ONCE
 from edge.keeping import LATE
 from edge.outbox import UNSAVED_FRAMES
 from edge.spool import Spool
@@ -171,6 +172,22 @@ def test_a_long_queue_of_late_frames_goes_over_several_turns(make: Callable[...,
     assert (bench.sent, bench.dropped) == ([], {"expired": 300})
 
 
+def test_with_a_link_they_go_over_several_turns_too(make: Callable[..., Bench]) -> None:
+    """One after the other without a pause, and a frame whose time has not passed is sent behind them."""
+    bench = make(limit_bytes=10**7)
+    for number in range(300):
+        bench.capture(captured_now(bench, number))
+    bench.clock.s += EXPIRE_S + 1
+    bench.connect()
+    assert bench.dropped["expired"] == 2 * AT_ONCE
+    assert bench.sender._idle_s() == 0.0
+    bench.capture(captured_now(bench, 300))
+    assert (bench.sent, bench.dropped["expired"]) == ([], 4 * AT_ONCE)
+    bench.turn()
+    assert (bench.sent, bench.dropped) == ([300], {"expired": 300})
+    assert bench.sender._idle_s() > 0.0
+
+
 def test_frames_of_a_year_ago_are_delivered_where_nothing_expires(tmp_path: Path) -> None:
     """A restart with another boot id, and a clock a year on: they keep their names and their times."""
     clock = Clock()
@@ -233,6 +250,25 @@ def test_while_the_disk_takes_nothing_frames_go_from_memory(make: Callable[..., 
     bench.spool._db.execute("PRAGMA query_only = 0")
     bench.turn(1.1)
     assert bench.spool.keys() == [key(97), key(98), key(99)]
+
+
+@pytest.mark.parametrize("saved", [0, 1])
+def test_a_disk_that_is_back_is_noticed_without_a_frame(make: Callable[..., Bench], saved: int) -> None:
+    """All were answered from memory, and one on the disk perhaps; nothing comes, and the device is well again."""
+    bench = make(expire_s=None)
+    bench.connect()
+    bench.capture(*(frame(n) for n in range(saved)))
+    bench.spool._db.execute("PRAGMA query_only = 1")
+    bench.capture(frame(5))
+    for number in (*range(saved), 5):
+        bench.answer(number)
+    bench.turn(2.0)
+    assert bench.outbox.is_failing
+    assert bench.spool.failing_s() == 2.0
+    bench.spool._db.execute("PRAGMA query_only = 0")
+    for _ in range(saved + 1):
+        bench.turn(1.1)
+    assert (bench.outbox.is_failing, bench.spool.failing_s(), len(bench.spool)) == (False, None, 0)
 
 
 def test_without_link_and_disk_the_last_frames_wait_in_memory(make: Callable[..., Bench]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from edge.machine import CREDIBLE_S, Machine, Stamp, age_s, stamp, this_machine
@@ -43,6 +45,22 @@ def test_from_one_start_to_the_next_the_wall_holds_within_bounds(off_s: float, u
     """A clock that stepped by a year, back, or from 1970 tells nothing: at least the time since the start is sure."""
     then = Stamp("a", 5_000.0, NOW_S - off_s)
     assert age_s(then, machine(up_s)) == expected_s
+
+
+def test_a_moment_that_nobody_noted_is_now() -> None:
+    """However long the machine has run: in doubt young."""
+    assert age_s(Stamp("", 0.0, 0.0), machine(20 * DAY_S)) == 0.0
+
+
+def test_where_the_system_names_no_start_the_wall_says_how_long_ago_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A machine that has run for weeks makes no frame of ten seconds ago weeks old when the device starts again."""
+    monkeypatch.setattr("edge.machine._START", tmp_path / "no Linux")
+    monkeypatch.setattr("edge.machine._up_s", lambda: 20 * DAY_S)
+    before, now = this_machine(), this_machine()
+    assert before.start != now.start
+    assert age_s(stamp(before, 10.0), now) == pytest.approx(10.0, abs=5.0)
 
 
 def test_this_machine_has_a_start_and_a_clock_that_runs() -> None:

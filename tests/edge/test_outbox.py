@@ -10,7 +10,7 @@ import pytest
 
 from edge.delivery import Delivery
 from edge.ledger import Ledger
-from edge.outbox import FRESH_FRAMES, RETRY_S, UNSAVED_FRAMES, Outbox, SentFrame
+from edge.outbox import FRESH_FRAMES, RETRY_S, UNSAVED_BYTES, UNSAVED_FRAMES, Offered, Outbox, SentFrame
 from edge.spool import Spool
 from headwater.messages import encode
 from tests.edge.samples import EARLIER_BOOT, NOW_NS, Clock, frame, key, offered
@@ -244,6 +244,37 @@ def test_what_a_damaged_spool_lost_is_dropped_unless_it_is_at_hand(tmp_path: Pat
     box.spool.close()
 
 
+def answered(box: Box) -> None:
+    """Let a frame on the disk be answered in its place, and the disk take nothing from now on."""
+    one = Offered(frame(0), encode(frame(0)), encode(frame(0, finished=True)), 0.0)
+    box.ledger.captured()
+    box.spool.limit_bytes = 10**7
+    box.outbox.commit([one], box.clock.s)
+    box.spool._db.execute("PRAGMA query_only = 1")
+    assert box.outbox.answer_in_place(key(0), box.clock.s) is not None
+
+
+def test_an_answer_that_cannot_be_written_costs_no_frame_at_the_end(box: Box) -> None:
+    """What it was to replace is still on the disk, where the next start finds it: it is in flight."""
+    answered(box)
+    box.outbox.end(box.clock.s)
+    assert (box.dropped, box.ledger.counts().in_flight) == ({}, 1)
+    assert box.spool.read(key(0)) == encode(frame(0))
+
+
+def test_answers_give_way_to_frames_where_memory_is_full(box: Box) -> None:
+    """They can be had again from the disk."""
+    answered(box)
+    box.capture(*range(1, UNSAVED_FRAMES + 1), size=100)
+    assert box.dropped == {}
+    assert box.outbox.answer_in_place(key(0), box.clock.s) is not None
+    box.spool._db.execute("PRAGMA query_only = 0")
+    box.clock.s += RETRY_S
+    box.outbox.commit([], box.clock.s)
+    assert box.spool.read(key(0)) == encode(frame(0, finished=True))
+    assert len(box.spool) == UNSAVED_FRAMES + 1
+
+
 def test_a_file_s_frames_wait_while_the_disk_takes_nothing(box: Box) -> None:
     """Before memory is full of them; a disk that works again takes all."""
     box.spool._db.execute("PRAGMA query_only = 1")
@@ -255,3 +286,23 @@ def test_a_file_s_frames_wait_while_the_disk_takes_nothing(box: Box) -> None:
     box.clock.s += RETRY_S
     box.outbox.commit([], box.clock.s)
     assert (box.outbox.is_failing, box.outbox.is_stuck, len(box.spool)) == (False, False, UNSAVED_FRAMES // 2)
+
+
+def test_a_file_s_large_frames_wait_sooner(box: Box) -> None:
+    """Memory is bounded in bytes, too."""
+    box.spool._db.execute("PRAGMA query_only = 1")
+    box.spool.limit_bytes = 10**8
+    box.capture(0, size=UNSAVED_BYTES // 4)
+    assert (box.outbox.is_failing, box.outbox.is_stuck) == (True, False)
+    box.capture(1, size=UNSAVED_BYTES // 4)
+    assert (box.outbox.is_failing, box.outbox.is_stuck) == (True, True)
+
+
+def test_one_frame_over_the_bound_of_memory_is_held(box: Box) -> None:
+    """A disk that takes nothing for a moment loses it only to the next one."""
+    box.spool._db.execute("PRAGMA query_only = 1")
+    box.spool.limit_bytes = 10**8
+    box.capture(0, size=UNSAVED_BYTES + 1)
+    assert (box.dropped, box.outbox.is_stuck) == ({}, True)
+    box.capture(1)
+    assert (box.dropped, box.send()) == ({"disk": 1}, [1])

@@ -67,6 +67,15 @@ def test_patience_grows_with_what_answers_take_and_is_bounded() -> None:
     assert pace.patience_s == LONGEST_S
 
 
+def test_what_answers_took_an_hour_ago_is_forgotten() -> None:
+    """Patience is with the workers as they are."""
+    pace = Pace(TIMEOUT_S, LONGEST_S)
+    for _ in range(50):
+        pace.answered(20.0, 0.0, 1)
+    pace.answered(1.0, 3600.0, 1)
+    assert pace.patience_s == TIMEOUT_S
+
+
 class Town:
     """Devices, a broker and one worker of a fixed pace, on a clock of paper."""
 

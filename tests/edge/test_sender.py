@@ -15,7 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from edge.delivery import AFTER_RECONNECT_S, Delivery
 from edge.keeping import Durable, Full, Late
 from edge.ledger import Ledger
-from edge.outbox import Outbox
+from edge.outbox import UNSAVED_BYTES, Outbox
 from edge.sender import HAND_OVER_FRAMES, JOURNEYS_EVERY_S, STATUS_EVERY_S, Sender
 from edge.spool import Spool
 from headwater.errors import HeadwaterError, WireError
@@ -542,6 +542,61 @@ def test_told_to_stop_while_waiting_for_room_drops_that_frame_only(make: Callabl
     bench.sender.turn(bench.link)
     assert bench.dropped == {"stopped": 1}
     assert bench.spool.keys() == [key(0), key(1)]
+
+
+def offer_all(bench: Bench, *frames: Frame, answer: Frame | None = None) -> None:
+    """Hand a file's frames over at once, before the thread looks; those that would have to wait end as `stopped`."""
+    stop = threading.Event()
+    stop.set()
+    for one in frames:
+        bench.ledger.captured()
+        bench.captured += 1
+        bench.sender.offer(one, wait=True, stop=stop, answer=answer)
+
+
+def test_a_file_waits_for_room_for_answers_too(make: Callable[..., Bench]) -> None:
+    """What is sent in a frame's place when its time has passed takes of the bound, on the disk and on its way there."""
+    size = len(encode(frame(0, 1000)))
+    bench = make(limit_bytes=4 * size)
+    offer_all(bench, *(frame(n, 1000) for n in range(3)), answer=frame(0, 600))
+    assert bench.dropped == {"stopped": 1}
+    bench.turn()
+    offer_all(bench, frame(3, 1000), answer=frame(3, 600))
+    bench.turn()
+    assert bench.dropped == {"stopped": 2}
+    assert bench.spool.keys() == [key(0), key(1)]
+    assert bench.sender._offered_bytes == 0
+
+
+def test_a_file_waits_for_room_behind_what_the_disk_has_not_taken_yet(make: Callable[..., Bench]) -> None:
+    """What is in memory is as much of the bound as what is on the disk."""
+    bench = make(limit_bytes=3 * len(encode(frame(0, 1000))))
+    bench.spool._db.execute("PRAGMA query_only = 1")
+    for number in range(5):
+        offer_all(bench, frame(number, 1000))
+        bench.turn()
+    assert (bench.dropped, bench.spool.size_bytes) == ({"stopped": 2}, 0)
+    bench.spool._db.execute("PRAGMA query_only = 0")
+    bench.turn(1.1)
+    assert bench.spool.keys() == [key(n) for n in range(3)]
+
+
+def test_a_file_runs_no_further_ahead_of_the_disk_than_memory_holds(make: Callable[..., Bench]) -> None:
+    """A disk that takes nothing from one moment to the next loses none of a file's frames, however large they are."""
+    bench = make(limit_bytes=10**8)
+    bench.spool._db.execute("PRAGMA query_only = 1")
+    offer_all(bench, *(frame(n, UNSAVED_BYTES // 5) for n in range(HAND_OVER_FRAMES)))
+    bench.turn()
+    assert bench.dropped == {"stopped": HAND_OVER_FRAMES - 4}
+    assert len(bench.outbox) == 4
+    offer_all(bench, frame(50, 10))
+    bench.turn()
+    assert bench.dropped == {"stopped": HAND_OVER_FRAMES - 3}
+    bench.spool._db.execute("PRAGMA query_only = 0")
+    bench.turn(1.1)
+    offer_all(bench, frame(51, 2 * UNSAVED_BYTES))
+    bench.turn()
+    assert bench.spool.keys() == [key(n) for n in (0, 1, 2, 3, 51)]
 
 
 class Streams(RuleBasedStateMachine):

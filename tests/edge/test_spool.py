@@ -282,6 +282,13 @@ def test_room_is_held_for_the_journal_and_given_up_where_there_is_no_other(path:
     assert [file.name for file in path.parent.iterdir()] == ["cam1.sqlite"]
 
 
+def test_off_leaves_what_another_device_of_that_name_holds_in_reserve(path: Path, spool: Spool) -> None:
+    """Nothing keeps the second one from starting; its end takes nothing of the first one's."""
+    spool.commit([(key(0), b"x")], [])
+    Spool(path, LIMIT, "off").close()
+    assert path.with_name("cam1.sqlite.reserve").stat().st_size == RESERVE_BYTES
+
+
 class Full(sqlite3.OperationalError):
     """What SQLite says on a disk without room."""
 
@@ -308,12 +315,31 @@ def test_for_how_long_the_disk_takes_no_frame_is_told(path: Path) -> None:
     spool.close()
 
 
+def test_a_disk_may_be_asked_whether_it_takes_frames_again(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without one: it must take a write, and have room for the largest frame that it refused."""
+    spool, free_bytes = Spool(path, LIMIT, "process"), 150_000
+    spool._db.execute("PRAGMA query_only = 1")
+    with pytest.raises(SpoolError):
+        spool.commit([(key(0), b"x"), (key(1), bytes(40_000))], [])
+    with pytest.raises(SpoolError, match="readonly"):
+        spool.commit([], [])
+    spool._db.execute("PRAGMA query_only = 0")
+    monkeypatch.setattr("edge.reserve.shutil.disk_usage", lambda _: SimpleNamespace(free=free_bytes))
+    with pytest.raises(SpoolError, match="disk is full"):
+        spool.commit([], [])
+    spool.commit([], [key(9)])
+    assert spool.failing_s() is not None
+    free_bytes = 200_000
+    spool.commit([], [])
+    assert (spool.failing_s(), len(spool)) == (None, 0)
+    spool.close()
+
+
 def test_a_disk_that_is_nearly_full_is_left_so(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A frame that the file has no room for is refused while the journal still has some; another one is taken."""
     spool = Spool(path, LIMIT, "process")
     spool.commit([(key(n), bytes(40_000)) for n in range(3)], [])
-    full = os.statvfs(path.parent)
-    monkeypatch.setattr("edge.reserve.os.statvfs", lambda _: SimpleNamespace(f_bavail=10, f_frsize=full.f_frsize))
+    monkeypatch.setattr("edge.reserve.shutil.disk_usage", lambda _: SimpleNamespace(free=40_960))
     with pytest.raises(SpoolError, match="disk is full"):
         spool.commit([(key(3), bytes(40_000))], [])
     spool.commit([], [key(0), key(1)])

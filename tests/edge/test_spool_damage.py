@@ -11,10 +11,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edge import spool_file
+from edge.delivery import Delivery
+from edge.ledger import Ledger
+from edge.outbox import Outbox
 from edge.spool import MEND_EVERY_S, Note, Spool
 from edge.spool_file import KEPT_ASIDE
 from headwater.errors import SpoolError
-from tests.edge.samples import EARLIER_BOOT, Clock, key
+from headwater.messages import encode
+from tests.edge.samples import EARLIER_BOOT, Clock, frame, key
 
 LIMIT, PAGE = 10_000_000, 4096
 FRAMES = 30
@@ -99,20 +104,111 @@ def test_a_database_of_something_else_is_set_aside(tmp_path: Path) -> None:
 
 
 def test_a_spool_of_an_earlier_version_is_taken_over(tmp_path: Path) -> None:
-    """Without checksum, time and answer its frames are frames all the same."""
-    path = tmp_path / "cam1.sqlite"
+    """Without checksum, time and answer its frames are frames all the same, and in doubt young, at a restart, too."""
+    path = earlier(tmp_path / "cam1.sqlite", 5)
+    spool = opened(path)
+    assert spool.keys() == [key(n, EARLIER_BOOT) for n in range(5)]
+    assert whole(spool) == list(range(5))
+    assert spool.age_s(key(0, EARLIER_BOOT)) == 0.0
+    spool.close()
+    again = opened(path)
+    assert (again.mended, again.age_s(key(0, EARLIER_BOOT))) == (0, 0.0)
+    again.close()
+
+
+def earlier(path: Path, frames: int) -> Path:
+    """Return a spool as the version before checksums, stamps and answers left it."""
     with sqlite3.connect(path) as other:
         other.execute(
             "CREATE TABLE frames (place INTEGER PRIMARY KEY, boot TEXT NOT NULL, sequence INTEGER NOT NULL, "
             "message BLOB NOT NULL, UNIQUE (boot, sequence))"
         )
-        rows = [(EARLIER_BOOT, n, message(n)) for n in range(5)]
+        rows = [(EARLIER_BOOT, n, message(n)) for n in range(frames)]
         other.executemany("INSERT INTO frames (boot, sequence, message) VALUES (?, ?, ?)", rows)
     other.close()
+    return path
+
+
+@pytest.fixture
+def cramped(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """A disk with room for a third of the frames in a file that is made anew; `undo` gives it more."""
+    real = spool_file.connect
+
+    def connect(path: Path | None) -> sqlite3.Connection:
+        db = real(path)
+        if path is not None and path.suffix == ".new":
+            db.execute(f"PRAGMA max_page_count = {FRAMES // 3}")
+        return db
+
+    monkeypatch.setattr(spool_file, "connect", connect)
+    return monkeypatch
+
+
+def test_without_room_for_a_new_file_the_old_one_stays_as_it_is(tmp_path: Path, cramped: pytest.MonkeyPatch) -> None:
+    """A start that would save a third of the frames ends with one line; with room all are there."""
+    path = earlier(tmp_path / "cam1.sqlite", FRAMES)
+    for _ in range(2):
+        with pytest.raises(SpoolError, match="disk is full"):
+            opened(path)
+        assert [one.name for one in tmp_path.iterdir()] == ["cam1.sqlite"]
+    cramped.undo()
     spool = opened(path)
-    assert spool.keys() == [key(n, EARLIER_BOOT) for n in range(5)]
-    assert whole(spool) == list(range(5))
-    assert spool.age_s(key(0, EARLIER_BOOT)) == Clock().s
+    assert (whole(spool), spool.lost_before) == (list(range(FRAMES)), 0)
+    spool.close()
+
+
+def test_without_room_damage_while_running_is_mended_later(tmp_path: Path, cramped: pytest.MonkeyPatch) -> None:
+    """Meanwhile what is whole can be read; with room only the damaged frame is lost."""
+    path, clock = closed(tmp_path / "cam1.sqlite"), Clock()
+    spool = opened(path, clock)
+    damage(path, 10)
+    spool._db.execute("PRAGMA shrink_memory")
+    for _ in range(2):
+        with pytest.raises(SpoolError):
+            spool.read(key(10))
+        assert [spool.read(key(n)) for n in (9, 11, FRAMES - 1)] == [message(n) for n in (9, 11, FRAMES - 1)]
+        clock.s += MEND_EVERY_S
+    cramped.undo()
+    assert spool.read(key(10)) is None
+    assert (spool.mended, spool.lost(), len(spool)) == (1, [key(10)], FRAMES - 1)
+    assert whole(spool) == [n for n in range(FRAMES) if n != 10]
+    spool.close()
+
+
+def test_without_room_frames_that_cannot_be_read_wait(tmp_path: Path, cramped: pytest.MonkeyPatch) -> None:
+    """A damaged index hides all of them and loses none: they are sent when it could be made anew."""
+    path, clock, ledger = tmp_path / "cam1.sqlite", Clock(), Ledger(recovered=FRAMES)
+    spool = opened(path, clock)
+    spool.commit([(key(n), encode(frame(n, 3000))) for n in range(FRAMES)], [])
+    (root,) = spool._db.execute("SELECT rootpage FROM sqlite_master WHERE type = 'index'").fetchone()
+    spool.close()
+    with path.open("r+b") as file:
+        file.seek((root - 1) * PAGE)
+        file.write(b"\xff" * PAGE)
+    spool = opened(path, clock)
+    outbox = Outbox(spool, Delivery(10, 60, lambda: 0.0), ledger)
+    for _ in range(3):
+        assert outbox.next_to_send(clock.s, FRAMES) is None
+    assert (len(outbox), spool.is_torn, ledger.counts().dropped) == (FRAMES, True, {})
+    cramped.undo()
+    clock.s += MEND_EVERY_S
+    sent = [due[0].sequence for _ in range(FRAMES) if (due := outbox.next_to_send(clock.s, FRAMES))]
+    assert (sorted(sent), spool.is_torn, spool.mended) == (list(range(FRAMES)), False, 1)
+    spool.close()
+
+
+def test_without_room_what_was_taken_away_is_kept_in_hand(tmp_path: Path, cramped: pytest.MonkeyPatch) -> None:
+    """The open file without a name is all that there is of the frames; it is not let go before they are elsewhere."""
+    path, clock = tmp_path / "state" / "cam1.sqlite", Clock()
+    spool = filled(path, clock)
+    shutil.rmtree(tmp_path / "state")
+    for _ in range(2):
+        with pytest.raises(SpoolError, match="disk is full"):
+            spool.commit([(key(50), message(50))], [])
+        clock.s += MEND_EVERY_S
+    cramped.undo()
+    spool.commit([(key(50), message(50))], [])
+    assert (whole(spool), spool.lost()) == ([*range(FRAMES), 50], [])
     spool.close()
 
 

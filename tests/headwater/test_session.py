@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import tomllib
+from inspect import signature
+from pathlib import Path
+
 import pytest
+from paho.mqtt import properties
 from paho.mqtt.client import MQTTMessage
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.reasoncodes import ReasonCode
@@ -86,6 +91,20 @@ def test_what_came_over_a_lost_connection_is_not_acknowledged() -> None:
     assert line.acknowledged == []
 
 
+def test_an_alert_is_not_the_reason_of_what_comes_after_a_session(caplog: pytest.LogCaptureFixture) -> None:
+    """Once a broker has answered, TLS stands: a later hang-up has another reason."""
+    session, line = Session(ADDRESS, "test", Callbacks(), subscriptions=[("a", 1)]), Line()
+    session._client = line  # type: ignore[assignment]
+    session._paho.why = " (tlsv1 alert unknown ca)"
+    success = ReasonCode(PacketTypes.CONNACK, "Success")
+    session._on_disconnect(line, None, None, success, None)
+    session._on_connect(line, None, None, success, None)
+    session._on_disconnect(line, None, None, success, None)
+    first, then = (record.getMessage() for record in caplog.records)
+    assert "before it accepted us (tlsv1 alert unknown ca); check TLS" in first
+    assert "before it accepted us; check TLS" in then
+
+
 def test_before_the_broker_spoke_the_protocol_s_limits_hold() -> None:
     """Without a CONNACK the limits are those of MQTT 5 itself."""
     assert Session(ADDRESS, "test", Callbacks()).limits == Limits(PROTOCOL_LIMIT_BYTES, 65_535)
@@ -119,6 +138,13 @@ def test_tls_files_are_read_when_the_session_is_made() -> None:
     """A wrong CA file is an error at once, not in the network thread."""
     with pytest.raises(SettingsError, match="TLS files"):
         Session(Address("broker", 8883, tls=True, ca_file=__file__ + ".missing"), "test", Callbacks())  # type: ignore[arg-type]
+
+
+def test_no_paho_is_taken_that_reads_texts_in_another_way() -> None:
+    """Before 2.2 its reader of bytes knows no bound: a device would be cut off by every message with a text."""
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+    assert [need for need in project["dependencies"] if need.startswith("paho")] == ["paho-mqtt>=2.2,<3"]
+    assert list(signature(properties.readBytes).parameters) == ["buffer", "maxlen"]
 
 
 def test_acknowledging_without_a_connection_does_nothing() -> None:

@@ -6,6 +6,7 @@ import contextlib
 import os
 import resource
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -108,6 +109,27 @@ def test_a_write_that_the_system_refuses_changes_nothing(tmp_path: Path) -> None
     again = Spool(tmp_path / "cam1.sqlite", 10**9)
     assert again.keys() == kept
     again.close()
+
+
+def test_a_spool_that_cannot_be_made_anew_whole_stays_as_it_is(disk: Path) -> None:
+    """Room for its journal and not for the file beside it: nothing is put in place of the old one, which lacks none."""
+    path = disk / "cam1.sqlite"
+    spool = Spool(path, 10**9)
+    spool.commit([(one, MESSAGE) for one in keys(range(30))], [])
+    spool.close()
+    with sqlite3.connect(path) as other:  # as an earlier version made it
+        other.execute("ALTER TABLE frames DROP COLUMN answer")
+    other.close()
+    filler = fill(disk)
+    os.truncate(filler, filler.stat().st_size - 45 * len(MESSAGE))
+    with pytest.raises(SpoolError, match="disk is full"):
+        Spool(path, 10**9)
+    assert sorted(one.name for one in disk.iterdir()) == ["cam1.sqlite", "filler"]
+    filler.unlink()
+    spool = Spool(path, 10**9)
+    assert (spool.keys(), spool.lost_before) == (keys(range(30)), 0)
+    assert all(spool.read(one) == MESSAGE for one in keys(range(30)))
+    spool.close()
 
 
 def test_a_device_on_a_full_disk_goes_on_while_there_is_a_link(bench: Bench, disk: Path) -> None:
