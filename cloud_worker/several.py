@@ -25,7 +25,7 @@ from typing import Final
 from cloud_worker.hand import REFUSED, Hand
 from cloud_worker.settings import WorkerSettings, default_name
 from cloud_worker.watchdog import LONGEST_TICK_S, Silence
-from headwater.errors import ChildError, HeadwaterError
+from headwater.errors import ChildError, HeadwaterError, SettingsError
 from headwater.logs import configure_logging, event
 from headwater.sight import ports_on
 from headwater.stopping import Stop, stop_on_signals
@@ -75,9 +75,10 @@ def run_several(settings: WorkerSettings, count: int, announce: Callable[[str], 
     """
     name = settings.name or default_name()
     seats: list[_Seat] = []
-    with stop_on_signals() as stop, _hand_files(settings) as remembering:
+    each = [of_process(settings, name, number) for number in range(count)]
+    with stop_on_signals() as stop, remembering(each) as each:
         try:
-            for own in [of_process(remembering, name, number) for number in range(count)]:
+            for own in each:
                 seats.append(_seat(own, body))
                 _wait_until_ready(seats[-1], stop)
             if not stop.is_set():
@@ -88,16 +89,22 @@ def run_several(settings: WorkerSettings, count: int, announce: Callable[[str], 
 
 
 @contextmanager
-def _hand_files(settings: WorkerSettings) -> Iterator[WorkerSettings]:
-    """Yield the settings with a file for what is in hand; without a place for one, workers go on without."""
+def remembering(each: list[WorkerSettings]) -> Iterator[list[WorkerSettings]]:
+    """Yield the settings with a file each for what is in hand; without room for them, workers go on without."""
     with contextlib.ExitStack() as kept:
-        if settings.in_hand_file is None:
+        if each[0].in_hand_file is None:
             try:
-                folder = kept.enter_context(tempfile.TemporaryDirectory(prefix="headwater-worker-"))
-                settings = replace(settings, in_hand_file=Path(folder) / "in-hand")
-            except OSError as error:
+                folder = Path(kept.enter_context(tempfile.TemporaryDirectory(prefix="headwater-worker-")))
+                each = [_with_file(own, folder / f"in-hand.{number}") for number, own in enumerate(each, 1)]
+            except (OSError, SettingsError) as error:
                 log.warning(event("frames at which workers crash are not remembered", reason=error))
-        yield settings
+        yield each
+
+
+def _with_file(settings: WorkerSettings, path: Path) -> WorkerSettings:
+    """Return the settings with a file that is there in its full length. Raises: SettingsError."""
+    Hand(path)
+    return replace(settings, in_hand_file=path)
 
 
 def of_process(settings: WorkerSettings, name: str, number: int) -> WorkerSettings:
