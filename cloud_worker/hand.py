@@ -11,10 +11,12 @@ import mmap
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from headwater.errors import SettingsError
-from headwater.session import Received
+
+if TYPE_CHECKING:
+    from headwater.session import Received
 
 SUSPECT: Final = 1
 """So many strikes, and a message is run by itself, to see whether it is the one."""

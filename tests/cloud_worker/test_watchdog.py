@@ -10,7 +10,8 @@ import pytest
 from cloud_worker import watchdog
 from cloud_worker.hand import REFUSED, Hand, key_of
 from cloud_worker.progress import Progress
-from cloud_worker.watchdog import HUNG_STATUS, Silence, Watchdog, place_of
+from cloud_worker.silence import Silence
+from cloud_worker.watchdog import HUNG_STATUS, Watchdog, place_of
 from tests.cloud_worker.fleet import deliver, run_in_thread
 
 TICK_S, BOUND_S = 1.0, 20.0
