@@ -37,7 +37,10 @@ def headwater(name: str, *arguments: str) -> Child:
 
 @contextmanager
 def installation(workers: int = 1, *, processes: int = 1, bundles: Path | None = None) -> Iterator[Installation]:
-    """Run broker, store and workers of so many processes each; all are stopped at the end."""
+    """Run broker, store and workers of so many processes each; all are stopped at the end.
+
+    One process alone has no parent: what is measured of it is its own.
+    """
     running: list[Child] = []
     with tempfile.TemporaryDirectory(prefix="headwater-bench-") as name:
         folder = Path(name)
@@ -46,6 +49,7 @@ def installation(workers: int = 1, *, processes: int = 1, bundles: Path | None =
             store = server("store", folder, running)
             for number in range(workers):
                 extra = ["--bundles", str(bundles)] if bundles else []
+                extra += ["--in-hand-file", str(folder / f"in-hand-{number}")] if processes == 1 else []
                 at = ["--broker", broker, "--store", store, "--name", f"worker-{number}", *extra]
                 running.append(headwater("worker", "worker", "--processes", str(processes), *at))
                 running[-1].wait_for_line("ready", START_S)

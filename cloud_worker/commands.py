@@ -17,15 +17,14 @@ def worker(settings: Annotated[WorkerSettings, Parameter(name="*")] = DEFAULTS) 
     """Run a cloud worker: finish the frames of a fleet, store them, answer the devices.
 
     Runs as many processes as there are cores, or --processes; the broker shares the frames among them, and a process
-    that ends by itself is started again. With --engine tensorflow one process runs whole batches, on a GPU where there
-    is one. Prints `ready worker NAME` once all are connected to broker and store. Ctrl-C or SIGTERM finishes what is
-    in hand and ends.
+    that ends by itself is started again by their parent; one with an --in-hand-file runs without. With --engine
+    tensorflow one process runs whole batches, on a GPU where there is one. Prints `ready worker NAME` once all are
+    connected to broker and store. Ctrl-C or SIGTERM finishes what is in hand and ends.
 
     Example: headwater worker --broker mqtt://192.168.1.10 --store redis://192.168.1.10 --bundles my-models
 
     Example: headwater worker --engine tensorflow --batch 32 --batch-wait-ms 5
     """
-    from cloud_worker.process import run
     from cloud_worker.several import run_several
     from headwater.host import usable_cores
     from headwater.logs import configure_logging
@@ -33,10 +32,12 @@ def worker(settings: Annotated[WorkerSettings, Parameter(name="*")] = DEFAULTS) 
     configure_logging(settings.log_level, settings.log_format)
     announce = lambda name: print(f"ready worker {name}", flush=True)  # noqa: E731
     count = settings.processes or (usable_cores() if settings.engine == "litert" else 1)
-    if count == 1:
-        run(settings, announce)
+    if count > 1 or settings.in_hand_file is None:
+        run_several(settings, count, announce)
     else:
-        run_several(settings, count, announce, run)
+        from cloud_worker.process import run
+
+        run(settings, announce)
 
 
 def worker_http(settings: Annotated[HttpSettings, Parameter(name="*")] = HTTP_DEFAULTS) -> None:

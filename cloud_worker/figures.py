@@ -40,7 +40,7 @@ FIGURES: Final = (
     Figure(
         "headwater_worker_refusals_untold_total",
         "counter",
-        "Refused messages that neither the topic dead nor the log tells of: beyond ten a second.",
+        "Refused messages that neither the topic dead nor the log tells of: beyond ten a second of each kind.",
     ),
     Figure("headwater_worker_stage_seconds", "histogram", "Time of each stage of a frame.", ("stage",), SECONDS),
     Figure("headwater_worker_inbox_frames", "gauge", "Frames in the inbox."),

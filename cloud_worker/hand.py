@@ -11,10 +11,12 @@ import mmap
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from headwater.errors import SettingsError
-from headwater.session import Received
+
+if TYPE_CHECKING:
+    from headwater.session import Received
 
 SUSPECT: Final = 1
 """So many strikes, and a message is run by itself, to see whether it is the one."""
@@ -49,17 +51,20 @@ class Hand:
             self._memory[: len(_MAGIC)] = _MAGIC
 
     def hold(self, keys: Sequence[bytes]) -> None:
-        """Note what is worked on from now on."""
+        """Note what is worked on from now on; after a hang nothing, for the process ends by what it held then."""
+        if self._memory[_HUNG]:
+            return
         keys = keys[:HELD]
         self._memory[_KEYS : _KEYS + _KEY_BYTES * len(keys)] = b"".join(keys)
         self._memory[_COUNT] = len(keys)
 
     def empty(self) -> None:
-        """Note that nothing is worked on."""
-        self._memory[_COUNT] = 0
+        """Note that nothing is worked on; not after a hang."""
+        if not self._memory[_HUNG]:
+            self._memory[_COUNT] = 0
 
     def note_hang(self) -> None:
-        """Note that the process ends because of what it holds."""
+        """Note that the process ends because of what it holds; its thread may go on for a moment."""
         self._memory[_HUNG] = 1
 
     @property

@@ -78,7 +78,8 @@ def run(settings: WorkerSettings, announce: Callable[[str], None]) -> Counters:
             announce(name)
             with Watchdog(name, progress, settings.hang_after).watching():
                 worker.run(stop)
-                session.unsubscribe()
+                with progress.waiting():
+                    session.unsubscribe()
                 worker.drain()
             session.stop()
     store.close()

@@ -99,7 +99,8 @@ class WorkerSettings:
     more than the slowest tail takes. 0: never."""
     in_hand_file: Path | None = None
     """File that tells the next process what this one had in hand, so that a frame at which workers hang or crash is
-    refused; needed with --processes 1 alone, where no parent remembers it."""
+    refused; with it --processes 1 runs without a parent, which would remember it, for a supervisor that starts it
+    again."""
     traces: str | None = None
     """http[s]://HOST[:PORT] of an OpenTelemetry collector that is told of the frames that their devices have sampled;
     the extra traces."""

@@ -1,7 +1,8 @@
-"""Several worker processes under one parent, which starts again what ends by itself.
+"""Worker processes, several or one, under a parent that starts again what ends by itself.
 
 Each has its own connection, inbox and inference thread, for Python runs one thread of a process at a time. The broker
-shares the frames among them. A process dies with its parent, however that ends.
+shares the frames among them. A process dies with its parent, however that ends. The parent loads no model, no engine
+and no client of broker or store: nothing of theirs can end it, and it is small.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -24,11 +26,12 @@ from typing import Final
 
 from cloud_worker.hand import REFUSED, Hand
 from cloud_worker.settings import WorkerSettings, default_name
-from cloud_worker.watchdog import LONGEST_TICK_S, Silence
-from headwater.errors import ChildError, HeadwaterError
+from cloud_worker.silence import LONGEST_TICK_S, Silence
+from headwater.errors import ChildError, HeadwaterError, SettingsError
 from headwater.logs import configure_logging, event
 from headwater.sight import ports_on
 from headwater.stopping import Stop, stop_on_signals
+from models.errors import ModelError
 
 log = logging.getLogger(__name__)
 
@@ -46,8 +49,6 @@ CRASHES: Final = (signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, s
 """What a process ends with by itself; SIGKILL comes from somebody else."""
 _PR_SET_PDEATHSIG: Final = 1  # Source: prctl(2)
 
-Body = Callable[[WorkerSettings, Callable[[str], None]], object]
-
 
 @dataclass(slots=True)
 class _Seat:
@@ -56,7 +57,7 @@ class _Seat:
     settings: WorkerSettings
     process: BaseProcess
     news: Connection
-    """What the process says of its start."""
+    """What the process says of its start: None once it is ready, or why it is not."""
     hand: Hand
     """What the process has in hand."""
     silence: Silence
@@ -67,50 +68,63 @@ class _Seat:
     """When the next process is started, None while one runs."""
 
 
-def run_several(settings: WorkerSettings, count: int, announce: Callable[[str], None], body: Body) -> None:
+def run_several(settings: WorkerSettings, count: int, announce: Callable[[str], None]) -> None:
     """Run `count` worker processes until SIGINT or SIGTERM; `announce` gets their common name once all are ready.
 
-    `body` runs one worker and is importable: it is called in another process. Raises: ChildError when one of them
-    does not become ready at the start, with its reason.
+    Raises: HeadwaterError with the reason of one that does not become ready at the start.
     """
     name = settings.name or default_name()
     seats: list[_Seat] = []
-    with stop_on_signals() as stop, _hand_files(settings) as remembering:
+    each = of_processes(settings, name, count)
+    with stop_on_signals() as stop, remembering(each) as each:
         try:
-            for own in [of_process(remembering, name, number) for number in range(count)]:
-                seats.append(_seat(own, body))
+            for own in each:
+                seats.append(_seat(own))
                 _wait_until_ready(seats[-1], stop)
             if not stop.is_set():
                 announce(name)
-            _watch(seats, stop, body)
+            _watch(seats, stop)
         finally:
             _end([seat.process for seat in seats])
 
 
 @contextmanager
-def _hand_files(settings: WorkerSettings) -> Iterator[WorkerSettings]:
-    """Yield the settings with a file for what is in hand; without a place for one, workers go on without."""
+def remembering(each: list[WorkerSettings]) -> Iterator[list[WorkerSettings]]:
+    """Yield the settings with a file each for what is in hand; without room for them, workers go on without."""
     with contextlib.ExitStack() as kept:
-        if settings.in_hand_file is None:
+        if each[0].in_hand_file is None:
             try:
-                folder = kept.enter_context(tempfile.TemporaryDirectory(prefix="headwater-worker-"))
-                settings = replace(settings, in_hand_file=Path(folder) / "in-hand")
-            except OSError as error:
+                folder = Path(kept.enter_context(tempfile.TemporaryDirectory(prefix="headwater-worker-")))
+                each = [_with_file(own, folder / f"in-hand.{number}") for number, own in enumerate(each, 1)]
+            except (OSError, SettingsError) as error:
                 log.warning(event("frames at which workers crash are not remembered", reason=error))
-        yield settings
+        yield each
 
 
-def of_process(settings: WorkerSettings, name: str, number: int) -> WorkerSettings:
-    """Return the settings of one process, counted from 0: names from 1 on, each its own port and file."""
+def _with_file(settings: WorkerSettings, path: Path) -> WorkerSettings:
+    """Return the settings with a file that is there in its full length. Raises: SettingsError."""
+    Hand(path)
+    return replace(settings, in_hand_file=path)
+
+
+def of_processes(settings: WorkerSettings, name: str, count: int) -> list[WorkerSettings]:
+    """Return the settings of each process; one alone has name, port and file as they are."""
+    if count == 1:
+        return [replace(settings, name=name)]
+    return [_of_process(settings, name, number) for number in range(count)]
+
+
+def _of_process(settings: WorkerSettings, name: str, number: int) -> WorkerSettings:
+    """Return the settings of one of several, counted from 0: names from 1 on, each its own port and file."""
     metrics = None if settings.metrics is None else ports_on(settings.metrics, number)
     file = settings.in_hand_file
     own_file = None if file is None else file.with_name(f"{file.name}.{number + 1}")
     return replace(settings, name=f"{name}.{number + 1}", metrics=metrics, in_hand_file=own_file)
 
 
-def _seat(settings: WorkerSettings, body: Body) -> _Seat:
+def _seat(settings: WorkerSettings) -> _Seat:
     hand = Hand(settings.in_hand_file)
-    process, news = _started(settings, body)
+    process, news = _started(settings)
     return _Seat(settings, process, news, hand, _silence(settings), time.monotonic())
 
 
@@ -119,7 +133,7 @@ def _silence(settings: WorkerSettings) -> Silence:
 
 
 def _wait_until_ready(seat: _Seat, stop: Stop) -> None:
-    """Return when a process is ready, or when told to stop. Raises: ChildError."""
+    """Return when a process is ready, or when told to stop. Raises: HeadwaterError."""
     until_s = seat.since_s + START_S
     while not seat.news.poll(POLL_S):
         if stop.is_set():
@@ -127,34 +141,50 @@ def _wait_until_ready(seat: _Seat, stop: Stop) -> None:
         if time.monotonic() > until_s:
             raise ChildError(seat.settings.name, f"was not ready in {START_S:g} s", "")
     try:
-        said = seat.news.recv()
+        reason: str | None = seat.news.recv()
     except EOFError:
-        said = ""
-    if said is not None and not stop.is_set():
-        raise ChildError(seat.settings.name, "did not start", said)
+        seat.process.join(POLL_S)
+        reason = f"{seat.settings.name} ended at its start, with status {seat.process.exitcode}; see the lines above"
+    if reason is not None and not stop.is_set():
+        raise HeadwaterError(reason)
 
 
-def _started(settings: WorkerSettings, body: Body) -> tuple[BaseProcess, Connection]:
+def _started(settings: WorkerSettings) -> tuple[BaseProcess, Connection]:
     context = multiprocessing.get_context("spawn")
     news, told = context.Pipe(duplex=False)
-    process = context.Process(target=_child, args=(settings, body, told, os.getpid()), name=settings.name)
-    process.start()
+    process = context.Process(target=_child, args=(settings, told, os.getpid()), name=settings.name)
+    with _without_ctrl_c():
+        process.start()
     told.close()
     return process, news
 
 
-def _child(settings: WorkerSettings, body: Body, told: Connection, parent: int) -> None:
-    """Run one worker in this process; say None when it is ready, or why it is not."""
+@contextmanager
+def _without_ctrl_c() -> Iterator[None]:
+    """Have what is started meanwhile never hear Ctrl-C, which a terminal sends to all: its parent tells it to stop."""
+    resource_tracker.ensure_running()  # its own start ends with SIGINT let through
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+
+
+def _child(settings: WorkerSettings, told: Connection, parent: int) -> None:
+    """Run one worker in this process; say None when it is ready, or why it cannot run."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:
         os._exit(1)
     configure_logging(settings.log_level, settings.log_format)
     try:
-        body(settings, lambda _name: _tell(told, None))
-    except HeadwaterError as error:
-        log.warning(event("worker process cannot run", worker=settings.name, reason=error))
-        _tell(told, str(error))
-        raise SystemExit(2) from None
+        from cloud_worker.process import run  # here alone: it brings what the parent does without
+
+        run(settings, lambda _name: _tell(told, None))
+    except (HeadwaterError, ModelError, ImportError, OSError) as error:
+        from headwater.cli import EXIT_USAGE, reason_of
+
+        _tell(told, reason_of(error))
+        raise SystemExit(EXIT_USAGE) from None
 
 
 def _tell(told: Connection, what: str | None) -> None:
@@ -163,7 +193,7 @@ def _tell(told: Connection, what: str | None) -> None:
         told.send(what)
 
 
-def _watch(seats: list[_Seat], stop: Stop, body: Body) -> None:
+def _watch(seats: list[_Seat], stop: Stop) -> None:
     while not stop.wait(POLL_S):
         now_s = time.monotonic()
         for seat in seats:
@@ -172,7 +202,7 @@ def _watch(seats: list[_Seat], stop: Stop, body: Body) -> None:
                 _blame(seat, seats)
             elif seat.due_s is not None and now_s >= seat.due_s:
                 seat.news.close()
-                seat.process, seat.news = _started(seat.settings, body)
+                seat.process, seat.news = _started(seat.settings)
                 seat.since_s, seat.due_s = now_s, None
             elif seat.due_s is None:
                 _end_if_hung(seat, now_s)
@@ -203,9 +233,19 @@ def _note_end(seat: _Seat, now_s: float) -> None:
     """Say that a process ended by itself, and when the next one starts."""
     if now_s - seat.since_s > SETTLED_S:
         seat.pause_s = FIRST_PAUSE_S
+    reason = _reason(seat.news)
     log.warning(event("worker process ended, another starts", worker=seat.settings.name,
-                      status=seat.process.exitcode, in_s=seat.pause_s))  # fmt: skip
+                      status=seat.process.exitcode, in_s=seat.pause_s, **reason))  # fmt: skip
     seat.due_s, seat.pause_s = now_s + seat.pause_s, min(2 * seat.pause_s, LONGEST_PAUSE_S)
+
+
+def _reason(news: Connection) -> dict[str, str]:
+    """Return why a process that has ended could not run, as a fact for the log, where it said so."""
+    reason: str | None = None
+    with contextlib.suppress(EOFError, OSError):
+        while news.poll():
+            reason = news.recv()
+    return {"reason": reason} if reason else {}
 
 
 def _blame(seat: _Seat, seats: list[_Seat]) -> None:

@@ -11,25 +11,21 @@ TOLD_AT_ONCE: Final = 20
 
 
 class Telling:
-    """The first refusal of each kind, and of the others so many a second. For one thread."""
+    """Of the refusals of each kind so many a second: a flood of one kind hides no other. For one thread."""
 
     def __init__(self, now_ns: Callable[[], int], per_s: float = TOLD_PER_S, at_once: int = TOLD_AT_ONCE) -> None:
         self._now_ns, self._per_s, self._at_once = now_ns, per_s, at_once
-        self._left, self._since_ns = float(at_once), now_ns()
-        self._known: set[str] = set()
+        self._left: dict[str, tuple[float, int]] = {}
+        """How many of each kind may be told of, and when that was so."""
         self.untold = 0
-        """Since the last one that was told."""
+        """Of all kinds, since the last one that was told."""
 
     def tells(self, kind: str) -> bool:
         """Return whether to tell of this one; kinds are the names of errors, so there are few."""
         now_ns = self._now_ns()
-        gained = max(0, now_ns - self._since_ns) / 1e9 * self._per_s
-        self._left, self._since_ns = min(float(self._at_once), self._left + gained), now_ns
-        if kind not in self._known:
-            self._known.add(kind)
-            return True
-        if self._left < 1:
-            self.untold += 1
-            return False
-        self._left -= 1
-        return True
+        left, since_ns = self._left.get(kind, (float(self._at_once), now_ns))
+        left = min(float(self._at_once), left + max(0, now_ns - since_ns) / 1e9 * self._per_s)
+        is_told = left >= 1
+        self._left[kind] = left - is_told, now_ns
+        self.untold += not is_told
+        return is_told

@@ -147,7 +147,7 @@ class Worker:
         try:
             with self._progress.in_hand(*(work.delivery for work in works)):
                 self._finisher.run_at_once(works)
-        except (WireError, ModelError, *FAULTS) as error:
+        except FAULTS as error:
             log.info(event("frames failed together, now one by one", frames=len(works), error=type(error).__name__,
                            reason=error))  # fmt: skip
             return False

@@ -115,14 +115,14 @@ class Process:
             self.child.stop(STOP_S)
 
     def hang(self) -> None:
-        """Stop its clock."""
+        """Stop its clock, and that of all that it has started."""
         if self.child is not None:
-            self.child.signal(signal.SIGSTOP)
+            self.child.signal_all(signal.SIGSTOP)
 
     def resume(self) -> None:
         """Let it go on."""
         if self.child is not None:
-            self.child.signal(signal.SIGCONT)
+            self.child.signal_all(signal.SIGCONT)
 
     def remove(self) -> None:
         """End it for good, at once."""

@@ -144,7 +144,7 @@ def _stored(store: str, fleet: str, stream: str) -> list[dict[bytes, bytes]]:
 def installation(bundle: str, processes: int = 1, arguments: Sequence[str] = ()) -> Iterator[Installation]:
     """Run a broker, a store and one worker of so many processes that knows a bundle; all are stopped at the end.
 
-    `arguments` are further ones of the worker.
+    `arguments` are further ones of the worker. One process alone has no parent: what is measured of it is its own.
     """
     with ExitStack() as running:
         folder = Path(running.enter_context(tempfile.TemporaryDirectory(prefix="headwater-fleet-")))
@@ -164,6 +164,7 @@ def installation(bundle: str, processes: int = 1, arguments: Sequence[str] = ())
             *bundles,
             *arguments,
         ]
+        at += ["--in-hand-file", str(folder / "in-hand")] if processes == 1 else []
         worker = parts.start("worker", "worker", "--processes", str(processes), "--name", "worker-1", *at)
         worker.wait_for_line("ready", START_S)
         pids = {"broker": broker.child.pid, "store": store.child.pid, "worker": worker.pid}

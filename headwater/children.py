@@ -146,7 +146,7 @@ class Child:
         """Return the exit status after SIGTERM, and SIGKILL when the deadline passes. Safe to call again."""
         if self.alive:
             self.signal(signal.SIGTERM)
-            self.signal(signal.SIGCONT)
+            self.signal_all(signal.SIGCONT)
             with contextlib.suppress(ChildError):
                 return self.wait(deadline_s)
         return self.kill()
@@ -162,11 +162,16 @@ class Child:
         if self._process.returncode is None:
             os.kill(self.pid, number)
 
+    def signal_all(self, number: signal.Signals) -> None:
+        """Send a signal to the process and to all that it has started in its group."""
+        # Before the process is reaped its number cannot belong to anyone else.
+        if self._process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.pid, number)
+
     def _reap(self) -> int:
         if self._process.returncode is None:
-            # Before the process is reaped its number cannot belong to anyone else.
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self.pid, signal.SIGKILL)
+            self.signal_all(signal.SIGKILL)
             self._process.wait()
         for reader in self._readers:
             reader.join(timeout=1.0)

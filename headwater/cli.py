@@ -93,10 +93,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(status)
     except CycloptsError as error:
         _fail(str(error))
-    except ImportError as error:
-        _fail(str(_missing(error)))
-    except _reported_errors() as error:
-        _fail(str(error))
+    except (ImportError, *_reported_errors()) as error:
+        _fail(reason_of(error))
     except KeyboardInterrupt:
         sys.exit(130)
     except BrokenPipeError:
@@ -104,7 +102,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(141)
     except OSError as error:
         _forget_output()
-        _fail(f"{error}; check the path, its rights and the free disk space")
+        _fail(reason_of(error))
+
+
+def reason_of(error: BaseException) -> str:
+    """Return what a person is told of an error that ends a command; a missing module of ours is raised again."""
+    if isinstance(error, ImportError):
+        return str(_missing(error))
+    if isinstance(error, OSError):
+        return f"{error}; check the path, its rights and the free disk space"
+    return str(error)
 
 
 def _forget_output() -> None:

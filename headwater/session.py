@@ -102,7 +102,7 @@ class Session:
         self._awaited: set[int | None] = set()
         self._acks, self._lock = AckOrder(), threading.Lock()
         self._last: mqtt.MQTTMessageInfo | None = None
-        self._connected = threading.Event()
+        self._connected, self._unsubscribed = threading.Event(), threading.Event()
         self.away_since_s: float | None = time.monotonic()
         """Since when there is no connection, by the monotonic clock; None: there is one."""
         self._connect_properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
@@ -119,6 +119,7 @@ class Session:
         client.suppress_exceptions = True  # an exception in a callback would end paho's thread without a word
         client.on_connect, client.on_disconnect = self._on_connect, self._on_disconnect
         client.on_connect_fail, client.on_subscribe = self._on_connect_fail, self._on_subscribe
+        client.on_unsubscribe = lambda *_: self._unsubscribed.set()
         client.on_message, client.on_publish = self._on_message, self._on_publish
         client.on_socket_open = _send_at_once
         client.enable_logger(self._paho)
@@ -145,10 +146,11 @@ class Session:
             problem = self._problem or "no answer; start one with: headwater broker run"
             raise BrokerError(f"no session with {self.address} within {deadline_s:g} s: {problem}")
 
-    def unsubscribe(self) -> None:
-        """Ask for no more messages; those that the broker holds for us still come."""
+    def unsubscribe(self, deadline_s: float = 2.0) -> bool:
+        """Ask for no more messages, and return whether the broker said so in time; what it holds for us still comes."""
         topics, self._subscriptions = [topic for topic, _ in self._subscriptions], []
-        self._client.unsubscribe(topics)
+        asked, _ = self._client.unsubscribe(topics)
+        return asked == mqtt.MQTT_ERR_SUCCESS and self._unsubscribed.wait(deadline_s)
 
     def stop(self, deadline_s: float = 5.0) -> None:
         """Say goodbye and end the network thread, once the broker has what was handed over or the deadline passed."""

@@ -38,12 +38,12 @@ def test_litert_is_the_default(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("no_tensorflow")
-def test_without_tensorflow_one_line_says_how_to_get_it(capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_tensorflow_one_line_says_how_to_get_it(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     """Before anything is connected to; the worker with LiteRT needs none."""
     with pytest.raises(MissingPart, match=r"headwater\[tensorflow\]"):
         opener(WorkerSettings(engine="tensorflow"))
     with pytest.raises(SystemExit) as ended:
-        main(["worker", "--engine", "tensorflow", "--log-level", "error"])
+        main(["worker", "--engine", "tensorflow", "--log-level", "error", "--in-hand-file", str(tmp_path / "in-hand")])
     assert ended.value.code == 2
     assert WITHOUT in capsys.readouterr().err
     opener(WorkerSettings())

@@ -50,6 +50,18 @@ def test_an_empty_hand_blames_nothing(tmp_path: Path) -> None:
     assert Hand(tmp_path / "hand").ended(crashed=True) == {}
 
 
+def test_what_hung_stays_blamed(tmp_path: Path) -> None:
+    """The thread may go on until its process has ended: the next frame that it takes is not the one."""
+    hand = Hand(tmp_path / "hand")
+    hand.hold([key(1)])
+    hand.note_hang()
+    hand.empty()
+    hand.hold([key(2)])
+    assert Hand(tmp_path / "hand").ended() == {key(1): REFUSED}
+    hand.hold([key(3)])
+    assert hand.ended() == {key(3): SUSPECT}
+
+
 def test_more_than_can_be_held_is_cut(tmp_path: Path) -> None:
     """Of a large batch the first are suspect, and the strikes stay as they were."""
     hand = Hand(tmp_path / "hand")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -9,7 +10,7 @@ import pytest
 
 from cloud_worker.process import settings_event
 from cloud_worker.settings import WorkerSettings, default_name
-from cloud_worker.several import of_process
+from cloud_worker.several import of_processes
 from cloud_worker.store import RedisStore
 from headwater.cli import main
 from headwater.errors import SettingsError
@@ -52,20 +53,29 @@ def test_the_engine_decides_how_large_a_batch_is() -> None:
     assert "batch=32" in settings_event(WorkerSettings(engine="tensorflow"), "w1")
 
 
+REMEMBERING = ("--in-hand-file", "in-hand")
+
+
 @pytest.mark.parametrize(
     ("flags", "processes"),
-    [([], 3), (["--engine", "tensorflow"], 1), (["--engine", "tensorflow", "--processes", "2"], 2)],
+    [
+        ((), 3),
+        (("--engine", "tensorflow"), 1),
+        (("--engine", "tensorflow", "--processes", "2"), 2),
+        (("--processes", "1"), 1),
+        (("--processes", "2", *REMEMBERING), 2),
+        (("--processes", "1", *REMEMBERING), "alone"),
+        (("--engine", "tensorflow", *REMEMBERING), "alone"),
+    ],
 )
-def test_the_engine_decides_how_many_processes_there_are(
-    monkeypatch: pytest.MonkeyPatch, flags: list[str], processes: int
+def test_how_many_processes_there_are_under_a_parent(
+    monkeypatch: pytest.MonkeyPatch, flags: tuple[str, ...], processes: int | str
 ) -> None:
-    """One for each core with LiteRT; one that has the GPU with TensorFlow, unless more are asked for."""
-    started: list[int] = []
+    """One for each core with LiteRT, one that has the GPU with TensorFlow; without a parent one that has a file."""
+    started: list[int | str] = []
     monkeypatch.setattr("headwater.host.usable_cores", lambda: 3)
-    monkeypatch.setattr("cloud_worker.process.run", lambda settings, announce: started.append(1))
-    monkeypatch.setattr(
-        "cloud_worker.several.run_several", lambda settings, count, announce, body: started.append(count)
-    )
+    monkeypatch.setattr("cloud_worker.process.run", lambda settings, announce: started.append("alone"))
+    monkeypatch.setattr("cloud_worker.several.run_several", lambda settings, count, announce: started.append(count))
     with pytest.raises(SystemExit) as ended:
         main(["worker", *flags])
     assert ended.value.code == 0
@@ -91,12 +101,18 @@ def test_an_address_that_is_no_store_is_refused(url: str) -> None:
 def test_each_process_has_a_name_and_a_port_of_its_own() -> None:
     """Names count from 1, ports from the one asked for; without figures there is no port."""
     settings = WorkerSettings(metrics="[::1]:9464")
-    first, second = (of_process(settings, "w", number) for number in range(2))
+    first, second = of_processes(settings, "w", 2)
     assert (first.name, first.metrics) == ("w.1", "[::1]:9464")
     assert (second.name, second.metrics) == ("w.2", "[::1]:9465")
-    assert of_process(WorkerSettings(), "w", 1).metrics is None
-    assert of_process(WorkerSettings(), "w", 1).in_hand_file is None
+    bare = of_processes(WorkerSettings(), "w", 2)
+    assert [(own.metrics, own.in_hand_file) for own in bare] == [(None, None)] * 2
     remembering = WorkerSettings(in_hand_file=Path("/run/headwater/in-hand"))
-    assert of_process(remembering, "w", 1).in_hand_file == Path("/run/headwater/in-hand.2")
+    assert of_processes(remembering, "w", 2)[1].in_hand_file == Path("/run/headwater/in-hand.2")
     with pytest.raises(SettingsError, match="65536"):
-        of_process(WorkerSettings(metrics="65535"), "w", 1)
+        of_processes(WorkerSettings(metrics="65535"), "w", 2)
+
+
+def test_one_process_has_the_plain_name_and_port() -> None:
+    """Everything is as it was asked for, with the name that is announced."""
+    settings = WorkerSettings(metrics="65535", in_hand_file=Path("/run/headwater/in-hand"))
+    assert of_processes(settings, "w", 1) == [replace(settings, name="w")]

@@ -23,19 +23,22 @@ def test_a_flood_is_told_of_at_a_rate() -> None:
     """Some at once, then so many a second; what is left out is counted."""
     watch = Watch()
     telling = Telling(watch.now_ns, per_s=10, at_once=20)
-    assert told(telling, "Malformed", 1000) == 21  # the first of its kind, and 20 more
+    assert told(telling, "Malformed", 1000) == 20
     watch.s = 1.0
     assert told(telling, "Malformed", 1000) == 10
-    assert telling.untold == 979 + 990
+    assert telling.untold == 980 + 990
     watch.s = 1000.0
     assert told(telling, "Malformed", 1000) == 20
 
 
-def test_the_first_of_each_kind_is_always_told() -> None:
-    """A flood of one kind does not hide that another has begun."""
-    telling = Telling(Watch().now_ns, per_s=10, at_once=20)
+def test_a_flood_of_one_kind_hides_no_other() -> None:
+    """Faults of the worker's own are told as if there were no garbage, at once and from then on."""
+    watch = Watch()
+    telling = Telling(watch.now_ns, per_s=10, at_once=20)
     told(telling, "Malformed", 1000)
-    assert [telling.tells(kind) for kind in ("UnknownModel", "UnknownModel", "TooLarge")] == [True, False, True]
+    assert told(telling, "FailedFrame", 1000) == 20
+    watch.s = 0.5
+    assert [told(telling, kind, 1000) for kind in ("Malformed", "FailedFrame", "TooLarge")] == [5, 5, 20]
 
 
 def test_a_clock_that_goes_back_tells_of_no_more() -> None:

@@ -10,7 +10,8 @@ import pytest
 from cloud_worker import watchdog
 from cloud_worker.hand import REFUSED, Hand, key_of
 from cloud_worker.progress import Progress
-from cloud_worker.watchdog import HUNG_STATUS, Silence, Watchdog, place_of
+from cloud_worker.silence import Silence
+from cloud_worker.watchdog import HUNG_STATUS, Watchdog, place_of
 from tests.cloud_worker.fleet import deliver, run_in_thread
 
 TICK_S, BOUND_S = 1.0, 20.0
@@ -59,20 +60,21 @@ class Ended:
 
 
 def test_a_thread_that_hangs_ends_the_process(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """With a status of its own; the last line says which frame and where; the next process refuses the frame."""
+    """With a status of its own; the last line says which frame and where; the next process refuses that one alone."""
     progress, ended = Progress(lambda: 0, Hand(tmp_path / "hand")), Ended()
-    delivery = deliver(b"x", correlation=b"cam1-9f3c2a1b-7")
-    delivery.key = key_of(delivery.message)
-    with Watchdog("w1", progress, 0.2, ended).watching(), progress.in_hand(delivery):
-        assert ended.is_over.wait(30)
+    delivery, following = (deliver(b"x", correlation=f"cam1-9f3c2a1b-{n}".encode()) for n in (7, 8))
+    for each in (delivery, following):
+        each.key = key_of(each.message)
+    with Watchdog("w1", progress, 0.2, ended).watching():
+        with progress.in_hand(delivery):
+            assert ended.is_over.wait(30)
+        with progress.in_hand(following):
+            assert Hand(tmp_path / "hand").ended() == {delivery.key: REFUSED}
     assert ended.status == [HUNG_STATUS]
     (line,) = [record.getMessage() for record in caplog.records if record.levelname == "CRITICAL"]
     assert line.startswith("worker hung, its process ends worker=w1 for_s=0.")
     assert "cam1-9f3c2a1b-7" in line
     assert "threading.py" in line
-    after = Hand(tmp_path / "hand")
-    after.hold([delivery.key])
-    assert after.ended() == {delivery.key: REFUSED}
 
 
 def test_a_log_that_hangs_too_does_not_keep_the_process(monkeypatch: pytest.MonkeyPatch) -> None:

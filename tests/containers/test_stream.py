@@ -21,9 +21,11 @@ KILL = """
 import os, signal
 for name in os.listdir("/proc"):
     if name.isdecimal() and int(name) not in (1, os.getpid()):
-        if b"headwater" in open(f"/proc/{name}/cmdline", "rb").read():
+        if open(f"/proc/{name}/cmdline", "rb").read().endswith(b"worker\\0"):
             os.kill(int(name), signal.SIGKILL)
+            break
 """
+"""Ends the parent of a worker; the worker dies with it, and so does the container."""
 
 
 @pytest.fixture(scope="module")

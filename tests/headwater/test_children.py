@@ -121,6 +121,30 @@ def test_stop_reaches_a_paused_child(sleeper: Child) -> None:
     assert sleeper.stop(20) == -signal.SIGTERM
 
 
+def test_a_signal_for_all_reaches_what_a_child_has_started() -> None:
+    """SIGSTOP stops both, and an orderly end lets both go on."""
+    code = """
+import signal, subprocess, sys, time
+below = subprocess.Popen(['sleep', '600'])
+def end(*_):
+    below.terminate()
+    sys.exit(below.wait() + 100)
+signal.signal(signal.SIGTERM, end)
+print('ready', below.pid, flush=True)
+time.sleep(600)
+"""
+    with start("parent", [PYTHON, "-c", code]) as parent:
+        pids = (parent.pid, int(parent.wait_for_line("ready", 20).split()[1]))
+        parent.signal_all(signal.SIGSTOP)
+        assert eventually(lambda: [state(pid) for pid in pids] == ["T", "T"])
+        assert parent.stop(20) == 100 - signal.SIGTERM
+
+
+def state(pid: int) -> str:
+    """Return the state of a process, T: stopped. Source: proc(5), /proc/PID/stat."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
 def test_what_the_child_left_in_its_group_is_killed() -> None:
     """Processes that a child forgot to stop end with it."""
     code = "import subprocess; print('ready', subprocess.Popen(['sleep', '600']).pid, flush=True)"

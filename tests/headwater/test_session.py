@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import tomllib
 from inspect import signature
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 from paho.mqtt import properties
 from paho.mqtt.client import MQTTMessage
+from paho.mqtt.enums import MQTTErrorCode
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.reasoncodes import ReasonCode
 
@@ -39,18 +41,47 @@ def test_a_message_over_the_broker_s_limit_is_refused_before_it_is_sent() -> Non
 
 
 class Line:
-    """Stands for paho: takes subscriptions and acknowledgements."""
+    """Stands for paho: takes subscriptions, their end, and acknowledgements."""
 
     def __init__(self) -> None:
         self.acknowledged: list[int] = []
+        self.left: list[str] = []
+        self.has_left = threading.Event()
         self._mid = 0
 
     def subscribe(self, _topic: str, _qos: int) -> tuple[int, int]:
         self._mid += 1
         return 0, self._mid
 
+    def unsubscribe(self, topics: list[str]) -> tuple[MQTTErrorCode, int]:
+        self.left += topics
+        self.has_left.set()
+        return MQTTErrorCode.MQTT_ERR_SUCCESS, 9
+
     def ack(self, mid: int, _qos: int) -> None:
         self.acknowledged.append(mid)
+
+
+def test_the_end_of_the_subscriptions_is_waited_for() -> None:
+    """Until the broker has answered, and not for ever: before that it may still give us something new."""
+    session, line = Session(ADDRESS, "test", Callbacks(), subscriptions=[("a", 1), ("b", 0)]), Line()
+    answered, session._client = session._client.on_unsubscribe, line  # type: ignore[assignment]
+    said: list[bool] = []
+    assert not session.unsubscribe(0.01)
+    line.has_left.clear()
+    leaving = threading.Thread(target=lambda: said.append(session.unsubscribe(30)), daemon=True)
+    leaving.start()
+    assert line.has_left.wait(10)
+    leaving.join(0.2)
+    assert said == []
+    answered(line, None, 9, [], None)  # type: ignore[misc, call-arg, arg-type]
+    leaving.join(10)
+    assert (said, line.left) == ([True], ["a", "b"])
+
+
+def test_without_a_connection_there_is_nobody_to_wait_for() -> None:
+    """The end of the subscriptions is then at once."""
+    assert not Session(ADDRESS, "test", Callbacks(), subscriptions=[("a", 1)]).unsubscribe(600)
 
 
 def test_what_comes_between_the_subscriptions_is_acknowledged() -> None:

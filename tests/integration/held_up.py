@@ -31,6 +31,6 @@ def hold_up(where: str, while_there: Path) -> None:
     setattr(owner, name, held_up)
 
 
+hold_up(sys.argv[1], Path(sys.argv[2]))  # also in a worker's own process, which imports this
 if __name__ == "__main__":
-    hold_up(sys.argv[1], Path(sys.argv[2]))
     main(sys.argv[3:])

@@ -11,15 +11,12 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
 
-from cloud_worker import process
-from cloud_worker.settings import WorkerSettings
 from cloud_worker.tail import Finisher, Work
 from headwater.cli import main
 
 SLOW_S = 0.5
-real_run, real_finish = process.run, Finisher.run
+real_finish = Finisher.run
 
 
 def poisoned_finish(self: Finisher, work: Work) -> None:
@@ -35,12 +32,6 @@ def poisoned_finish(self: Finisher, work: Work) -> None:
     real_finish(self, work)
 
 
-def poisoned_run(settings: WorkerSettings, announce: Callable[[str], None]) -> object:
-    """Run one worker, in whatever process."""
-    Finisher.run = poisoned_finish  # type: ignore[method-assign]
-    return real_run(settings, announce)
-
-
+Finisher.run = poisoned_finish  # type: ignore[method-assign]  # in each process: a worker's own imports this, too
 if __name__ == "__main__":
-    process.run = poisoned_run  # type: ignore[assignment]
     main(["worker", *sys.argv[1:]])

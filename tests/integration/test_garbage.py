@@ -16,7 +16,7 @@ from headwater.properties import publish_properties
 from tests.cloud_worker.fleet import BOOT, TOPICS
 from tests.fuzz.spoil import Pool, spoilt
 from tests.fuzz.trees import messagepack
-from tests.integration.test_worker import DONE_S, Device, Site
+from tests.integration.test_worker import DONE_S, Device, Site, children_of
 from tests.servers import BrokerUnderTest, StoreUnderTest, eventually
 
 GARBAGE, GOOD = 3000, 60
@@ -52,9 +52,10 @@ def is_frame(payload: bytes) -> bool:
         return False
 
 
-def memory_bytes(child: Child) -> int:
-    """Return what a process has in memory."""
-    found = re.search(r"VmRSS:\s+(\d+) kB", Path(f"/proc/{child.pid}/status").read_text())
+def memory_bytes(worker: Child) -> int:
+    """Return what a worker's only process has in memory."""
+    (pid,) = children_of(worker.pid)
+    found = re.search(r"VmRSS:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
     return int(found[1]) * 1024 if found else 0
 
 

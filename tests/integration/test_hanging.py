@@ -11,6 +11,7 @@ import pytest
 
 from cloud_worker.watchdog import HUNG_STATUS
 from headwater.errors import ChildError
+from tests.integration.test_sight import Looker
 from tests.integration.test_worker import Device, Site, children_of
 from tests.servers import BrokerUnderTest, StoreUnderTest, eventually
 
@@ -70,10 +71,28 @@ def test_a_poisonous_frame_ends_a_process_and_is_refused_by_all(site: Site, name
     assert worker.stop() == 0
 
 
+@pytest.mark.parametrize(("name", "status"), [("hang", HUNG_STATUS), ("crash", -signal.SIGSEGV)])
+def test_one_process_alone_is_started_again_too(mosquitto_site: Site, name: str, status: int) -> None:
+    """Under the plain name and at the port that were asked for, and the next one refuses the frame."""
+    looker, site = Looker(), mosquitto_site
+    worker, device = site.worker(*SOON, *looker.flags, program=POISONED), site.device(resend_s=4.0)
+    before = children_of(worker.pid)
+    send(device, 10, 3, name)
+    assert_all_but(site, device, 10, 3)
+    assert log_of(site).count(f"worker process ended, another starts worker=w1 status={status} in_s=") == 1
+    assert {record.worker for record in site.records()} == {"w1"}
+    said = looker.turns(200)
+    assert said["name"] == "w1"
+    assert said["counts"]["refused"] >= 1
+    assert len(before) == len(children_of(worker.pid) - before) == 1
+    assert worker.stop() == 0
+
+
 def test_a_worker_without_a_parent_says_that_it_hangs_and_ends(site: Site) -> None:
     """With its own status, for a supervisor; whoever is started with the same file refuses the frame."""
     flags = (*SOON, "--in-hand-file", str(site.folder.parent / "in-hand"))
     first, device = site.worker(*flags, program=POISONED), site.device(resend_s=2.0)
+    assert children_of(first.pid) == set()
     send(device, 20, 7, "hang")
     assert first.wait(DONE_S) == HUNG_STATUS
     assert "worker hung, its process ends worker=w1" in first.last_words()
@@ -81,6 +100,18 @@ def test_a_worker_without_a_parent_says_that_it_hangs_and_ends(site: Site) -> No
     assert "poisoned_worker.py" in log_of(site) or "threading.py" in log_of(site)
     site.worker(*flags, program=POISONED)
     assert_all_but(site, device, 20, 7)
+
+
+def test_who_waits_for_a_broker_to_let_it_go_does_not_hang(mosquitto_site: Site, tmp_path: Path) -> None:
+    """A broker that no longer answers holds up the end for two seconds; that is longer than the bound, and no hang."""
+    worker = mosquitto_site.worker(*SOON, "--in-hand-file", str(tmp_path / "in-hand"))
+    mosquitto_site.broker.pause()
+    try:
+        worker.signal(signal.SIGTERM)
+        assert worker.wait(DONE_S) == 0
+    finally:
+        mosquitto_site.broker.resume()
+    assert "worker hung" not in log_of(mosquitto_site)
 
 
 def test_a_process_that_is_stopped_is_not_killed_for_it(mosquitto_site: Site) -> None:
@@ -110,9 +141,9 @@ def test_who_waits_or_is_stopped_does_not_hang(site: Site) -> None:
     assert eventually(device.all_answered, DONE_S)
     for sequence in range(2, 6):
         device.send(sequence, name="slow")
-    worker.signal(signal.SIGSTOP)
+    worker.signal_all(signal.SIGSTOP)
     assert not eventually(device.all_answered, 2.5)
-    worker.signal(signal.SIGCONT)
+    worker.signal_all(signal.SIGCONT)
     assert eventually(device.all_answered, DONE_S)
     site.broker.stop()
     with pytest.raises(ChildError, match="still runs"):
@@ -121,5 +152,6 @@ def test_who_waits_or_is_stopped_does_not_hang(site: Site) -> None:
     device.send(6)
     assert eventually(device.all_answered, DONE_S)
     assert "worker hung" not in log_of(site)
+    assert "worker process ended" not in log_of(site)
     assert sorted({record.sequence for record in site.records()}) == list(range(7))
     assert worker.stop() == 0

@@ -151,6 +151,17 @@ def test_a_session_outlives_the_broker(broker: BrokerUnderTest, connect: Connect
     client.hears_itself("t")
 
 
+def test_who_unsubscribes_knows_when_the_broker_has_heard(broker: BrokerUnderTest, connect: Connect) -> None:
+    """Each broker answers, and gives nothing after that."""
+    leaving, client = connect(broker.url, "leaving", "t", "u"), connect(broker.url, "a", "t")
+    leaving.hears_itself("t")
+    assert leaving.session.unsubscribe()
+    client.session.publish("t", b"new")
+    assert client.messages.get(timeout=5).payload == b"new"
+    with pytest.raises(queue.Empty):
+        leaving.messages.get(timeout=0.2)
+
+
 def test_a_session_that_starts_first_waits_for_the_broker(mosquitto: BrokerUnderTest) -> None:
     """Without a deadline, start returns at once and the session connects when there is a broker."""
     mosquitto.stop()

@@ -169,9 +169,9 @@ def test_a_tail_that_hangs_makes_the_worker_unwell_and_the_command_says_so(site:
     assert looker.turns(200)["reasons"] == []
     assert_each_once(site, device, 4)
     assert looker.samples()["headwater_worker_inbox_oldest_seconds"] == 0
-    worker.signal(signal.SIGSTOP)
+    worker.signal_all(signal.SIGSTOP)
     assert looker.asked("headwater.health")[0] == 2
-    worker.signal(signal.SIGCONT)
+    worker.signal_all(signal.SIGCONT)
     assert looker.turns(200)["counts"]["answered"] == 4
 
 

@@ -246,7 +246,8 @@ def test_times_that_no_clock_shows_harm_no_other_span(told: Collector) -> None:
 def test_without_traces_nothing_of_it_is_loaded(bench: Bench) -> None:
     """By none of the processes, from their start to their end; with --traces it is."""
     program = ("-c", TELL_WHAT_IS_LOADED)
-    worker, site = bench.worker(program=program), bench.site(program=program)
+    alone = ("--in-hand-file", str(bench.folder / "in-hand"))
+    worker, site = bench.worker(*alone, program=program), bench.site(program=program)
     assert summary(bench.device(program=program))["finished"]["worker"] == FRAMES
     assert (worker.stop(), site.stop()) == (0, 0)
     assert {name: bench.loaded(name) for name in ("device", "worker", "site")} == dict.fromkeys(

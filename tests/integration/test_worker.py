@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
+import socket
 import sys
 import threading
 import time
@@ -213,6 +215,52 @@ def test_the_processes_of_a_killed_parent_die_with_it(site: Site) -> None:
     assert eventually(lambda: not any(_command_line(pid) for pid in children), 10.0)
 
 
+def test_a_parent_of_one_process_is_small(site: Site) -> None:
+    """It has loaded neither numpy nor LiteRT, which its process has."""
+    worker, device = site.worker(), site.device()
+    device.send(0, "image")
+    assert_each_once(site, device, 1)
+    (child,) = children_of(worker.pid)
+    assert {"numpy", "ai_edge_litert"} <= packages_of(child)
+    assert not {"numpy", "ai_edge_litert"} & packages_of(worker.pid)
+    assert worker.stop() == 0
+
+
+def packages_of(pid: int) -> set[str]:
+    """Return which packages' compiled parts a process has loaded. Source: proc(5), /proc/PID/maps."""
+    return set(re.findall(r"-packages/(\w+)/\S+\.so", Path(f"/proc/{pid}/maps").read_text()))
+
+
+@pytest.mark.parametrize("processes", ["1", "2"])
+def test_ctrl_c_stops_a_worker_in_order(site: Site, processes: str) -> None:
+    """A terminal sends it to parent and processes alike: what was sent is answered, the status is 0, no traceback."""
+    worker, device = site.worker("--processes", processes), site.device()
+    for sequence in range(20):
+        device.send(sequence)
+    worker.signal_all(signal.SIGINT)
+    assert worker.wait(DONE_S) == 0
+    log = (site.folder.parent / "w1.log").read_text()
+    assert log.count(" stopped worker=w1") == int(processes)
+    assert "Traceback" not in log
+    site.worker()
+    assert_each_once(site, device, 20)
+
+
+def test_ctrl_c_at_the_start_is_no_fault(site: Site) -> None:
+    """While the process waits for a store that is away: status 0, no traceback, and nothing is left behind."""
+    site.store.stop()
+    log = site.folder.parent / "w.log"
+    at = ["--broker", site.broker.url, "--store", site.store.url, "--name", "w"]
+    worker = start("w", [sys.executable, "-m", "headwater", "worker", *at, "--processes", "1"], log=log)
+    assert eventually(lambda: "settings" in log.read_text(), READY_S)
+    children = children_of(worker.pid)
+    worker.signal_all(signal.SIGINT)
+    assert worker.wait(READY_S) == 0
+    assert "Traceback" not in log.read_text()
+    assert len(children) == 1
+    assert not any(_command_line(pid) for pid in children)
+
+
 def test_the_shipped_litter_bundle_is_known_to_every_worker(site: Site) -> None:
     """Without any --bundles a worker has the models that Headwater ships."""
     try:
@@ -396,7 +444,7 @@ def test_kill_9_of_one_of_two_workers_loses_nothing(each_site: Site) -> None:
     for sequence in range(300):
         device.send(sequence)
         if sequence == 150:
-            first.signal(signal.SIGSTOP)  # it now takes frames in and answers none
+            first.signal_all(signal.SIGSTOP)  # it now takes frames in and answers none
         if sequence == 250:
             first.kill()
     assert_each_once(each_site, device, 300)
@@ -503,14 +551,38 @@ def test_a_flood_over_a_small_inbox_ends_exactly_once(each_site: Site) -> None:
 
 @pytest.mark.parametrize("processes", ["1", "2"])
 def test_without_a_broker_a_worker_says_so(valkey: StoreUnderTest, tmp_path: Path, processes: str) -> None:
-    """The last line on stderr names the address, and the status is 2."""
+    """One line on stderr says what and where, and the status is 2."""
     url = f"mqtt://127.0.0.1:{free_port('127.0.0.1')}"
     command = [sys.executable, "-m", "headwater", "worker", "--broker", url, "--store", valkey.url]
     command += ["--processes", processes]
     worker = start("w", command, log=tmp_path / "w.log")
     assert worker.wait(30) == 2
-    assert url in worker.last_words()
+    assert worker.last_words().startswith(f"headwater: error: no session with {url} within 10 s")
+    log = (tmp_path / "w.log").read_text()
+    assert log.count("no session with") == 1
+    assert "Traceback" not in log
+
+
+def test_without_a_store_a_worker_says_so(mosquitto: BrokerUnderTest, tmp_path: Path) -> None:
+    """Of one that cannot be had, and of one that cannot be meant."""
+    away = f"redis://127.0.0.1:{free_port('127.0.0.1')}"
+    for url, words in ((away, "store"), ("http://127.0.0.1", "redis://")):
+        command = [sys.executable, "-m", "headwater", "worker", "--broker", mosquitto.url, "--store", url]
+        worker = start("w", [*command, "--processes", "1"], log=tmp_path / "w.log")
+        assert worker.wait(30) == 2
+        assert worker.last_words().startswith("headwater: error: ")
+        assert words in worker.last_words()
     assert "Traceback" not in (tmp_path / "w.log").read_text()
+
+
+def test_a_port_that_is_taken_is_said_in_one_line(site: Site, tmp_path: Path) -> None:
+    """By the process, before it is ready, and passed on by its parent with the status 2."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        command = [sys.executable, "-m", "headwater", "worker", "--broker", site.broker.url, "--store", site.store.url]
+        worker = start("w", [*command, "--processes", "1", "--metrics", port], log=tmp_path / "w.log")
+        assert worker.wait(30) == 2
+    assert worker.last_words().startswith(f"headwater: error: --metrics: cannot listen on 127.0.0.1:{port}")
 
 
 def test_a_full_store_is_named_and_a_smaller_history_frees_it(tmp_path: Path) -> None:
