@@ -16,6 +16,7 @@ from evaluation.load import Schedule
 from evaluation.soak import Sample, not_flat, slope, trends
 from evaluation.soak_run import Watch, history_of
 from headwater.children import Child, start
+from tests.servers import eventually
 
 HOUR_S = 3600
 
@@ -122,8 +123,7 @@ def test_a_watch_looks_until_it_is_over() -> None:
     """Again and again."""
     watch = Watch({"load": os.getpid()}, lambda: 0, 0.001)
     with watch.watching():
-        while len(watch.answered) < 3:
-            pass
+        assert eventually(lambda: len(watch.answered) >= 3)
     count = len(watch.samples)
     assert count >= 3
     assert {one.process for one in watch.samples} == {"load"}

@@ -220,10 +220,13 @@ def test_a_last_will_under_another_s_name_is_not_carried_out(join: Join) -> None
 
 def test_a_stolen_client_id_takes_over_nothing(join: Join, broker: RunningServer) -> None:
     """At the devices' door the id is the certificate's name, whatever the client says."""
-    camera = join("camera-1", name="headwater-camera-1-0123abcd")
+    result = DEMO.of_device("camera-1", "result")
+    camera, worker = join("camera-1", result, name="headwater-camera-1-0123abcd"), join("worker-demo")
+    before = len(log_of(broker))
     join("camera-2", name="headwater-camera-1-0123abcd").say(DEMO.of_device("camera-2", "status"))
-    camera.say(DEMO.of_device("camera-1", "status"))
-    assert eventually(lambda: words_for("another device's client id") in log_of(broker))
+    assert eventually(lambda: words_for("another device's client id") in log_of(broker)[before:])
+    worker.say(result, ANSWER)
+    assert eventually(lambda: camera.heard.get(result) == ANSWER)
     assert camera.session.is_connected
     assert camera.lost == 0
 

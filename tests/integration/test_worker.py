@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -360,7 +361,25 @@ def test_sigterm_in_mid_stream_loses_nothing(each_site: Site) -> None:
     assert_each_once(each_site, device, 600)
 
 
-@pytest.mark.timeout(180)
+@contextlib.contextmanager
+def streaming(device: Device) -> Iterator[list[int]]:
+    """Let a device send a hundred frames a second meanwhile, and yield the numbers of those that it has sent."""
+    over, sent = threading.Event(), list[int]()
+
+    def stream() -> None:
+        while not over.wait(0.01):
+            device.send(len(sent))
+            sent.append(len(sent))
+
+    thread = run_in_thread(stream)
+    try:
+        yield sent
+    finally:
+        over.set()
+        thread.join()
+
+
+@pytest.mark.timeout(240)
 def test_a_rolling_restart_keeps_no_frame_waiting(each_site: Site) -> None:
     """Three workers, one after the other replaced in mid-stream: what each was given it finishes before it leaves.
 
@@ -368,22 +387,13 @@ def test_a_rolling_restart_keeps_no_frame_waiting(each_site: Site) -> None:
     """
     for _ in range(3):
         each_site.worker("--inbox", "64")
-    device, over = each_site.device(resend_s=4.0), threading.Event()
-    sent: list[int] = []
-
-    def stream() -> None:
-        while not over.wait(0.01):
-            device.send(len(sent))
-            sent.append(len(sent))
-
-    streaming = run_in_thread(stream)
-    for old in list(each_site.workers):
-        answered = len(device.results)
-        assert eventually(lambda: device.answered(answered + 50), DONE_S)  # noqa: B023
-        assert old.stop() == 0
-        each_site.worker("--inbox", "64")
-    over.set()
-    streaming.join()
+    device = each_site.device(resend_s=15.0)
+    with streaming(device) as sent:
+        for old in list(each_site.workers):
+            answered = len(device.results)
+            assert eventually(lambda: device.answered(answered + 50), DONE_S)  # noqa: B023
+            assert old.stop() == 0
+            each_site.worker("--inbox", "64")
     assert_each_once(each_site, device, len(sent))
     assert max(device.sent.values()) <= 2
     assert device.resent <= len(sent) // 20
