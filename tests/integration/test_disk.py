@@ -16,18 +16,9 @@ import pytest
 from edge.spool import Key, Spool
 from headwater.errors import SpoolError
 from tests.integration.test_device import Bench, figures, summary, wait_until
-from tests.servers import BrokerUnderTest
 
 SMALL_BYTES = 16 * 2**20
 MESSAGE = bytes(40_000)
-
-
-@pytest.fixture
-def bench(tmp_path: Path, mosquitto: BrokerUnderTest) -> Iterator[Bench]:
-    """A bench at a real broker."""
-    made = Bench(tmp_path, mosquitto.url)
-    yield made
-    made.close()
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ import json
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -93,20 +92,6 @@ def assert_as_told(looker: Looker, part: str) -> None:
             assert set(sample.labels) - {"le"} == set(page[name][1]), sample
     assert found == {name: kind for name, (kind, _) in page.items()}
     assert b"process_resident_memory_bytes " in body
-
-
-@pytest.fixture
-def site(mosquitto: BrokerUnderTest, valkey: StoreUnderTest, tmp_path: Path) -> Iterator[Site]:
-    site = Site(mosquitto, valkey, tmp_path / "bundles")
-    yield site
-    site.close()
-
-
-@pytest.fixture
-def bench(tmp_path: Path, mosquitto: BrokerUnderTest) -> Iterator[Bench]:
-    made = Bench(tmp_path, mosquitto.url)
-    yield made
-    made.close()
 
 
 def test_a_worker_s_figures_add_up(site: Site) -> None:

@@ -133,21 +133,6 @@ class Site:
             worker.stop()
 
 
-@pytest.fixture
-def site(mosquitto: BrokerUnderTest, valkey: StoreUnderTest, tmp_path: Path) -> Iterator[Site]:
-    site = Site(mosquitto, valkey, tmp_path / "bundles")
-    yield site
-    site.close()
-
-
-@pytest.fixture
-def each_site(broker: BrokerUnderTest, valkey: StoreUnderTest, tmp_path: Path) -> Iterator[Site]:
-    """The same with each broker in turn."""
-    site = Site(broker, valkey, tmp_path / "bundles")
-    yield site
-    site.close()
-
-
 def assert_each_once(site: Site, device: Device, count: int) -> None:
     """Every frame is answered rightly, and in the store exactly once."""
     assert eventually(device.all_answered, DONE_S), f"unanswered: {count - len(device.results)} of {count}"
