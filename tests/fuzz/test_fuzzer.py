@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-from tests.fuzz import runs
+from tests.fuzz import engine, planted, runs
 from tests.fuzz.engine import Explorer, chosen, name_of
 from tests.fuzz.judge import ROOT, judged
 from tests.fuzz.page import FIGURES, page, record
@@ -42,6 +42,17 @@ def test_a_word_is_found_letter_by_letter() -> None:
     assert reason.startswith("ZeroDivisionError in tests/fuzz/planted.py, stepwise")
     assert explorer.findings[reason].startswith(b"cut")
     assert judged(STEPWISE, explorer.findings[reason]).finding
+
+
+def test_lines_lead_where_answers_do_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where those of every second input only are watched; each line is counted, that of the definition is not."""
+    monkeypatch.setattr(engine, "OURS", (planted.__file__,))
+    explorer = Explorer(planted.SILENT, [], 1)
+    while not explorer.findings and explorer.done < 200_000:
+        explorer.judge(explorer.next())
+    assert [data[:3] for data in explorer.findings.values()] == [b"cut"]
+    first = planted.silent.__code__.co_firstlineno
+    assert explorer.coverage.places() == {f"/tests/fuzz/planted.py:{first + step}" for step in range(2, 9)}
 
 
 def test_the_same_seed_makes_the_same_inputs() -> None:
@@ -93,6 +104,16 @@ def test_processes_are_counted_and_a_run_goes_on(tmp_path: Path) -> None:
     assert len(first.lines) > 5
     assert "1,000 inputs" in said[-1]
     assert any((tmp_path / "c").iterdir())
+
+
+def test_the_time_to_load_is_no_fuzzing(tmp_path: Path) -> None:
+    """Inputs a second are those of the time in which there were any."""
+    began_s = time.monotonic()
+    found = run(
+        "tests.fuzz.planted:LATE", tmp_path / "f", tmp_path / "c", inputs=50, seconds=60, processes=1, say=print
+    )
+    assert found.inputs == 50
+    assert time.monotonic() - began_s > planted.LATE_S + found.seconds
 
 
 def test_an_input_that_ends_the_process_is_kept_and_the_run_goes_on(
