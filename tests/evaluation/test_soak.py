@@ -19,6 +19,7 @@ from evaluation.soak_report import lines
 from evaluation.soak_run import Soaked, Watch, history_of
 from headwater.children import Child, start
 from headwater.cli import main
+from tests.servers import eventually
 
 HOUR_S = 3600
 
@@ -152,8 +153,7 @@ def test_a_watch_looks_until_it_is_over() -> None:
     """Again and again."""
     watch = Watch({"load": os.getpid()}, lambda: 0, 0.001)
     with watch.watching():
-        while len(watch.answered) < 3:
-            pass
+        assert eventually(lambda: len(watch.answered) >= 3)
     count = len(watch.samples)
     assert count >= 3
     assert {one.process for one in watch.samples} == {"load"}

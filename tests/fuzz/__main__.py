@@ -55,7 +55,9 @@ def main() -> int:
 
 
 def replayed(name: str, files: list[Path]) -> int:
-    """Say what a decoder makes of some files."""
+    """Say what a decoder makes of some files, once it has loaded what it loads late."""
+    for data in named(name).samples():
+        judged(named(name), data)
     verdicts = [(path, judged(named(name), path.read_bytes(), weigh=True)) for path in files]
     for path, verdict in verdicts:
         print(f"{path}: {verdict.finding or verdict.said}")

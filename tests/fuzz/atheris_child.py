@@ -14,7 +14,7 @@ from random import Random
 
 import atheris
 
-from tests.fuzz.engine import PARTS
+from tests.fuzz.engine import PARTS, name_of
 
 with atheris.instrument_imports(include=list(PARTS)):
     from tests.fuzz.child import MOST_BYTES, TELL_EVERY_S, Bench, bound_memory, tell
@@ -31,7 +31,7 @@ def main(name: str, number: str, inputs: str, until_s: str, seed: str, corpus: s
     explorer, bench = Explorer(target, kept(name), int(seed)), Bench(place / f"bench-{number}")
     for data in explorer.inputs:
         judged(target, data)
-        (Path(corpus) / f"begin-{len(data)}").write_bytes(data)
+        (Path(corpus) / name_of(data)).write_bytes(data)
     bound_memory()
 
     def one(data: bytes) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import struct
 import zlib
 from collections.abc import Callable
@@ -14,8 +15,13 @@ import pytest
 import zstandard
 from PIL import Image
 
-from headwater.errors import HeadwaterError, LocationError, SettingsError, WireError
-from headwater.messages import Activation, Frame, encode
+from cloud_worker.http_settings import HttpSettings
+from cloud_worker.settings import WorkerSettings
+from edge.location.gpx import MAX_FILE_BYTES as MOST_TRACK_BYTES
+from edge.sources.files import MAX_FILE_BYTES as MOST_PICTURE_BYTES
+from headwater.errors import LocationError, SettingsError, WireError
+from headwater.messages import encode
+from models.bundle import MAX_MODEL_BYTES
 from models.errors import ModelError, ModelFileError
 from models.flatbuffer import decode as decode_tables
 from models.flatbuffer import encode as encode_tables
@@ -24,9 +30,11 @@ from models.manifest import MAX_MANIFEST_BYTES
 from models.pictures import DataError
 from models.toml_table import BundleError
 from planning.errors import PlanError
+from planning.prices import MAX_BOOK_BYTES
 from tests.fuzz.judge import judged
 from tests.fuzz.target import Target
 from tests.fuzz.targets import named
+from tests.fuzz.wire import LIMIT_BYTES
 from tests.headwater.samples import ACTIVATION_FRAME
 from tests.models import tflite_files
 
@@ -142,6 +150,14 @@ def multiplied() -> bytes:
     return head + root + places + struct.pack("<HHi", 4, 4, 4)  # an empty table behind its list of fields
 
 
+LET_IN_BYTES = {
+    "frame": LIMIT_BYTES, "status": LIMIT_BYTES, "names": LIMIT_BYTES, "worker": WorkerSettings.max_frame_bytes,
+    "http": HttpSettings.max_body_bytes, "manifest": MAX_MANIFEST_BYTES, "prices": MAX_BOOK_BYTES,
+    "settings-file": math.inf, "picture": MOST_PICTURE_BYTES, "exif": MOST_PICTURE_BYTES, "gpx": MOST_TRACK_BYTES,
+    "gpsd": math.inf, "tflite": MAX_MODEL_BYTES,
+}  # fmt: skip
+"""Beyond it the size alone is refused, which would prove nothing. Settings files are their operator's own, what gpsd
+says has no end, and names come in messages."""
 NESTED = b"\x91" * 100_000
 BOMBS: dict[str, tuple[str, Callable[[], bytes], type[Exception] | None]] = {
     "zstd that announces little and holds a gigabyte": (
@@ -219,21 +235,16 @@ BOMBS: dict[str, tuple[str, Callable[[], bytes], type[Exception] | None]] = {
 
 @pytest.mark.parametrize("name", BOMBS)
 def test_a_bomb_is_refused_in_bounded_time_and_memory(name: str) -> None:
-    """Each breaks no rule, and where it has to be refused, the error is the one of its kind."""
+    """Each is of a size that is let in, breaks no rule, and where it has to be refused, the error is its kind's."""
     target, make, error = BOMBS[name]
     data = make()
+    assert len(data) <= LET_IN_BYTES[target]
     judged(named(target), named(target).samples()[0])  # loads what is loaded late
     verdict = judged(named(target), data, weigh=True)
     assert verdict.finding == ""
     if error is not None:
         with pytest.raises(error):
             named(target).run(data)
-
-
-def test_no_bomb_is_larger_than_what_is_let_in() -> None:
-    """Sizes are bounded before a decoder sees the bytes; the bombs stay within that."""
-    assert all(issubclass(error, (HeadwaterError, ModelError)) for _, _, error in BOMBS.values() if error)
-    assert len(manifest("x" * 10**6)) == MAX_MANIFEST_BYTES
 
 
 def test_markers_are_found_where_they_were() -> None:
@@ -283,8 +294,6 @@ def test_frames_of_the_far_future_and_past_are_taken() -> None:
         assert judged(named("frame"), msgspec.msgpack.encode(fields | {"captured_ns": moment_ns})).said.startswith(
             "taken"
         )
-    assert isinstance(ACTIVATION_FRAME.body, Activation)
-    assert isinstance(ACTIVATION_FRAME, Frame)
 
 
 def test_a_target_s_bounds_grow_with_the_input() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import subprocess
+import sys
 from collections.abc import Iterator
 from functools import cache
 from random import Random
@@ -11,11 +13,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.fuzz.judge import judged
+from tests.fuzz.judge import ROOT, judged
 from tests.fuzz.spoil import OPERATIONS, Pool, pool_of
 from tests.fuzz.targets import CORPUS, TARGETS, kept, named
 
 HERE = [name for name, target in TARGETS.items() if not target.alone]
+ALONE = [name for name, target in TARGETS.items() if target.alone]
 MOST_KEPT_BYTES = 200_000
 
 
@@ -51,6 +54,16 @@ def test_what_was_kept_breaks_no_rule(name: str) -> None:
     found = {number: judged(named(name), data, weigh=True).finding for number, data in enumerate(kept(name))}
     assert found
     assert [finding for finding in found.values() if finding] == []
+
+
+@pytest.mark.parametrize("name", ALONE)
+def test_what_was_kept_ends_no_process(name: str) -> None:
+    """What may end the process is replayed in one of its own: each input is judged, and none broke the rule."""
+    files = [str(path) for path in sorted((CORPUS / name).iterdir())]
+    command = [sys.executable, "-m", "tests.fuzz", name, "--replay", *files]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=110)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert [line.partition(": ")[0] for line in done.stdout.splitlines()] == files
 
 
 @pytest.mark.parametrize("name", HERE)

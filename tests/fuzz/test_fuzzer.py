@@ -7,19 +7,24 @@ import random
 import subprocess
 import sys
 import time
+import tomllib
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
-from tests.fuzz import runs
-from tests.fuzz.engine import Explorer, chosen
+from tests.fuzz import engine, planted, runs
+from tests.fuzz.engine import Explorer, chosen, name_of
 from tests.fuzz.judge import ROOT, judged
 from tests.fuzz.page import FIGURES, page, record
 from tests.fuzz.planted import GREEDY, STEPWISE
 from tests.fuzz.runs import Tally, run
 from tests.fuzz.spoil import OPERATIONS, Pool, spoilt
-from tests.fuzz.targets import named
+from tests.fuzz.targets import kept, named
 from tests.servers import need
+
+EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+ATHERIS = Requirement(EXTRAS["fuzz"][0])
 
 
 def explored(inputs: int, seed: int) -> Explorer:
@@ -37,6 +42,17 @@ def test_a_word_is_found_letter_by_letter() -> None:
     assert reason.startswith("ZeroDivisionError in tests/fuzz/planted.py, stepwise")
     assert explorer.findings[reason].startswith(b"cut")
     assert judged(STEPWISE, explorer.findings[reason]).finding
+
+
+def test_lines_lead_where_answers_do_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where those of every second input only are watched; each line is counted, that of the definition is not."""
+    monkeypatch.setattr(engine, "OURS", (planted.__file__,))
+    explorer = Explorer(planted.SILENT, [], 1)
+    while not explorer.findings and explorer.done < 200_000:
+        explorer.judge(explorer.next())
+    assert [data[:3] for data in explorer.findings.values()] == [b"cut"]
+    first = planted.silent.__code__.co_firstlineno
+    assert explorer.coverage.places() == {f"/tests/fuzz/planted.py:{first + step}" for step in range(2, 9)}
 
 
 def test_the_same_seed_makes_the_same_inputs() -> None:
@@ -90,6 +106,16 @@ def test_processes_are_counted_and_a_run_goes_on(tmp_path: Path) -> None:
     assert any((tmp_path / "c").iterdir())
 
 
+def test_the_time_to_load_is_no_fuzzing(tmp_path: Path) -> None:
+    """Inputs a second are those of the time in which there were any."""
+    began_s = time.monotonic()
+    found = run(
+        "tests.fuzz.planted:LATE", tmp_path / "f", tmp_path / "c", inputs=50, seconds=60, processes=1, say=print
+    )
+    assert found.inputs == 50
+    assert time.monotonic() - began_s > planted.LATE_S + found.seconds
+
+
 def test_an_input_that_ends_the_process_is_kept_and_the_run_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -115,15 +141,17 @@ def test_an_input_that_holds_the_process_is_ended(tmp_path: Path, monkeypatch: p
     assert time.monotonic() - began_s < 50
 
 
+@pytest.mark.skipif(not ATHERIS.marker.evaluate(), reason="there is no Atheris for this machine and Python")
 def test_atheris_leads_the_same_targets(tmp_path: Path) -> None:
-    """It counts as the other guide does, and keeps what leads somewhere new."""
+    """It counts as the other guide does, begins with all inputs, and keeps what leads somewhere new."""
     need(package="atheris")
     corpus = tmp_path / "c"
     found = run("exif", tmp_path / "f", corpus, inputs=2000, seconds=60, processes=1, say=print, guide="atheris")
     assert found.inputs == 2000
     assert found.findings == {}
     assert len(found.answers) > 2
-    assert len(list(corpus.iterdir())) > 5
+    begun = {name_of(data) for data in (*named("exif").samples(), *kept("exif"))}
+    assert begun < {path.name for path in corpus.iterdir()}
 
 
 def test_the_command_says_what_it_found(tmp_path: Path) -> None:

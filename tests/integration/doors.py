@@ -20,7 +20,7 @@ from broker.certificate_folder import CertificateFolder
 from broker.hardened import hardened_configuration, start_hardened
 from headwater.address import Address
 from headwater.servers import RunningServer
-from headwater.session import Callbacks, Received, Session, Will
+from tests.integration.party import Party
 
 FLEETS = (Fleet("demo", ("camera-1", "camera-2", "camera-3")), Fleet("harbour", ("quay-1",)))
 CLIENTS = ("camera-1", "camera-2", "camera-3", "quay-1", "worker-demo", "visualizer-demo", "operator-demo", "stranger")
@@ -49,32 +49,6 @@ def address(place: CertificateFolder, user: str, url: str) -> Address:
     """Return a door's address for a user of that folder."""
     files = {"ca_file": place.certificate("ca"), "certificate": place.certificate(user), "key": place.key(user)}
     return Address.parse(url, **files)
-
-
-class Party:
-    """One user's session, and what it heard on every topic."""
-
-    def __init__(
-        self, to: Address, name: str, *filters: str, will: Will | None = None, deadline_s: float = 10.0
-    ) -> None:
-        self.heard: dict[str, bytes] = {}
-        self.count = self.lost = 0
-        callbacks = Callbacks(on_message=self._take, on_disconnected=self._gone)
-        topics = [(one, 1) for one in filters]
-        self.session = Session(to, name, callbacks, subscriptions=topics, will=will)
-        self.session.start(deadline_s)
-
-    def _take(self, message: Received) -> None:
-        self.heard[message.topic] = message.payload
-        self.count += 1
-        self.session.ack(message)
-
-    def _gone(self) -> None:
-        self.lost += 1
-
-    def say(self, topic: str, payload: bytes = b"x", *, retain: bool = False) -> None:
-        """Publish, whether or not it is allowed."""
-        self.session.publish(topic, payload, retain=retain)
 
 
 def context_of(ca: Path, certificate: Path | None = None, key: Path | None = None) -> ssl.SSLContext:
@@ -150,13 +124,6 @@ def changed_broker(place: CertificateFolder, folder: Path, change: Callable[[str
         start_hardened(place.path, folder=folder) as broker,
     ):
         yield broker
-
-
-def resident_bytes(pid: int) -> int:
-    """Return the most memory that a process has held. Source: proc(5), VmHWM."""
-    with Path(f"/proc/{pid}/status").open() as status:
-        (peak,) = (line for line in status if line.startswith("VmHWM:"))
-    return int(peak.split()[1]) * 1024
 
 
 def cut(party: Party) -> None:

@@ -11,14 +11,15 @@ from pathlib import Path
 
 import pytest
 
+from headwater.address import Address
 from headwater.children import Child, start
 from headwater.messages import VERSION, FrameId, Result, decode_json, encode
 from headwater.messages import Status as DeviceStatus
 from headwater.probes import free_port, greet_mqtt
-from headwater.session import Address, Callbacks, Received, Session
 from headwater.topics import Topics
 from tests.edge.home_assistant_rules import checked, command
 from tests.edge.samples import bundle_folder, write_pictures
+from tests.integration.party import Party
 from tests.servers import eventually, need
 
 ACL = Path(__file__).parents[2] / "broker/acl"
@@ -31,24 +32,6 @@ SOON_S = 30.0
 def address(url: str, user: str) -> Address:
     """Return the broker's address for a user, whose name is its password."""
     return Address.parse(url, username=user, password=user)
-
-
-class Party:
-    """One user, and the last that it heard on every topic."""
-
-    def __init__(self, url: str, user: str, *filters: str) -> None:
-        self.heard: dict[str, bytes] = {}
-        callbacks = Callbacks(on_message=self._take)
-        topics = [(one, 0) for one in filters]
-        self.session = Session(address(url, user), f"{user}-{time.monotonic_ns()}", callbacks, subscriptions=topics)
-        self.session.start(10)
-
-    def _take(self, message: Received) -> None:
-        self.heard[message.topic] = message.payload
-
-    def say(self, topic: str, payload: bytes = b"x", *, retain: bool = False) -> None:
-        """Publish, whether or not it is allowed."""
-        self.session.publish(topic, payload, retain=retain)
 
 
 Join = Callable[..., Party]
@@ -92,7 +75,7 @@ def join(url: str) -> Iterator[Join]:
     parties: list[Party] = []
 
     def one(user: str, *filters: str) -> Party:
-        parties.append(Party(url, user, *filters))
+        parties.append(Party(address(url, user), f"{user}-{time.monotonic_ns()}", *filters))
         return parties[-1]
 
     yield one

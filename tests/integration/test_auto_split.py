@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -16,20 +15,16 @@ from edge.profile import VERSION, Order, Profile, profile_path
 from models.bundle import Bundle
 from planning.ways import Way
 from tests.integration.test_device import Bench, summary, wait_until
-from tests.servers import BrokerUnderTest
 
 PICTURE = Way("image", "png", 0, 0.0, 200_000, 500, 500, shows_picture=True)
 DEVICE = Way("device", "none", 3, 1e-4, 200_000, finishes=True)
 """Ways by which the picture is always faster, whatever the machine does meanwhile: the answer would weigh more."""
 
 
-@pytest.fixture
-def bench(tmp_path: Path, mosquitto: BrokerUnderTest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
-    """A bench whose devices keep their profiles in its folder."""
+@pytest.fixture(autouse=True)
+def own_profiles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let devices keep their profiles in the test's folder."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    made = Bench(tmp_path, mosquitto.url)
-    yield made
-    made.close()
 
 
 def know(bench: Bench, *ways: Way) -> None:

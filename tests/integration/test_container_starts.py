@@ -15,7 +15,7 @@ from headwater.children import start
 from headwater.errors import BrokerError
 from headwater.probes import free_port, greet_mqtt, port_is_free
 from headwater.topics import Topics
-from tests.integration.doors import Party
+from tests.integration.party import Party
 from tests.servers import eventually, need
 
 ROOT = Path(__file__).parents[2]

@@ -5,11 +5,9 @@ from __future__ import annotations
 import json
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-
-import pytest
 
 from edge.spool import Spool
 from headwater.children import Child, start
@@ -17,7 +15,7 @@ from headwater.messages import SettingsApplied, decode_json
 from models.bundle import SHIPPED
 from tests.edge.samples import bundle_folder, write_pictures
 from tests.integration.fake_worker import FakeWorker
-from tests.servers import BrokerUnderTest, eventually
+from tests.servers import BrokerUnderTest, eventually, peak_bytes
 
 START_S, END_S = 30.0, 60.0
 MEMORY_LIMIT_BYTES = 200 * 2**20
@@ -65,14 +63,6 @@ class Bench:
             child.kill()
         for worker in self.workers:
             worker.stop()
-
-
-@pytest.fixture
-def bench(tmp_path: Path, mosquitto: BrokerUnderTest) -> Iterator[Bench]:
-    """A bench at a real broker."""
-    made = Bench(tmp_path, mosquitto.url)
-    yield made
-    made.close()
 
 
 def summary(device: Child) -> dict[str, Any]:
@@ -259,18 +249,12 @@ def test_the_spool_holds_a_file_back_instead_of_dropping(bench: Bench) -> None:
     assert max(status.spool_bytes for status in worker.statuses) <= 20_000
 
 
-def peak_bytes(device: Child) -> int:
-    """Return the most memory the process has had resident."""
-    lines = Path(f"/proc/{device.pid}/status").read_text().splitlines()
-    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
-
-
 def test_a_device_stays_within_its_memory(bench: Bench) -> None:
     """300 pictures through the shipped model take at most 200 MB resident."""
     bundle = SHIPPED / "litter"
     worker = bench.worker()
     device = bench.device("--bundle", str(bundle), "--split", "device", "--loop", "--rate", "60", "--frames", "1000")
     wait_until(lambda: worker.different >= 300)
-    assert peak_bytes(device) <= MEMORY_LIMIT_BYTES
+    assert peak_bytes(device.pid) <= MEMORY_LIMIT_BYTES
     device.signal(signal.SIGTERM)
     assert summary(device)["in_flight"] == 0

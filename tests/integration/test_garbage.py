@@ -4,32 +4,20 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
-from pathlib import Path
 from random import Random
 
-import pytest
-
-from headwater.children import Child
+from evaluation.running import resident_bytes
 from headwater.messages import Frame, decode, encode
 from headwater.properties import publish_properties
 from tests.cloud_worker.fleet import BOOT, TOPICS
 from tests.fuzz.spoil import Pool, spoilt
 from tests.fuzz.trees import messagepack
 from tests.integration.test_worker import DONE_S, Device, Site, children_of
-from tests.servers import BrokerUnderTest, StoreUnderTest, eventually
+from tests.servers import eventually
 
 GARBAGE, GOOD = 3000, 60
 MOST_GROWTH_BYTES = 30_000_000
 """Frames, their batches and what is answered come and go; what is kept of each would be more than this."""
-
-
-@pytest.fixture
-def site(mosquitto: BrokerUnderTest, valkey: StoreUnderTest, tmp_path: Path) -> Iterator[Site]:
-    """A broker, a store and a bundle."""
-    site = Site(mosquitto, valkey, tmp_path / "bundles")
-    yield site
-    site.close()
 
 
 def spoilt_frames(device: Device, count: int) -> list[bytes]:
@@ -52,13 +40,6 @@ def is_frame(payload: bytes) -> bool:
         return False
 
 
-def memory_bytes(worker: Child) -> int:
-    """Return what a worker's only process has in memory."""
-    (pid,) = children_of(worker.pid)
-    found = re.search(r"VmRSS:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
-    return int(found[1]) * 1024 if found else 0
-
-
 def counted(words: str) -> dict[str, int]:
     """Return the counts in a worker's last line."""
     return {name: int(number) for name, number in re.findall(r"(\w+)=(\d+)\b", words)}
@@ -73,7 +54,8 @@ def test_garbage_between_good_frames_costs_none_of_them(site: Site) -> None:
         for place in range(number, GARBAGE, GOOD):
             device.publish(payloads[place], correlation=f"cam1-{BOOT}-{100_000 + place}".encode())
         assert eventually(lambda number=number: number in device.results, DONE_S), f"frame {number} of {GOOD}"
-        seen.append(memory_bytes(worker))
+        (pid,) = children_of(worker.pid)
+        seen.append(resident_bytes(pid))
     assert eventually(lambda: len(device.results) == GOOD + GARBAGE, DONE_S)
     refused = {number for number, result in device.results.items() if result.refused}
     assert refused == set(range(100_000, 100_000 + GARBAGE))

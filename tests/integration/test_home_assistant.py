@@ -6,7 +6,6 @@ import json
 import queue
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
 
@@ -65,14 +64,6 @@ class HomeAssistant:
         assert option in one["options"]
         payload = command(one["command_template"], option).encode()
         self.session.publish(one["command_topic"], payload, qos=one["qos"], retain=one["retain"])
-
-
-@pytest.fixture
-def bench(tmp_path: Path, mosquitto: BrokerUnderTest) -> Iterator[Bench]:
-    """A bench at a real broker."""
-    made = Bench(tmp_path, mosquitto.url)
-    yield made
-    made.close()
 
 
 @pytest.fixture

@@ -17,7 +17,8 @@ from headwater.probes import free_port, greet_mqtt
 from headwater.servers import RunningServer
 from headwater.topics import Topics
 from tests.edge.samples import write_pictures
-from tests.integration.doors import Party, changed_broker, new_place
+from tests.integration.doors import changed_broker, new_place
+from tests.integration.party import Party
 from tests.servers import eventually, need
 from tests.threats import words_for
 

@@ -13,7 +13,6 @@ from broker.authority import Wanted
 from broker.certificate_folder import CertificateFolder
 from cloud_worker.store import RedisStore
 from headwater.errors import StoreError
-from headwater.messages import Record, StoredJourney
 from headwater.probes import port_is_free
 from tests.headwater.samples import RECORD, STORED_JOURNEY
 from tests.integration.doors import now
@@ -156,9 +155,3 @@ def test_with_a_certificate_the_store_speaks_tls_alone(tmp_path: Path) -> None:
             RedisStore(f"redis://worker:{PASSWORDS['worker']}@127.0.0.1:{port}", "demo").ping()
     finally:
         child.stop()
-
-
-def test_the_samples_are_of_the_kinds_that_are_stored() -> None:
-    """What the users are tried with is what workers store."""
-    assert isinstance(RECORD, Record)
-    assert isinstance(STORED_JOURNEY, StoredJourney)

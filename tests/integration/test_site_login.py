@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import http.client
-import os
 import re
-import signal
 import socket
 import subprocess
 import sys
@@ -21,7 +19,7 @@ from urllib.parse import urlencode
 import pytest
 import websockets
 
-from headwater.children import Child
+from headwater.children import Child, start
 from headwater.messages import VERSION, SettingsChange, decode_json
 from headwater.probes import free_port
 from tests.integration.test_access_list import TOPICS, Join, camera, join, url
@@ -29,15 +27,16 @@ from tests.servers import StoreUnderTest, eventually
 from tests.visualizer.door.asking import PASSWORD, field, write
 
 __all__ = ["camera", "join", "url"]
+SITE = (sys.executable, "-m", "headwater", "visualizer")
+READY_S = 60.0
 PAGE = "/devices/camera-1"
 SECRET = "swordfish-of-the-broker"
 
 
 @dataclass
 class Site:
-    """The site's process, and what a browser would do with it."""
+    """A running site, and what a browser would do with it."""
 
-    process: subprocess.Popen[str]
     port: int
     log: Path
 
@@ -68,24 +67,14 @@ class Site:
         return str(answer.getheader("Set-Cookie")).partition(";")[0]
 
 
-def run(tmp_path: Path, *flags: Any) -> Site:
-    """Start a site and wait until it answers."""
-    log = tmp_path / "site.log"
-    with log.open("w") as file:
-        words = [str(flag) for flag in flags]
-        command = [sys.executable, "-m", "headwater", "visualizer", "--tiles", "none", "--port", "0", *words]
-        closed = os.environ | {"HEADWATER_OPEN_TO_ALL": "false"}  # as compose/login.yaml says it
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=file, text=True, env=closed)
-    assert process.stdout is not None
-    line = process.stdout.readline()
-    assert line.startswith("listening http://"), log.read_text()
-    return Site(process, int(line.rpartition(":")[2]), log)
-
-
-def stop(site: Site) -> None:
-    """End it in order."""
-    site.process.send_signal(signal.SIGTERM)
-    site.process.communicate(timeout=20)
+@contextlib.contextmanager
+def running(tmp_path: Path, *flags: Any) -> Iterator[Site]:
+    """Start a site, wait until it answers, and end it in order."""
+    log, command = tmp_path / "site.log", [*SITE, "--tiles", "none", "--port", "0", *map(str, flags)]
+    closed = {"HEADWATER_OPEN_TO_ALL": "false"}  # as compose/login.yaml says it
+    with start("site", command, log=log, env=closed) as child:
+        line = child.wait_for_line("listening http://", READY_S)
+        yield Site(int(line.rpartition(":")[2]), log)
 
 
 @pytest.fixture
@@ -97,9 +86,8 @@ def users(tmp_path: Path) -> Path:
 @pytest.fixture
 def site(valkey: StoreUnderTest, users: Path, tmp_path: Path) -> Iterator[Site]:
     """A site that asks who looks."""
-    running = run(tmp_path, "--store", valkey.url, "--users", users, "--metrics", free_port())
-    yield running
-    stop(running)
+    with running(tmp_path, "--store", valkey.url, "--users", users, "--metrics", free_port()) as found:
+        yield found
 
 
 def test_only_who_signs_in_sees_the_site(site: Site, users: Path) -> None:
@@ -161,19 +149,16 @@ def test_the_site_waits_for_nobody_for_ever(site: Site) -> None:
     assert "Traceback" not in site.log.read_text()
 
 
-def test_a_site_that_would_be_open_to_others_does_not_start() -> None:
+def test_a_site_that_would_be_open_to_others_does_not_start(tmp_path: Path) -> None:
     """One line, exit status 2; told so, it starts."""
-    command = [sys.executable, "-m", "headwater", "visualizer", "--host", "0.0.0.0", "--port", "0"]
+    command = [*SITE, "--host", "0.0.0.0", "--port", "0"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stdout) == (2, "")
     last = done.stderr.splitlines()[-1]
     assert last.startswith("headwater: error: host: 0.0.0.0 can be reached by others")
-    told = os.environ | {"HEADWATER_OPEN_TO_ALL": "true"}  # as compose.yaml says it
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=told)
-    assert process.stdout is not None
-    assert process.stdout.readline().startswith("listening http://0.0.0.0:")
-    process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=20)
+    told = {"HEADWATER_OPEN_TO_ALL": "true"}  # as compose.yaml says it
+    with start("site", command, log=tmp_path / "site.log", env=told) as child:
+        assert child.wait_for_line("listening", READY_S).startswith("listening http://0.0.0.0:")
 
 
 def test_an_operator_sets_a_real_device(
@@ -184,12 +169,11 @@ def test_an_operator_sets_a_real_device(
     (tmp_path / "operator").write_text("operator\n")
     topic = TOPICS.of_device("camera-1", "settings")
     kept = join("operator", topic, f"{topic}/applied")
-    site = run(
-        tmp_path, "--store", valkey.url, "--users", users, "--broker", url, "--username", "visualizer",
-        "--password-file", tmp_path / "visualizer", "--operator-username", "operator",
-        "--operator-password-file", tmp_path / "operator",
-    )  # fmt: skip
-    try:
+    as_both = [
+        "--store", valkey.url, "--users", users, "--broker", url, "--username", "visualizer", "--password-file",
+        tmp_path / "visualizer", "--operator-username", "operator", "--operator-password-file", tmp_path / "operator",
+    ]  # fmt: skip
+    with running(tmp_path, *as_both) as site:
         cookie = site.sign_in("sam")
         assert eventually(lambda: site.ask(PAGE, Cookie=cookie)[0].status == 200)
         viewer = site.sign_in("camille")
@@ -204,8 +188,6 @@ def test_an_operator_sets_a_real_device(
         assert "The device refused: split: got &#x27;block_99&#x27;" in page
         assert eventually(lambda: wanted(kept.heard[topic]) == SettingsChange(VERSION, "device"))
         assert "<dd>device</dd>" in site.ask(PAGE, Cookie=cookie)[1]
-    finally:
-        stop(site)
     log = site.log.read_text()
     assert "operator sets device device=camera-1 user=sam split=device address=127.0.0.1" in log
     assert "device answered device=camera-1 user=sam split=device" in log
@@ -224,12 +206,11 @@ def test_no_secret_is_in_any_page(valkey: StoreUnderTest, users: Path, tmp_path:
     """Nor in the log: not the broker's passwords, not the store's, no hash, no name of a file that holds one."""
     (tmp_path / "operator").write_text(f"{SECRET}-operator\n")
     store = valkey.url.replace("redis://", f"redis://:{SECRET}-store@")
-    site = run(
-        tmp_path, "--store", store, "--users", users, "--broker", f"mqtt://127.0.0.1:{free_port()}", "--username",
-        "visualizer", "--password", SECRET, "--operator-username", "operator", "--operator-password-file",
-        tmp_path / "operator",
-    )  # fmt: skip
-    try:
+    with_secrets = [
+        "--store", store, "--users", users, "--broker", f"mqtt://127.0.0.1:{free_port()}", "--username", "visualizer",
+        "--password", SECRET, "--operator-username", "operator", "--operator-password-file", tmp_path / "operator",
+    ]  # fmt: skip
+    with running(tmp_path, *with_secrets) as site:
         cookie = site.sign_in("sam")
         told = [
             site.ask(path, Cookie=cookie)[1]
@@ -238,8 +219,6 @@ def test_no_secret_is_in_any_page(valkey: StoreUnderTest, users: Path, tmp_path:
                 "/metrics", "/health", "/sign-in", PAGE, "/nowhere",
             )
         ]  # fmt: skip
-    finally:
-        stop(site)
     whole = "\n".join([*told, site.log.read_text()])
     assert SECRET not in whole
     assert "$argon2id$" not in whole

@@ -15,7 +15,6 @@ import termios
 import threading
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -113,14 +112,6 @@ def terminal() -> Iterator[Open]:
     yield one
     for each in opened:
         each.close()
-
-
-@pytest.fixture
-def bench(tmp_path: Path, mosquitto: BrokerUnderTest) -> Iterator[Bench]:
-    """A bench at a real broker."""
-    made = Bench(tmp_path, mosquitto.url)
-    yield made
-    made.close()
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -132,21 +133,6 @@ class Site:
             device.session.stop()
         for worker in self.workers:
             worker.stop()
-
-
-@pytest.fixture
-def site(mosquitto: BrokerUnderTest, valkey: StoreUnderTest, tmp_path: Path) -> Iterator[Site]:
-    site = Site(mosquitto, valkey, tmp_path / "bundles")
-    yield site
-    site.close()
-
-
-@pytest.fixture
-def each_site(broker: BrokerUnderTest, valkey: StoreUnderTest, tmp_path: Path) -> Iterator[Site]:
-    """The same with each broker in turn."""
-    site = Site(broker, valkey, tmp_path / "bundles")
-    yield site
-    site.close()
 
 
 def assert_each_once(site: Site, device: Device, count: int) -> None:
@@ -408,7 +394,25 @@ def test_sigterm_in_mid_stream_loses_nothing(each_site: Site) -> None:
     assert_each_once(each_site, device, 600)
 
 
-@pytest.mark.timeout(180)
+@contextlib.contextmanager
+def streaming(device: Device) -> Iterator[list[int]]:
+    """Let a device send a hundred frames a second meanwhile, and yield the numbers of those that it has sent."""
+    over, sent = threading.Event(), list[int]()
+
+    def stream() -> None:
+        while not over.wait(0.01):
+            device.send(len(sent))
+            sent.append(len(sent))
+
+    thread = run_in_thread(stream)
+    try:
+        yield sent
+    finally:
+        over.set()
+        thread.join()
+
+
+@pytest.mark.timeout(240)
 def test_a_rolling_restart_keeps_no_frame_waiting(each_site: Site) -> None:
     """Three workers, one after the other replaced in mid-stream: what each was given it finishes before it leaves.
 
@@ -416,22 +420,13 @@ def test_a_rolling_restart_keeps_no_frame_waiting(each_site: Site) -> None:
     """
     for _ in range(3):
         each_site.worker("--inbox", "64")
-    device, over = each_site.device(resend_s=4.0), threading.Event()
-    sent: list[int] = []
-
-    def stream() -> None:
-        while not over.wait(0.01):
-            device.send(len(sent))
-            sent.append(len(sent))
-
-    streaming = run_in_thread(stream)
-    for old in list(each_site.workers):
-        answered = len(device.results)
-        assert eventually(lambda: device.answered(answered + 50), DONE_S)  # noqa: B023
-        assert old.stop() == 0
-        each_site.worker("--inbox", "64")
-    over.set()
-    streaming.join()
+    device = each_site.device(resend_s=15.0)
+    with streaming(device) as sent:
+        for old in list(each_site.workers):
+            answered = len(device.results)
+            assert eventually(lambda: device.answered(answered + 50), DONE_S)  # noqa: B023
+            assert old.stop() == 0
+            each_site.worker("--inbox", "64")
     assert_each_once(each_site, device, len(sent))
     assert max(device.sent.values()) <= 2
     assert device.resent <= len(sent) // 20

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from models.bundle import Bundle
 from tests.integration.test_worker import Device, Site
-from tests.servers import BrokerUnderTest, StoreUnderTest, eventually, need
+from tests.servers import eventually, need
 
 READY_S, DONE_S = 180.0, 120.0
 """TensorFlow takes seconds to load, and to build a part at its first frame, on a busy machine many."""
@@ -21,12 +19,10 @@ STEPS = 5 / 256
 pytestmark = pytest.mark.timeout(400)
 
 
-@pytest.fixture
-def site(mosquitto: BrokerUnderTest, valkey: StoreUnderTest, tmp_path: Path) -> Iterator[Site]:
+@pytest.fixture(autouse=True)
+def needed() -> None:
+    """Leave the tests out where TensorFlow is missing."""
     need(package="tensorflow")
-    site = Site(mosquitto, valkey, tmp_path / "bundles")
-    yield site
-    site.close()
 
 
 def assert_like_litert(site: Site, device: Device, count: int, within: float) -> None:
