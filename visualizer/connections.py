@@ -12,6 +12,8 @@ from typing import Any, Final
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from visualizer.door.proxies import place
+
 ARRIVE_S: Final = 10.0
 """So long a request may take to arrive, from the connection, or from its first byte, to its last."""
 ANSWER_S: Final = 60.0
@@ -22,7 +24,7 @@ MOST_BODY_BYTES: Final = 4_000_000
 """Of a request; a page that knows ten thousand devices sends their names."""
 MOST_CONNECTIONS: Final = 500
 MOST_OF_ONE: Final = 100
-"""From one address; a proxy asks for many people and is not held to it."""
+"""From one place, an address or a subnet of IPv6; a proxy asks for many people and is not held to it."""
 
 
 class PatientProtocol(HttpToolsProtocol):
@@ -89,9 +91,9 @@ class PatientProtocol(HttpToolsProtocol):
     def _is_one_too_many(self) -> bool:
         if self.client is None or self.is_proxy(self.client[0]):
             return False
-        address = self.client[0]
-        same = [one for one in self.connections if (getattr(one, "client", None) or ("",))[0] == address]
-        return len(same) > self.most_of_one
+        mine = place(self.client[0])
+        clients = [getattr(one, "client", None) for one in self.connections]
+        return sum(place(client[0]) == mine for client in clients if client) > self.most_of_one
 
     def _end_in(self, seconds: float | None) -> None:
         if self._deadline is not None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import uvicorn
+from uvicorn.server import ServerState
 
 from tests.servers import eventually
 from visualizer.connections import patient
@@ -164,3 +165,41 @@ def test_one_address_cannot_take_every_place() -> None:
         assert [held(stack, port) for _ in range(5)] == [True, True, True, False, False]
     with server(is_proxy=True, most_of_one=3, most=4, **long) as port, ExitStack() as stack:
         assert [held(stack, port) for _ in range(6)] == [True, True, True, True, False, False]
+
+
+class From(asyncio.Transport):
+    """A connection from somewhere, without a network."""
+
+    def __init__(self, address: str) -> None:
+        super().__init__({"peername": (address, 4711), "sockname": ("::", 8050)})
+        self.is_cut = False
+
+    def abort(self) -> None:
+        """Note it."""
+        self.is_cut = True
+
+
+def kept(addresses: Sequence[str]) -> list[bool]:
+    """Tell of connections from these addresses, one after the other, which are kept where three of one place may be."""
+    protocol = patient(lambda _address: False, most_of_one=3)
+    config = uvicorn.Config(hello, http=protocol, log_config=None, lifespan="off")
+    state = ServerState()
+
+    async def connect() -> list[bool]:
+        transports = [From(address) for address in addresses]
+        begun = [protocol(config, state, {}) for _ in transports]
+        for one, transport in zip(begun, transports, strict=True):
+            one.connection_made(transport)
+        for one in begun:
+            one.connection_lost(ConnectionResetError())
+        return [not transport.is_cut for transport in transports]
+
+    return asyncio.run(connect())
+
+
+def test_all_addresses_of_a_subnet_are_one_place() -> None:
+    """Whoever has one address of IPv6 has as many as there can be; IPv4 is the same however it is written."""
+    assert kept([f"2001:db8::{n:x}" for n in range(1, 6)]) == [True, True, True, False, False]
+    assert kept([f"2001:db8:0:{n:x}::1" for n in range(5)]) == [True] * 5
+    assert kept(["192.0.2.1", "::ffff:192.0.2.1", "192.0.2.1", "::ffff:192.0.2.1"]) == [True, True, True, False]
+    assert kept([f"192.0.2.{n}" for n in range(5)]) == [True] * 5

@@ -7,12 +7,11 @@ import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv6Address, IPv6Network, ip_address
 from typing import Final
 
+from visualizer.door.proxies import place
+
 MOST_KEYS: Final = 10_000
-SUBNET_BITS: Final = 64
-"""Of an IPv6 address: whoever has one has all of its subnet. Source: RFC 4291, section 2.5.4."""
 
 
 @dataclass(frozen=True)
@@ -34,18 +33,8 @@ Key = tuple[Bound, str]
 
 def keys(name: str, address: str) -> list[Key]:
     """Return what a try is counted under."""
-    place = _place(address)
-    return [(ONE_NAME_FROM_ONE_PLACE, f"{name} {place}"), (ONE_PLACE, place), (ONE_NAME, name)]
-
-
-def _place(address: str) -> str:
-    try:
-        found = ip_address(address.partition("%")[0])
-    except ValueError:
-        return address
-    if isinstance(found, IPv6Address):
-        return str(found.ipv4_mapped or IPv6Network((found, SUBNET_BITS), strict=False))
-    return str(found)
+    tried_from = place(address)
+    return [(ONE_NAME_FROM_ONE_PLACE, f"{name} {tried_from}"), (ONE_PLACE, tried_from), (ONE_NAME, name)]
 
 
 class Throttle:
