@@ -25,8 +25,8 @@ class Bound:
 ONE_NAME_FROM_ONE_PLACE: Final = Bound(5, 300)
 ONE_PLACE: Final = Bound(30, 900)
 ONE_NAME: Final = Bound(100, 3600)
-"""From all places: a hundred thousand machines that guess the same password get a hundred guesses an hour. Higher than
-the others, so that strangers do not easily keep out who has that name."""
+"""From all places: a hundred thousand machines that guess the same password get a hundred guesses an hour. So two
+places, which fail sixty times an hour each, suffice to keep out who has that name; one does not."""
 
 Key = tuple[Bound, str]
 
@@ -77,7 +77,15 @@ class Throttle:
         return times[0] + bound.span_s - now_s if times and len(times) >= bound.most else 0.0
 
     def _count(self, key: Key, now_s: float) -> None:
+        if key not in self._tries and len(self._tries) >= MOST_KEYS:
+            self._forget_one(now_s)
         self._tries.setdefault(key, deque(maxlen=key[0].most)).append(now_s)
         self._tries.move_to_end(key)
-        while len(self._tries) > MOST_KEYS:
-            self._tries.popitem(last=False)
+
+    def _forget_one(self, now_s: float) -> None:
+        """Forget the oldest of those that hold nobody up, so that a flood of other names lets nobody guess on.
+
+        Only where all of them do it is the oldest of all: five tries for each, more than can be made in their time.
+        """
+        free = (key for key in self._tries if self._wait_s(key, now_s) <= 0)
+        del self._tries[next(free, next(iter(self._tries)))]
