@@ -40,10 +40,11 @@ def local_path(wanted: str) -> str:
 
     Browsers read `//other.example`, and `/\\other.example`, as another site.
     """
-    parts = urlsplit(wanted) if len(wanted) <= LONGEST_NEXT and wanted.isprintable() and wanted.isascii() else None
-    if parts is None or parts.scheme or parts.netloc or not wanted.startswith("/") or "\\" in wanted or "//" in wanted:
+    if len(wanted) > LONGEST_NEXT or not (wanted.isprintable() and wanted.isascii()):
         return HOME
-    return HOME if parts.path in (SIGN_IN, SIGN_OUT) else wanted
+    if not wanted.startswith("/") or "//" in wanted or "\\" in wanted:  # before urlsplit, which raises for `//[`
+        return HOME
+    return HOME if urlsplit(wanted).path in (SIGN_IN, SIGN_OUT) else wanted
 
 
 def throttled(wait_s: float) -> str:

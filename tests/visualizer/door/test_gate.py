@@ -8,6 +8,7 @@ import re
 import threading
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -300,11 +301,13 @@ def test_a_form_without_its_token_does_nothing(file: Path) -> None:
         ("javascript:alert(1)", "/"), ("/\t/evil.example", "/"), ("/%0d%0aSet-Cookie:x", "/%0d%0aSet-Cookie:x"),
         ("", "/"), ("///evil.example", "/"), ("/a//evil.example", "/"), ("/sign-out", "/"), ("/sign-in?next=/", "/"),
         ("/" + "x" * 300, "/"), ("\\\\evil.example", "/"), ("/é", "/"), ("http:/evil.example", "/"),
+        ("//[", "/"), ("//[::1", "/"), ("http://[", "/"), ("/[", "/["), ("[", "/"),
     ],
 )  # fmt: skip
 def test_after_signing_in_one_stays_on_this_site(wanted: str, found: str, file: Path) -> None:
     """Whatever a link to the sign-in page says."""
     assert local_path(wanted) == found
+    assert with_users(file).ask(f"/sign-in?next={quote(wanted)}").status == 200
     if wanted.isascii():
         assert with_users(file).sign_in("camille", fields={"next": wanted}).header("location") == found
 
