@@ -18,7 +18,7 @@ from visualizer.door.forms import answer, go, read_form, visitor_of
 from visualizer.door.logins import COOKIE, HTTPS_COOKIE, SIGN_IN, UserLogin
 from visualizer.door.proxies import Proxies
 from visualizer.door.throttle import Throttle, keys
-from visualizer.door.users import User
+from visualizer.door.users import Untried, User
 from visualizer.door.visitor import STYLE, Login, Tokens, TurnedAway
 from visualizer.security import ASKED_AGAIN
 
@@ -29,9 +29,11 @@ WHO: Final = "/visitor"
 HOME: Final = "/"
 MOST_WAITING: Final = 16
 """So many may wait for their password to be tried, which is done one at a time: each takes 64 MiB."""
+SOON: Final = {"Retry-After": "5"}
 LONGEST_NEXT: Final = 200
 WRONG: Final = "That name and password do not belong together."
 BUSY: Final = "Too many people are signing in at this moment. Try again in a few seconds."
+UNTRIED: Final = "Your password could not be tried at this moment. Try again in a few seconds."
 NOT_OURS: Final = "That form was not made by this page, or is older than your session. Try again."
 
 
@@ -108,11 +110,16 @@ class SignIn:
         address = self._proxies.client(request.scope)
         tried = keys(name, address)
         if self._waiting >= MOST_WAITING:
-            return answer(pages.sign_in(name, wanted, BUSY), 503, {"Retry-After": "5"})
+            return answer(pages.sign_in(name, wanted, BUSY), 503, SOON)
         wait_s = self._throttle.begin(tried)
         if wait_s > 0:
             return answer(pages.sign_in(name, wanted, throttled(wait_s)), 429, {"Retry-After": f"{math.ceil(wait_s)}"})
-        user = await self._proven(name, form.get("password", ""))
+        try:
+            user = await self._proven(name, form.get("password", ""))
+        except Untried as error:
+            self._throttle.was_none(tried)
+            log.error(event("password not tried", reason=error))
+            return answer(pages.sign_in(name, wanted, UNTRIED), 503, SOON)
         if user is None:
             log.warning(event("sign-in refused", user=self._known(name), address=address))
             return answer(pages.sign_in(name, wanted, WRONG), 403)
@@ -137,7 +144,7 @@ class SignIn:
         return answer(pages.sign_out(visitor, self._tokens.of(visitor)))
 
     async def _proven(self, name: str, password: str) -> User | None:
-        """Return the user, after others whose turn it is; the site goes on meanwhile."""
+        """Return the user, after others whose turn it is; the site goes on meanwhile. Raises: Untried."""
         self._waiting += 1
         try:
             async with self._one_at_a_time:

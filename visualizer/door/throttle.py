@@ -60,12 +60,23 @@ class Throttle:
     def succeeded(self, tried: Sequence[Key]) -> None:
         """Forget the failures of this name at this place, and the try that was none."""
         with self._lock:
+            self._take_back(tried)
             for key in tried:
-                times = self._tries.get(key)
-                if times:
-                    times.pop()
-                if not times or key[0] is ONE_NAME_FROM_ONE_PLACE:
+                if key[0] is ONE_NAME_FROM_ONE_PLACE:
                     self._tries.pop(key, None)
+
+    def was_none(self, tried: Sequence[Key]) -> None:
+        """Forget a try that told nobody whether the password is right."""
+        with self._lock:
+            self._take_back(tried)
+
+    def _take_back(self, tried: Sequence[Key]) -> None:
+        for key in tried:
+            times = self._tries.get(key)
+            if times:
+                times.pop()
+            if not times:
+                self._tries.pop(key, None)
 
     def count(self) -> int:
         """Return how many names and places are remembered."""

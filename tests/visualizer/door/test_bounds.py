@@ -166,3 +166,14 @@ def test_two_places_keep_a_name_out_and_one_does_not() -> None:
             now.s += ONE_NAME_FROM_ONE_PLACE.span_s
         now.s -= ONE_NAME_FROM_ONE_PLACE.span_s
         assert (throttle.begin(keys("camille", "192.0.2.1")) > 0) is is_out
+
+
+def test_a_try_that_was_none_does_not_count_and_forgives_nothing() -> None:
+    """Neither is somebody nearer to being held up by it, nor further from it."""
+    throttle, tried = Throttle(Now()), keys("camille", "192.0.2.1")
+    for n in range(ONE_NAME_FROM_ONE_PLACE.most):
+        assert throttle.begin(tried) == 0
+        throttle.was_none(tried)
+        assert throttle.count() == (0 if n == 0 else 3)
+        assert throttle.begin(tried) == 0
+    assert throttle.begin(tried) > 0

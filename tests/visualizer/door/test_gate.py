@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import argon2
 import pytest
 
 from tests.visualizer.door.asking import HOST, PASSWORD, Now, Site, asked, callback, field, with_users, write
 from visualizer.door.logins import ProxyLogin
 from visualizer.door.proxies import Proxies
-from visualizer.door.sign_in import BUSY, MOST_WAITING, NOT_OURS, WRONG, local_path
+from visualizer.door.sign_in import BUSY, MOST_WAITING, NOT_OURS, UNTRIED, WRONG, local_path
 
 PAGES = ("/", "/stages", "/devices")
 BEHIND = (
@@ -363,6 +364,31 @@ def test_passwords_are_tried_one_at_a_time_and_few_wait(file: Path, monkeypatch:
 
     statuses = asyncio.run(many())
     assert (statuses.count(403), statuses.count(503), most) == (MOST_WAITING, 5, 1)
+
+
+def test_a_password_that_cannot_be_tried_is_not_called_wrong(
+    file: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Where there is no memory for it: try again, says the page, and an error the log; it counts as no failure."""
+    site = with_users(file)
+    for _ in range(4):
+        assert site.sign_in("camille", "wrong").status == 403
+    with monkeypatch.context() as patch:
+        patch.setattr("argon2.PasswordHasher.verify", out_of_memory)
+        for name in ("camille", "nobody") * 5:
+            answer = site.sign_in(name)
+            assert (answer.status, answer.cookie, answer.header("retry-after")) == (503, "", "5")
+            assert UNTRIED in answer.text
+    assert caplog.text.count("password not tried") == 10
+    assert "Memory allocation error" in caplog.text
+    assert [record.levelname for record in caplog.records].count("ERROR") == 10
+    assert site.sign_in("camille", "wrong").status == 403
+    assert site.sign_in("camille").status == 429
+
+
+def out_of_memory(*_args: Any) -> None:
+    """Do as argon2 does where it gets none."""
+    raise argon2.exceptions.VerificationError("Memory allocation error")
 
 
 def test_the_pages_at_the_door_have_headers_of_their_own(file: Path) -> None:
