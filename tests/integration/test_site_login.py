@@ -141,7 +141,7 @@ def test_the_live_socket_is_for_who_is_signed_in(site: Site) -> None:
 
     cookie = site.sign_in("camille")
     assert asyncio.run(listen("", site.origin)) == 401
-    assert asyncio.run(listen("headwater=" + "x" * 43, site.origin)) == 401
+    assert asyncio.run(listen("headwater-demo=" + "x" * 43, site.origin)) == 401
     assert asyncio.run(listen(cookie, "http://evil.example")) == 403
     assert asyncio.run(listen(cookie, site.origin)) == 1008
 

@@ -15,7 +15,7 @@ from starlette.routing import Route
 from headwater.logs import event
 from visualizer.door import pages
 from visualizer.door.forms import answer, go, read_form, visitor_of
-from visualizer.door.logins import COOKIE, HTTPS_COOKIE, SIGN_IN, UserLogin
+from visualizer.door.logins import SIGN_IN, UserLogin
 from visualizer.door.proxies import Proxies
 from visualizer.door.throttle import Throttle, keys
 from visualizer.door.users import Untried, User
@@ -134,8 +134,8 @@ class SignIn:
         self._login.sessions.close(visitor.key)
         log.info(event("signed out", user=visitor.name, address=self._proxies.client(request.scope)))
         done = go(SIGN_IN)
-        done.delete_cookie(COOKIE, httponly=True, samesite="lax")
-        done.delete_cookie(HTTPS_COOKIE, secure=True, httponly=True, samesite="lax")
+        done.delete_cookie(self._login.cookie, httponly=True, samesite="lax")
+        done.delete_cookie(self._login.https_cookie, secure=True, httponly=True, samesite="lax")
         return done
 
     async def tell(self, request: Request) -> Response:
@@ -165,7 +165,7 @@ class SignIn:
         log.info(event("signed in", user=user.name, role=user.role, address=address, https=is_https))
         done = go(wanted)
         done.set_cookie(
-            HTTPS_COOKIE if is_https else COOKIE,
+            self._login.https_cookie if is_https else self._login.cookie,
             sessions.open(user.name, user.hash),
             max_age=int(sessions.lasting_s),
             secure=is_https,
