@@ -60,6 +60,7 @@ class Received:
     connection: int
     correlation: bytes | None = None
     traceparent: str | None = None
+    retained: bool = False  # kept by the broker since before we subscribed
 
 
 @dataclass(frozen=True)
@@ -287,6 +288,7 @@ class Session:
                 self._connection,
                 correlation,
                 users.get("traceparent"),
+                bool(message.retain),
             )
         )
 

@@ -121,6 +121,20 @@ def test_a_message_comes_back_with_its_properties(broker: BrokerUnderTest, conne
     assert eventually(lambda: mid in list(client.published.queue))
 
 
+def test_what_the_broker_had_kept_is_told_from_what_is_said_now(broker: BrokerUnderTest, connect: Connect) -> None:
+    """A retained message is new to who listens already, and old to who comes later, on each broker."""
+    early = connect(broker.url, "a", "kept")
+    early.hears_itself("kept")
+    early.session.publish("kept", b"word", retain=True)
+    heard = [early, connect(broker.url, "b", "kept")]
+    for client, is_retained in zip(heard, (False, True), strict=True):
+        message = client.messages.get(timeout=5)
+        while message.payload != b"word":  # an echo more
+            message = client.messages.get(timeout=5)
+        assert message.retained is is_retained
+    early.session.publish("kept", b"", retain=True)
+
+
 def test_the_socket_sends_at_once(broker: BrokerUnderTest, connect: Connect) -> None:
     """TCP_NODELAY is set on the socket, also after a reconnect."""
     client = connect(broker.url, "a")

@@ -18,13 +18,15 @@ from urllib.parse import urlencode
 
 import pytest
 import websockets
+from msgspec.structs import replace
 
 from headwater.children import Child, start
-from headwater.messages import VERSION, SettingsChange, decode_json
+from headwater.messages import VERSION, SettingsApplied, SettingsChange, decode_json, encode_json
 from headwater.probes import free_port
-from tests.integration.test_access_list import TOPICS, Join, camera, join, url
+from tests.integration.test_access_list import TOPICS, Join, address, camera, join, url
 from tests.servers import StoreUnderTest, eventually
 from tests.visualizer.door.asking import PASSWORD, field, write
+from visualizer.setter import DeviceSetter
 
 __all__ = ["camera", "join", "url"]
 SITE = (sys.executable, "-m", "headwater", "visualizer")
@@ -129,7 +131,7 @@ def test_the_live_socket_is_for_who_is_signed_in(site: Site) -> None:
 
     cookie = site.sign_in("camille")
     assert asyncio.run(listen("", site.origin)) == 401
-    assert asyncio.run(listen("headwater=" + "x" * 43, site.origin)) == 401
+    assert asyncio.run(listen("headwater-demo=" + "x" * 43, site.origin)) == 401
     assert asyncio.run(listen(cookie, "http://evil.example")) == 403
     assert asyncio.run(listen(cookie, site.origin)) == 1008
 
@@ -195,6 +197,24 @@ def test_an_operator_sets_a_real_device(
     assert "act refused user=camille role=viewer device=camera-1" in log
     assert "message refused" not in log
     assert PASSWORD not in log
+
+
+def test_a_refusal_that_comes_late_is_taken_back(url: str, join: Join) -> None:
+    """Of a device that was away when the operator set it: the broker keeps what was there before, here nothing."""
+    topic = TOPICS.of_device("camera-1", "settings")
+    device, now = join("camera-1", topic), SettingsApplied(VERSION, "camera-1", "image", "auto", "all")
+    device.say(f"{topic}/applied", encode_json(now), retain=True)
+    setter = DeviceSetter(address(url, "operator"), "demo", answer_s=0.2)
+    setter.start()
+    try:
+        assert eventually(lambda: setter.applied("camera-1") == now)
+        assert setter.set("camera-1", "block_99", {}) is None
+        assert eventually(lambda: wanted(device.heard.get(topic, b"")) == SettingsChange(VERSION, "block_99"))
+        device.say(f"{topic}/applied", encode_json(replace(now, refused="split: got 'block_99'")), retain=True)
+        assert eventually(lambda: device.heard[topic] == b"")
+        assert eventually(lambda: setter.wanted("camera-1") is None)
+    finally:
+        setter.stop()
 
 
 def wanted(payload: bytes) -> SettingsChange | None:

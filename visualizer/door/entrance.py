@@ -43,7 +43,7 @@ def entrance(settings: SiteSettings, listens_on: str) -> Entrance:
 
 def _login(settings: SiteSettings, proxies: Proxies) -> Login | None:
     if settings.users is not None:
-        return UserLogin(Users(settings.users), Sessions(settings.session_hours * 3600))
+        return UserLogin(Users(settings.users), Sessions(settings.session_hours * 3600), proxies, settings.fleet)
     if settings.trust_header is not None:
         operators = checked_names(settings.operators) if settings.operators else ()
         return ProxyLogin(settings.trust_header, proxies, operators)

@@ -14,9 +14,9 @@ from visualizer.door.visitor import STYLE, TurnedAway, Visitor
 
 HEALTH: Final = "/health"
 SIGN_IN: Final = "/sign-in"
-COOKIE: Final = "headwater"
-HTTPS_COOKIE: Final = "__Host-headwater"
-"""A browser takes this one over https only, and from no other name of the same domain. Source: RFC 6265bis, 4.1.3.2."""
+HTTPS_ONLY: Final = "__Host-"
+"""A browser takes a cookie of a name that begins so over https only, and from no other name of the same domain. Source:
+RFC 6265bis, 4.1.3.2."""
 LONGEST_NAME: Final = 128
 PROXY_ASKED_EVERY_S: Final = 3600.0
 
@@ -28,8 +28,11 @@ class UserLogin:
     sign_in: str | None = SIGN_IN
     longest_push_s: float | None = None
 
-    def __init__(self, users: Users, sessions: Sessions) -> None:
-        self.users, self.sessions = users, sessions
+    def __init__(self, users: Users, sessions: Sessions, proxies: Proxies, fleet: str) -> None:
+        """Let these users in. Browsers keep cookies by host name, whatever the port: each fleet's has its own name."""
+        self.users, self.sessions, self._proxies = users, sessions, proxies
+        self.cookie = f"headwater-{fleet}"
+        self.https_cookie = f"{HTTPS_ONLY}{self.cookie}"
 
     def visitor(self, scope: Any) -> Visitor | TurnedAway:
         """Return who is signed in on this browser, and is still a user with the same password."""
@@ -40,9 +43,13 @@ class UserLogin:
         return Visitor(user.name, user.role, session.key)
 
     def session(self, scope: Any) -> Session | None:
-        """Return the session of the request's cookie, unless it has ended."""
+        """Return the session of the request's cookie, unless it has ended.
+
+        Of a request that came by https the other cookie is left aside: anybody on the way may have planted it.
+        """
         cookies = cookie_parser("; ".join(values(scope, b"cookie")))
-        for name in (HTTPS_COOKIE, COOKIE):
+        is_https = self._proxies.is_https(scope)
+        for name in (self.https_cookie,) if is_https else (self.https_cookie, self.cookie):
             found = self.sessions.find(cookies.get(name, ""))
             if found is not None:
                 return found

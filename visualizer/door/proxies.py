@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any, Final
 
@@ -11,6 +12,8 @@ from headwater.errors import SettingsError
 
 LOOPBACK: Final = "127.0.0.0/8,::1"
 UNKNOWN: Final = "unknown"
+SUBNET_BITS: Final = 64
+"""Of an IPv6 address: whoever has one has all of its subnet. Source: RFC 4291, section 2.5.4."""
 _HEADER: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}")
 
 
@@ -56,6 +59,18 @@ class Proxies:
         """Tell whether a proxy that is believed was asked by https."""
         told = _told(scope, b"x-forwarded-proto")
         return scope.get("scheme") in ("https", "wss") or (self.trusts(peer(scope)) and told[:1] == ["https"])
+
+
+@lru_cache(1024)
+def place(address: str) -> str:
+    """Return what stands for everybody who may as well have that address: an IPv4 address, or a subnet of IPv6."""
+    try:
+        found = ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if isinstance(found, IPv6Address):
+        return str(found.ipv4_mapped or IPv6Network((found, SUBNET_BITS), strict=False))
+    return str(found)
 
 
 def peer(scope: Any) -> str:

@@ -15,10 +15,10 @@ from starlette.routing import Route
 from headwater.logs import event
 from visualizer.door import pages
 from visualizer.door.forms import answer, go, read_form, visitor_of
-from visualizer.door.logins import COOKIE, HTTPS_COOKIE, SIGN_IN, UserLogin
+from visualizer.door.logins import SIGN_IN, UserLogin
 from visualizer.door.proxies import Proxies
 from visualizer.door.throttle import Throttle, keys
-from visualizer.door.users import User
+from visualizer.door.users import Untried, User
 from visualizer.door.visitor import STYLE, Login, Tokens, TurnedAway
 from visualizer.security import ASKED_AGAIN
 
@@ -29,9 +29,11 @@ WHO: Final = "/visitor"
 HOME: Final = "/"
 MOST_WAITING: Final = 16
 """So many may wait for their password to be tried, which is done one at a time: each takes 64 MiB."""
+SOON: Final = {"Retry-After": "5"}
 LONGEST_NEXT: Final = 200
 WRONG: Final = "That name and password do not belong together."
 BUSY: Final = "Too many people are signing in at this moment. Try again in a few seconds."
+UNTRIED: Final = "Your password could not be tried at this moment. Try again in a few seconds."
 NOT_OURS: Final = "That form was not made by this page, or is older than your session. Try again."
 
 
@@ -40,10 +42,11 @@ def local_path(wanted: str) -> str:
 
     Browsers read `//other.example`, and `/\\other.example`, as another site.
     """
-    parts = urlsplit(wanted) if len(wanted) <= LONGEST_NEXT and wanted.isprintable() and wanted.isascii() else None
-    if parts is None or parts.scheme or parts.netloc or not wanted.startswith("/") or "\\" in wanted or "//" in wanted:
+    if len(wanted) > LONGEST_NEXT or not (wanted.isprintable() and wanted.isascii()):
         return HOME
-    return HOME if parts.path in (SIGN_IN, SIGN_OUT) else wanted
+    if not wanted.startswith("/") or "//" in wanted or "\\" in wanted:  # before urlsplit, which raises for `//[`
+        return HOME
+    return HOME if urlsplit(wanted).path in (SIGN_IN, SIGN_OUT) else wanted
 
 
 def throttled(wait_s: float) -> str:
@@ -107,11 +110,16 @@ class SignIn:
         address = self._proxies.client(request.scope)
         tried = keys(name, address)
         if self._waiting >= MOST_WAITING:
-            return answer(pages.sign_in(name, wanted, BUSY), 503, {"Retry-After": "5"})
+            return answer(pages.sign_in(name, wanted, BUSY), 503, SOON)
         wait_s = self._throttle.begin(tried)
         if wait_s > 0:
             return answer(pages.sign_in(name, wanted, throttled(wait_s)), 429, {"Retry-After": f"{math.ceil(wait_s)}"})
-        user = await self._proven(name, form.get("password", ""))
+        try:
+            user = await self._proven(name, form.get("password", ""))
+        except Untried as error:
+            self._throttle.was_none(tried)
+            log.error(event("password not tried", reason=error))
+            return answer(pages.sign_in(name, wanted, UNTRIED), 503, SOON)
         if user is None:
             log.warning(event("sign-in refused", user=self._known(name), address=address))
             return answer(pages.sign_in(name, wanted, WRONG), 403)
@@ -126,8 +134,8 @@ class SignIn:
         self._login.sessions.close(visitor.key)
         log.info(event("signed out", user=visitor.name, address=self._proxies.client(request.scope)))
         done = go(SIGN_IN)
-        done.delete_cookie(COOKIE, httponly=True, samesite="lax")
-        done.delete_cookie(HTTPS_COOKIE, secure=True, httponly=True, samesite="lax")
+        done.delete_cookie(self._login.cookie, httponly=True, samesite="lax")
+        done.delete_cookie(self._login.https_cookie, secure=True, httponly=True, samesite="lax")
         return done
 
     async def tell(self, request: Request) -> Response:
@@ -136,7 +144,7 @@ class SignIn:
         return answer(pages.sign_out(visitor, self._tokens.of(visitor)))
 
     async def _proven(self, name: str, password: str) -> User | None:
-        """Return the user, after others whose turn it is; the site goes on meanwhile."""
+        """Return the user, after others whose turn it is; the site goes on meanwhile. Raises: Untried."""
         self._waiting += 1
         try:
             async with self._one_at_a_time:
@@ -157,7 +165,7 @@ class SignIn:
         log.info(event("signed in", user=user.name, role=user.role, address=address, https=is_https))
         done = go(wanted)
         done.set_cookie(
-            HTTPS_COOKIE if is_https else COOKIE,
+            self._login.https_cookie if is_https else self._login.cookie,
             sessions.open(user.name, user.hash),
             max_age=int(sessions.lasting_s),
             secure=is_https,

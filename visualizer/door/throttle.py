@@ -7,12 +7,11 @@ import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv6Address, IPv6Network, ip_address
 from typing import Final
 
+from visualizer.door.proxies import place
+
 MOST_KEYS: Final = 10_000
-SUBNET_BITS: Final = 64
-"""Of an IPv6 address: whoever has one has all of its subnet. Source: RFC 4291, section 2.5.4."""
 
 
 @dataclass(frozen=True)
@@ -26,26 +25,16 @@ class Bound:
 ONE_NAME_FROM_ONE_PLACE: Final = Bound(5, 300)
 ONE_PLACE: Final = Bound(30, 900)
 ONE_NAME: Final = Bound(100, 3600)
-"""From all places: a hundred thousand machines that guess the same password get a hundred guesses an hour. Higher than
-the others, so that strangers do not easily keep out who has that name."""
+"""From all places: a hundred thousand machines that guess the same password get a hundred guesses an hour. So two
+places, which fail sixty times an hour each, suffice to keep out who has that name; one does not."""
 
 Key = tuple[Bound, str]
 
 
 def keys(name: str, address: str) -> list[Key]:
     """Return what a try is counted under."""
-    place = _place(address)
-    return [(ONE_NAME_FROM_ONE_PLACE, f"{name} {place}"), (ONE_PLACE, place), (ONE_NAME, name)]
-
-
-def _place(address: str) -> str:
-    try:
-        found = ip_address(address.partition("%")[0])
-    except ValueError:
-        return address
-    if isinstance(found, IPv6Address):
-        return str(found.ipv4_mapped or IPv6Network((found, SUBNET_BITS), strict=False))
-    return str(found)
+    tried_from = place(address)
+    return [(ONE_NAME_FROM_ONE_PLACE, f"{name} {tried_from}"), (ONE_PLACE, tried_from), (ONE_NAME, name)]
 
 
 class Throttle:
@@ -71,12 +60,23 @@ class Throttle:
     def succeeded(self, tried: Sequence[Key]) -> None:
         """Forget the failures of this name at this place, and the try that was none."""
         with self._lock:
+            self._take_back(tried)
             for key in tried:
-                times = self._tries.get(key)
-                if times:
-                    times.pop()
-                if not times or key[0] is ONE_NAME_FROM_ONE_PLACE:
+                if key[0] is ONE_NAME_FROM_ONE_PLACE:
                     self._tries.pop(key, None)
+
+    def was_none(self, tried: Sequence[Key]) -> None:
+        """Forget a try that told nobody whether the password is right."""
+        with self._lock:
+            self._take_back(tried)
+
+    def _take_back(self, tried: Sequence[Key]) -> None:
+        for key in tried:
+            times = self._tries.get(key)
+            if times:
+                times.pop()
+            if not times:
+                self._tries.pop(key, None)
 
     def count(self) -> int:
         """Return how many names and places are remembered."""
@@ -88,7 +88,15 @@ class Throttle:
         return times[0] + bound.span_s - now_s if times and len(times) >= bound.most else 0.0
 
     def _count(self, key: Key, now_s: float) -> None:
+        if key not in self._tries and len(self._tries) >= MOST_KEYS:
+            self._forget_one(now_s)
         self._tries.setdefault(key, deque(maxlen=key[0].most)).append(now_s)
         self._tries.move_to_end(key)
-        while len(self._tries) > MOST_KEYS:
-            self._tries.popitem(last=False)
+
+    def _forget_one(self, now_s: float) -> None:
+        """Forget the oldest of those that hold nobody up, so that a flood of other names lets nobody guess on.
+
+        Only where all of them do it is the oldest of all: five tries for each, more than can be made in their time.
+        """
+        free = (key for key in self._tries if self._wait_s(key, now_s) <= 0)
+        del self._tries[next(free, next(iter(self._tries)))]

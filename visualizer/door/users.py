@@ -18,7 +18,7 @@ from typing import Final
 
 import argon2
 
-from headwater.errors import SettingsError
+from headwater.errors import HeadwaterError, SettingsError
 from headwater.files import write_whole
 from headwater.logs import event
 from visualizer.door.visitor import ROLES, Role
@@ -31,6 +31,10 @@ LONGEST_PASSWORD: Final = 256
 LARGEST_FILE_BYTES: Final = 1_000_000
 NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9@._-]{0,63}")
 _KIND: Final = "$argon2id$"
+
+
+class Untried(HeadwaterError):
+    """A password could not be tried, so nobody knows whether it is right."""
 
 
 @dataclass(frozen=True)
@@ -67,11 +71,16 @@ def hashed(password: str) -> str:
 
 
 def is_password(hash_: str, password: str) -> bool:
-    """Tell whether the hash is that password's; it takes as long either way."""
+    """Tell whether the hash is that password's; it takes as long either way. Raises: Untried."""
     try:
         return argon2.PasswordHasher().verify(hash_, password)
-    except (argon2.exceptions.VerificationError, argon2.exceptions.InvalidHashError, UnicodeEncodeError):
+    except (argon2.exceptions.VerifyMismatchError, argon2.exceptions.InvalidHashError, UnicodeEncodeError):
         return False
+    except argon2.exceptions.VerificationError as error:
+        raise Untried(
+            f"password: got {str(error)!r} instead of an answer, expected 64 MiB of free memory for a try, "
+            "and a hash that headwater users add has written"
+        ) from None
 
 
 def parse_users(text: str, where: str) -> dict[str, User]:
@@ -143,7 +152,10 @@ class Users:
         return self._now().get(name)
 
     def proven(self, name: str, password: str) -> User | None:
-        """Return the user whose password that is; a name that is not there costs the same time as a wrong password."""
+        """Return the user whose password that is; a name that is not there costs the same time as a wrong password.
+
+        Raises: Untried.
+        """
         user = self.find(name)
         is_right = is_password(user.hash if user else self._strangers, password)
         return user if is_right else None

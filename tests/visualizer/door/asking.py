@@ -18,7 +18,7 @@ from visualizer.app import create_app
 from visualizer.devices import Heard, NoBroker
 from visualizer.door.entrance import Entrance
 from visualizer.door.logins import UserLogin
-from visualizer.door.proxies import Proxies
+from visualizer.door.proxies import LOOPBACK, Proxies
 from visualizer.door.sessions import Sessions
 from visualizer.door.users import Users
 from visualizer.door.visitor import Login
@@ -105,7 +105,7 @@ class FakeSetter:
 class Site:
     """A site of the fleet demo with one device, camera-1."""
 
-    def __init__(self, login: Login, setter: FakeSetter | None = None, trusted: str = "127.0.0.0/8,::1") -> None:
+    def __init__(self, login: Login, setter: FakeSetter | None = None, trusted: str = LOOPBACK) -> None:
         device = FakeDevice("camera-1").status(10**18)
         self.site = create_app(
             ListedStore(),
@@ -171,10 +171,12 @@ async def asked(asgi: Any, scope: dict[str, Any], body: bytes) -> Answer:
     return Answer(sent[0]["status"], headers, content.decode("utf-8", "replace"))
 
 
-def with_users(path: Path, *, now: Now | None = None, setter: FakeSetter | None = None, **roles: str) -> Site:
+def with_users(
+    path: Path, *, now: Now | None = None, setter: FakeSetter | None = None, fleet: str = "demo", **roles: str
+) -> Site:
     """Return a site with a password file."""
     write(path, **(roles or {"camille": "viewer", "sam": "operator"}))
-    return Site(UserLogin(Users(path), Sessions(3600, now or Now())), setter)
+    return Site(UserLogin(Users(path), Sessions(3600, now or Now()), Proxies.parse(LOOPBACK), fleet), setter)
 
 
 def field(page: str, name: str) -> str:

@@ -120,3 +120,60 @@ def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     for n in range(200):
         throttle.begin(keys(f"user{n}", f"10.0.{n}.1"))
     assert throttle.count() == 30
+
+
+def test_a_flood_of_names_frees_nobody_who_is_held_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where memory is full, those are forgotten first that hold nobody up; also those whose time is over."""
+    monkeypatch.setattr(throttle_module, "MOST_KEYS", 30)
+    now = Now()
+    throttle = Throttle(now)
+    one, flood = keys("camille", "192.0.2.1"), [keys(f"user{n}", f"10.0.{n}.1") for n in range(200)]
+    while throttle.begin(one) == 0:
+        pass
+    for tried in flood:
+        now.s += 0.01
+        assert throttle.begin(tried) == 0
+    assert throttle.begin(one) == pytest.approx(ONE_NAME_FROM_ONE_PLACE.span_s - 2)
+    assert throttle.count() == 30
+    now.s += ONE_NAME_FROM_ONE_PLACE.span_s
+    for tried in flood:
+        throttle.begin(tried)
+    assert throttle.begin(one) == 0
+    assert throttle.count() == 30
+
+
+def test_where_all_are_held_up_memory_is_bounded_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The oldest goes then."""
+    monkeypatch.setattr(throttle_module, "MOST_KEYS", 1)
+    throttle = Throttle(Now())
+    bounds = [[(ONE_NAME_FROM_ONE_PLACE, name)] for name in ("camille", "sam")]
+    for tried in bounds:
+        for _ in range(ONE_NAME_FROM_ONE_PLACE.most):
+            assert throttle.begin(tried) == 0
+    assert [throttle.begin(tried) > 0 for tried in reversed(bounds)] == [True, False]
+    assert throttle.count() == 1
+
+
+def test_two_places_keep_a_name_out_and_one_does_not() -> None:
+    """The price of a bound for a name from everywhere."""
+    for places, is_out in ((1, False), (2, True)):
+        now = Now()
+        throttle = Throttle(now)
+        for _ in range(12):
+            for place in range(places):
+                while throttle.begin(keys("camille", f"198.51.100.{place}")) == 0:
+                    pass
+            now.s += ONE_NAME_FROM_ONE_PLACE.span_s
+        now.s -= ONE_NAME_FROM_ONE_PLACE.span_s
+        assert (throttle.begin(keys("camille", "192.0.2.1")) > 0) is is_out
+
+
+def test_a_try_that_was_none_does_not_count_and_forgives_nothing() -> None:
+    """Neither is somebody nearer to being held up by it, nor further from it."""
+    throttle, tried = Throttle(Now()), keys("camille", "192.0.2.1")
+    for n in range(ONE_NAME_FROM_ONE_PLACE.most):
+        assert throttle.begin(tried) == 0
+        throttle.was_none(tried)
+        assert throttle.count() == (0 if n == 0 else 3)
+        assert throttle.begin(tried) == 0
+    assert throttle.begin(tried) > 0

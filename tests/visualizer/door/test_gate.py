@@ -8,13 +8,15 @@ import re
 import threading
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
+import argon2
 import pytest
 
 from tests.visualizer.door.asking import HOST, PASSWORD, Now, Site, asked, callback, field, with_users, write
 from visualizer.door.logins import ProxyLogin
 from visualizer.door.proxies import Proxies
-from visualizer.door.sign_in import BUSY, MOST_WAITING, NOT_OURS, WRONG, local_path
+from visualizer.door.sign_in import BUSY, MOST_WAITING, NOT_OURS, UNTRIED, WRONG, local_path
 
 PAGES = ("/", "/stages", "/devices")
 BEHIND = (
@@ -130,7 +132,7 @@ def test_who_signs_in_sees_the_site_until_signing_out(file: Path) -> None:
     answer = site.sign_in("camille", fields={"next": "/devices"})
     assert (answer.status, answer.header("location")) == (303, "/devices")
     assert re.fullmatch(
-        r"headwater=[\w-]{43}; HttpOnly; Max-Age=3600; Path=/; SameSite=lax", answer.header("set-cookie")
+        r"headwater-demo=[\w-]{43}; HttpOnly; Max-Age=3600; Path=/; SameSite=lax", answer.header("set-cookie")
     )
     cookie = answer.cookie
     for path in PAGES:
@@ -145,7 +147,7 @@ def test_who_signs_in_sees_the_site_until_signing_out(file: Path) -> None:
     done = site.ask("/sign-out", {"token": field(out.text, "token")}, cookie=cookie)
     assert (done.status, done.header("location")) == (303, "/sign-in")
     assert sorted(value.partition("=")[0] for key, value in done.headers if key == "set-cookie") == [
-        "__Host-headwater", "headwater",
+        "__Host-headwater-demo", "headwater-demo",
     ]  # fmt: skip
     assert site.ask("/", cookie=cookie).status == 303
 
@@ -156,7 +158,7 @@ def test_over_https_the_cookie_is_for_https_alone(file: Path) -> None:
     for told in ({"x_forwarded_proto": "https"}, {"origin": f"https://{HOST}"}):
         answer = site.sign_in("camille", **told)
         assert re.fullmatch(
-            r"__Host-headwater=[\w-]{43}; HttpOnly; Max-Age=3600; Path=/; SameSite=lax; Secure",
+            r"__Host-headwater-demo=[\w-]{43}; HttpOnly; Max-Age=3600; Path=/; SameSite=lax; Secure",
             answer.header("set-cookie"),
         )
         page = site.ask("/", cookie=answer.cookie, **told)
@@ -166,15 +168,43 @@ def test_over_https_the_cookie_is_for_https_alone(file: Path) -> None:
     assert far.header("strict-transport-security") == ""
 
 
+def test_by_https_the_cookie_of_plain_http_opens_nothing(file: Path) -> None:
+    """Whoever is on the way can plant one in the browser, and would have somebody work under another's name."""
+    site = with_users(file)
+    plain = asked_by(site, "camille")
+    secure = site.sign_in("sam", x_forwarded_proto="https").cookie
+    assert site.ask("/", cookie=plain).status == 200
+    assert site.ask("/", cookie=plain, x_forwarded_proto="https").status == 303
+    assert site.ask("/", cookie=plain, x_forwarded_proto="https", peer="192.0.2.9").status == 200  # said by nobody
+    for cookie in (f"{secure}; {plain}", f"{plain}; {secure}"):
+        assert '"sam"' in site.ask("/visitor", cookie=cookie, x_forwarded_proto="https").text
+
+
+def test_the_sites_of_two_fleets_under_one_name_sign_nobody_out(file: Path) -> None:
+    """A browser keeps one cookie of a name for all ports of a host."""
+    one, other = with_users(file), with_users(file.with_name("others"), fleet="street-2")
+    for told in ({}, {"x_forwarded_proto": "https"}):
+        both = dict(site.sign_in("camille", **told).cookie.split("=") for site in (one, other))
+        assert len(both) == 2
+        cookie = "; ".join(f"{name}={value}" for name, value in both.items())
+        assert [site.ask("/", cookie=cookie, **told).status for site in (one, other)] == [200, 200]
+        token = field(one.ask("/sign-out", cookie=cookie, **told).text, "token")
+        out = one.ask("/sign-out", {"token": token}, cookie=cookie, **told)
+        assert out.status == 303
+        gone = {value.partition("=")[0] for key, value in out.headers if key == "set-cookie"}
+        left = "; ".join(f"{name}={value}" for name, value in both.items() if name not in gone)
+        assert [site.ask("/", cookie=left, **told).status for site in (one, other)] == [303, 200]
+
+
 def test_cookies_that_are_none_open_nothing(file: Path) -> None:
     """Made up, bent, of somebody removed, of an old password, ended, signed out: all are strangers'."""
     now = Now()
     site = with_users(file, now=now)
     camille, sam = asked_by(site, "camille"), asked_by(site, "sam")
     for forged in (
-        "headwater=", "headwater=x", "headwater=" + "x" * 43, camille[:-1], camille + "x", camille.swapcase(),
-        camille.replace("headwater=", "session="), "headwater=a; headwater=b", "headwater=\"\\303\"", ";;;",
-        "headwater", "__Host-headwater=x; headwater=y", "x" * 8000,
+        "headwater-demo=", "headwater-demo=x", "headwater-demo=" + "x" * 43, camille[:-1], camille + "x",
+        camille.swapcase(), camille.replace("-demo=", "="), "headwater-demo=a; headwater-demo=b",
+        "headwater-demo=\"\\303\"", ";;;", "headwater-demo", "__Host-headwater-demo=x; headwater-demo=y", "x" * 8000,
     ):  # fmt: skip
         assert site.ask("/", cookie=forged).status == 303, forged
     assert site.ask("/", cookie=f'other=1; json={{"a": [1]}}; {camille}').status == 200  # of other ports' sites
@@ -201,7 +231,7 @@ def test_a_new_session_ends_the_old_one_of_the_browser(file: Path) -> None:
     """A cookie that somebody planted before does not become a signed-in one either."""
     site = with_users(file)
     old = asked_by(site, "camille")
-    planted = "headwater=" + "A" * 43
+    planted = "headwater-demo=" + "A" * 43
     again = site.sign_in("camille", cookie=f"{planted}; {old}")
     assert again.cookie not in (planted, old)
     assert site.ask("/", cookie=planted).status == 303
@@ -300,11 +330,13 @@ def test_a_form_without_its_token_does_nothing(file: Path) -> None:
         ("javascript:alert(1)", "/"), ("/\t/evil.example", "/"), ("/%0d%0aSet-Cookie:x", "/%0d%0aSet-Cookie:x"),
         ("", "/"), ("///evil.example", "/"), ("/a//evil.example", "/"), ("/sign-out", "/"), ("/sign-in?next=/", "/"),
         ("/" + "x" * 300, "/"), ("\\\\evil.example", "/"), ("/é", "/"), ("http:/evil.example", "/"),
+        ("//[", "/"), ("//[::1", "/"), ("http://[", "/"), ("/[", "/["), ("[", "/"),
     ],
 )  # fmt: skip
 def test_after_signing_in_one_stays_on_this_site(wanted: str, found: str, file: Path) -> None:
     """Whatever a link to the sign-in page says."""
     assert local_path(wanted) == found
+    assert with_users(file).ask(f"/sign-in?next={quote(wanted)}").status == 200
     if wanted.isascii():
         assert with_users(file).sign_in("camille", fields={"next": wanted}).header("location") == found
 
@@ -360,6 +392,31 @@ def test_passwords_are_tried_one_at_a_time_and_few_wait(file: Path, monkeypatch:
 
     statuses = asyncio.run(many())
     assert (statuses.count(403), statuses.count(503), most) == (MOST_WAITING, 5, 1)
+
+
+def test_a_password_that_cannot_be_tried_is_not_called_wrong(
+    file: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Where there is no memory for it: try again, says the page, and an error the log; it counts as no failure."""
+    site = with_users(file)
+    for _ in range(4):
+        assert site.sign_in("camille", "wrong").status == 403
+    with monkeypatch.context() as patch:
+        patch.setattr("argon2.PasswordHasher.verify", out_of_memory)
+        for name in ("camille", "nobody") * 5:
+            answer = site.sign_in(name)
+            assert (answer.status, answer.cookie, answer.header("retry-after")) == (503, "", "5")
+            assert UNTRIED in answer.text
+    assert caplog.text.count("password not tried") == 10
+    assert "Memory allocation error" in caplog.text
+    assert [record.levelname for record in caplog.records].count("ERROR") == 10
+    assert site.sign_in("camille", "wrong").status == 403
+    assert site.sign_in("camille").status == 429
+
+
+def out_of_memory(*_args: Any) -> None:
+    """Do as argon2 does where it gets none."""
+    raise argon2.exceptions.VerificationError("Memory allocation error")
 
 
 def test_the_pages_at_the_door_have_headers_of_their_own(file: Path) -> None:

@@ -13,7 +13,7 @@ from headwater.cli import main
 from headwater.errors import SettingsError
 from tests.visualizer.door.asking import CHEAP, PASSWORD, write
 from visualizer.door import users as users_module
-from visualizer.door.users import User, Users, checked_password, hashed, is_password, parse_users, read_users
+from visualizer.door.users import Untried, User, Users, checked_password, hashed, is_password, parse_users, read_users
 
 
 def headwater(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
@@ -156,6 +156,19 @@ def test_a_site_does_not_start_with_nobody_in_its_file(tmp_path: Path) -> None:
         Users(tmp_path / "users")
     with pytest.raises(SettingsError, match="No such file or directory; make one with: headwater users add"):
         Users(tmp_path / "elsewhere")
+
+
+def test_a_hash_that_cannot_be_tried_is_no_wrong_password(tmp_path: Path) -> None:
+    """Here one that is spoilt; without memory it is the same: nobody knows whether the password is right."""
+    parts = CHEAP.hash(PASSWORD).split("$")
+    spoilt = "$".join([*parts[:4], "!" * len(parts[4]), parts[5]])
+    with pytest.raises(Untried, match="password: got 'Decoding failed' instead of an answer, expected 64 MiB of"):
+        is_password(spoilt, PASSWORD)
+    file = tmp_path / "users"
+    file.write_text(f"sam:viewer:{CHEAP.hash(PASSWORD)}\ncamille:viewer:{spoilt}\n")
+    with pytest.raises(Untried):
+        Users(file).proven("camille", PASSWORD)
+    assert not is_password(CHEAP.hash(PASSWORD), "wrong")
 
 
 def test_a_name_that_is_not_there_costs_the_same_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
