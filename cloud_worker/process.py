@@ -7,7 +7,7 @@ import secrets
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import fields
+from dataclasses import replace
 from typing import Final
 
 from cloud_worker.engines import opener
@@ -26,7 +26,7 @@ from cloud_worker.watchdog import Watchdog
 from cloud_worker.worker import Bounds, Identity, Worker
 from headwater.clock import StageClock
 from headwater.errors import StoreError
-from headwater.logs import Event, event, without_password
+from headwater.logs import Event, event, settings_line
 from headwater.metrics import Counters
 from headwater.session import Address, Callbacks, Session
 from headwater.settings import store_with_password
@@ -111,17 +111,13 @@ def in_sight(settings: WorkerSettings, parts: Parts) -> Iterator[None]:
 
 def settings_event(settings: WorkerSettings, name: str) -> Event:
     """Return the effective settings as one event, secrets masked."""
-    facts: dict[str, object] = {one.name: without_password(getattr(settings, one.name)) for one in fields(settings)}
-    facts["worker"] = facts.pop("name") or name
-    facts["batch"] = settings.batch_size
-    facts["password"] = "***" if settings.password else ""
-    return event("settings", **facts)
+    return settings_line(replace(settings, name=name, batch=settings.batch_size))
 
 
 def new_session(settings: WorkerSettings, name: str, topics: Topics, callbacks: Callbacks) -> Session:
     """Return the worker's session, not started; no two processes have the same client id, even under one name."""
     return Session(
-        Address.of(settings.broker, settings),
+        Address.of(settings.broker, settings.user),
         f"worker-{name}-{secrets.token_hex(4)}",
         callbacks,
         subscriptions=[(topics.shared("frame"), 1), (topics.shared("journey"), 0)],

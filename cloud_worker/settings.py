@@ -8,8 +8,11 @@ import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final
 
+from cyclopts import Parameter
+
+from headwater.address import NOBODY, BrokerUser
 from headwater.errors import SettingsError
 from headwater.logs import Level, LogFormat
 from headwater.settings import check_ranges
@@ -41,18 +44,7 @@ class WorkerSettings:
 
     broker: str = "mqtt://127.0.0.1:1883"
     """Address of the broker: mqtt://HOST[:PORT], or mqtts:// with TLS."""
-    username: str | None = None
-    """User name at the broker."""
-    password: str | None = None
-    """Password at the broker; better given as HEADWATER_PASSWORD."""
-    password_file: Path | None = None
-    """File whose first line is the password at the broker."""
-    ca_file: Path | None = None
-    """Certificate authority that the broker's certificate is checked against (TLS)."""
-    certificate: Path | None = None
-    """Own certificate for the broker (TLS)."""
-    key: Path | None = None
-    """Key of the own certificate (TLS)."""
+    user: Annotated[BrokerUser, Parameter(name="*")] = NOBODY
     store: str = "redis://127.0.0.1:6379"
     """Address of the Redis or Valkey store: redis://HOST[:PORT][/DB], rediss:// with TLS."""
     store_password_file: Path | None = None

@@ -17,6 +17,7 @@ from cyclopts import Parameter
 from edge.checks import check_settings
 from edge.keeping import Keeping
 from edge.preferences import Preferences, limits_wanted, rates_wanted
+from headwater.address import NOBODY, BrokerUser
 from headwater.fields import Report
 from headwater.logs import Level, LogFormat, configure_logging, settings_line
 from headwater.traces import Teller, collected
@@ -73,18 +74,7 @@ class EdgeSettings:
     """The fleet it belongs to."""
     broker: str = "mqtt://127.0.0.1:1883"
     """The broker's address, mqtt:// or mqtts://."""
-    username: str | None = None
-    """Who we are to the broker."""
-    password: str | None = None
-    """Better given as HEADWATER_PASSWORD than as a flag."""
-    password_file: Path | None = None
-    """A file whose first line is the password."""
-    ca_file: Path | None = None
-    """The authority that signed the broker's certificate."""
-    certificate: Path | None = None
-    """Our own certificate."""
-    key: Path | None = None
-    """The key of our certificate."""
+    user: Annotated[BrokerUser, Parameter(name="*")] = NOBODY
     spool: Path = Path("~/.local/state/headwater")
     """The folder of the disk queue."""
     spool_bytes: int = 268_435_456
@@ -137,7 +127,7 @@ def edge(*, settings: Annotated[EdgeSettings, Parameter(name="*")], json: bool =
 
     configure_logging(settings.log_level, settings.log_format)
     check_settings(settings)
-    address = Address.of(settings.broker, settings)
+    address = Address.of(settings.broker, settings.user)
     with collected(settings.traces, Teller("edge", settings.name)) as tell:
         device = build_device(settings, tell)
         _log_settings(settings)

@@ -7,12 +7,14 @@ import secrets
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 from cyclopts.validators import Number
+
+from headwater.address import NOBODY, BrokerUser
 
 if TYPE_CHECKING:
     from evaluation.drill import Drill
@@ -44,18 +46,7 @@ class DrillSettings:
     """File whose first line is the password at your store."""
     fleet: str | None = None
     """With --broker: a fleet for the drill alone, whose records are deleted at the end; a new name when left out."""
-    username: str | None = None
-    """User name at your broker; it must be one that may be device and worker."""
-    password: str | None = field(default=None, repr=False)
-    """Password at your broker; better given as HEADWATER_PASSWORD."""
-    password_file: Path | None = None
-    """File whose first line is the password at your broker."""
-    ca_file: Path | None = None
-    """Certificate authority that your broker's certificate is checked against (TLS)."""
-    certificate: Path | None = None
-    """Own certificate for your broker (TLS)."""
-    key: Path | None = None
-    """Key of the own certificate (TLS)."""
+    user: Annotated[BrokerUser, Parameter(name="*")] = NOBODY
 
 
 def drill(
@@ -171,6 +162,6 @@ def _theirs(asked: DrillSettings, fleet: str) -> Theirs | None:
     if asked.broker is None or asked.store is None:
         check_servers()
         return None
-    found = theirs(asked.broker, asked.store, asked)
+    found = theirs(asked.broker, asked.store, asked.user, asked.store_password_file)
     check_unused(found, fleet)
     return found

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
 import redis
 
-from headwater.address import Address, Credentials
+from headwater.address import Address, BrokerUser
 from headwater.errors import SettingsError, StoreError
 from headwater.logs import without_password
 from headwater.probes import greet_mqtt
@@ -18,16 +18,6 @@ from headwater.settings import store_with_password, variable
 from headwater.topics import Topics, checked_name
 
 CONNECT_S: Final = 10.0
-_CREDENTIALS: Final = (
-    "username", "password", "password_file", "ca_file", "certificate", "key", "store_password_file",
-)  # fmt: skip
-
-
-class Said(Credentials, Protocol):
-    """What an operator says of the servers."""
-
-    @property
-    def store_password_file(self) -> Path | None: ...
 
 
 @dataclass(frozen=True)
@@ -44,14 +34,13 @@ class Theirs:
     """HEADWATER_… variables for our device and workers."""
 
 
-def theirs(broker: str, store: str, said: Said) -> Theirs:
+def theirs(broker: str, store: str, user: BrokerUser, store_password_file: Path | None) -> Theirs:
     """Return an operator's servers, which have answered. Raises: SettingsError, BrokerError."""
-    address = Address.of(broker, said)
+    address = Address.of(broker, user)
     greet_mqtt(address)
-    values = {variable(name.replace("_", "-")): getattr(said, name) for name in _CREDENTIALS}
-    values[variable("username")] = address.username
-    credentials = {name: str(value) for name, value in values.items() if value is not None}
-    return Theirs(broker, store, store_with_password(store, said.store_password_file), address, credentials)
+    values = {**vars(replace(user, username=address.username)), "store_password_file": store_password_file}
+    credentials = {variable(name): str(value) for name, value in values.items() if value is not None}
+    return Theirs(broker, store, store_with_password(store, store_password_file), address, credentials)
 
 
 def check_unused(of: Theirs, fleet: str) -> None:

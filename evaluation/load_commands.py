@@ -5,12 +5,14 @@ from __future__ import annotations
 import json as json_text
 import sys
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 from cyclopts.validators import Number
+
+from headwater.address import NOBODY, BrokerUser
 
 if TYPE_CHECKING:
     from evaluation.load_run import Loaded
@@ -51,18 +53,7 @@ class LoadSettings:
     """Send to this broker (mqtt://…) and its workers, instead of starting broker, store and worker here."""
     fleet: str = "load"
     """Whose workers are to finish the frames, with --broker; not one whose map people look at."""
-    username: str | None = None
-    """User name at the broker."""
-    password: str | None = field(default=None, repr=False)
-    """Password at the broker; better given as HEADWATER_PASSWORD."""
-    password_file: Path | None = None
-    """File whose first line is the password at the broker."""
-    ca_file: Path | None = None
-    """Certificate authority that the broker's certificate is checked against (TLS)."""
-    certificate: Path | None = None
-    """Own certificate for the broker (TLS)."""
-    key: Path | None = None
-    """Key of the own certificate (TLS)."""
+    user: Annotated[BrokerUser, Parameter(name="*")] = NOBODY
 
 
 def load(*, settings: Annotated[LoadSettings, Parameter(name="*")] | None = None, json: bool = False) -> None:
@@ -99,7 +90,7 @@ def _loaded(asked: LoadSettings) -> Loaded:
     schedule = Schedule(asked.devices, asked.rate)
     with ExitStack() as running:
         at = None if asked.broker else running.enter_context(installation(asked.bundle, asked.processes))
-        address = Address.parse(at.broker) if at else Address.of(str(asked.broker), asked)
+        address = Address.parse(at.broker) if at else Address.of(str(asked.broker), asked.user)
         name = FLEET if at else asked.fleet
         fleet = SimulatedFleet(address, name, frames, schedule, schedule.window(asked.window))
         running.callback(fleet.close)

@@ -5,28 +5,32 @@ from __future__ import annotations
 import ssl
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
 from headwater.errors import SettingsError
 from headwater.settings import password_of
 
 
-class Credentials(Protocol):
-    """What the settings of every process say of who it is to a broker."""
+@dataclass(frozen=True, kw_only=True)
+class BrokerUser:
+    """Who a process is to a broker: a part of the settings of each that speaks to one."""
 
-    @property
-    def username(self) -> str | None: ...
-    @property
-    def password(self) -> str | None: ...
-    @property
-    def password_file(self) -> Path | None: ...
-    @property
-    def ca_file(self) -> Path | None: ...
-    @property
-    def certificate(self) -> Path | None: ...
-    @property
-    def key(self) -> Path | None: ...
+    username: str | None = None
+    """User name at the broker."""
+    password: str | None = field(default=None, repr=False)
+    """Password at the broker; better given as HEADWATER_PASSWORD."""
+    password_file: Path | None = None
+    """File whose first line is the password at the broker."""
+    ca_file: Path | None = None
+    """Certificate authority that the broker's certificate is checked against (TLS)."""
+    certificate: Path | None = None
+    """Own certificate for the broker (TLS)."""
+    key: Path | None = None
+    """Key of the own certificate (TLS)."""
+
+
+NOBODY: Final = BrokerUser()
 
 
 @dataclass(frozen=True)
@@ -67,7 +71,7 @@ class Address:
         return cls(host, port or (8883 if tls else 1883), tls, username, **credentials)
 
     @classmethod
-    def of(cls, url: str, who: Credentials) -> Address:
+    def of(cls, url: str, who: BrokerUser) -> Address:
         """Return the address with what a process's settings say of who it is. Raises: SettingsError."""
         return cls.parse(
             url,

@@ -11,7 +11,7 @@ import tempfile
 import time
 from collections.abc import Collection, Iterable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -19,6 +19,7 @@ from cyclopts import Parameter
 from rich.console import Console
 from rich.table import Table
 
+from headwater.address import BrokerUser
 from headwater.children import Child, own_command, start
 from headwater.errors import ChildError, MissingPart, SettingsError
 from headwater.fields import Report
@@ -36,8 +37,6 @@ START_S: Final = 60.0
 STOP_S: Final = 20.0
 POLL_S: Final = 0.05
 DEFAULT_SITE_PORT: Final = 8050
-CREDENTIALS: Final = ("username", "password", "password-file", "ca-file", "certificate", "key")
-"""Settings that go with a broker; no flag of the demo says them."""
 PHOTOGRAPHS: Final = (
     ("skimage", "data", ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg")),
     ("sklearn", "datasets/images", ("china.jpg", "flower.jpg")),
@@ -154,7 +153,7 @@ def _ended(child: Child) -> ChildError:
 
 def withheld(variables: Iterable[str], own_broker: bool = False, own_store: bool = False) -> set[str]:
     """Return which variables the parts do not get: all settings but the way into servers of the user's own."""
-    kept = {variable(name) for name in CREDENTIALS} if own_broker else set()
+    kept = {variable(one.name) for one in fields(BrokerUser)} if own_broker else set()
     kept |= {variable("store-password-file")} if own_store else set()
     return {name for name in variables if name.startswith(PREFIX)} - kept
 

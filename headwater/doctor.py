@@ -12,13 +12,16 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
 
 from headwater import checks, host, version
-from headwater.address import Address
+from headwater.address import NOBODY, Address, BrokerUser
 from headwater.checks import EXTRAS, Check
 from headwater.logs import without_password
 from headwater.probes import checked_store_address, greet_mqtt, ping_redis
-from headwater.settings import password_of, store_with_password
+from headwater.settings import store_with_password
 
 SPOOL = Path("~/.local/state/headwater")
 ENGINES = ("ai_edge_litert.interpreter", "tflite_runtime.interpreter")
@@ -27,12 +30,7 @@ ENGINES = ("ai_edge_litert.interpreter", "tflite_runtime.interpreter")
 def doctor(
     *,
     broker: str | None = None,
-    username: str | None = None,
-    password: str | None = None,
-    password_file: Path | None = None,
-    ca_file: Path | None = None,
-    certificate: Path | None = None,
-    key: Path | None = None,
+    user: Annotated[BrokerUser, Parameter(name="*")] = NOBODY,
     store: str | None = None,
     store_password_file: Path | None = None,
     spool: Path = SPOOL,
@@ -46,21 +44,13 @@ def doctor(
 
     Args:
         broker: a broker to try, as in mqtts://host
-        username: the name to give to the broker
-        password: its password; better in HEADWATER_PASSWORD
-        password_file: a file whose first line is that password
-        ca_file: the certificate authority that signed the broker's certificate
-        certificate: a certificate of our own for the broker
-        key: its key
+        user: who we are to it
         store: a store to try, as in redis://host
         store_password_file: a file whose first line is its password
         spool: the folder of the device's disk queue
         json: print one JSON object instead of the table
     """
-    address = None
-    if broker is not None:
-        credentials = {"username": username, "password": password_of(password, password_file)}
-        address = Address.parse(broker, **credentials, ca_file=ca_file, certificate=certificate, key=key)
+    address = None if broker is None else Address.of(broker, user)
     if store is not None:
         store = store_with_password(store, store_password_file)
         checked_store_address(store)

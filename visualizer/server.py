@@ -57,7 +57,7 @@ def run(settings: SiteSettings) -> None:
 def _devices(settings: SiteSettings) -> Devices:
     if settings.broker is None:
         return NoBroker()
-    return StatusReader(Address.of(settings.broker, settings), settings.fleet)
+    return StatusReader(Address.of(settings.broker, settings.user), settings.fleet)
 
 
 def serve(asgi: Any, sock: socket.socket, asking: Entrance) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final
 
+from cyclopts import Parameter
+
+from headwater.address import NOBODY, BrokerUser
 from headwater.errors import SettingsError
 from headwater.logs import Level, LogFormat
 from headwater.settings import check_ranges
@@ -32,18 +35,7 @@ class SiteSettings:
     """A file whose first line is the password for the store."""
     broker: str | None = None
     """Where the devices report, mqtt://HOST[:PORT]; without it the devices are those in the store."""
-    username: str | None = None
-    """For the broker."""
-    password: str | None = field(default=None, repr=False)
-    """For the broker; better set as HEADWATER_PASSWORD."""
-    password_file: Path | None = None
-    """A file whose first line is the password for the broker."""
-    ca_file: Path | None = None
-    """The authority that signed the broker's certificate."""
-    certificate: Path | None = None
-    """Our own certificate for the broker."""
-    key: Path | None = None
-    """The key of our certificate."""
+    user: Annotated[BrokerUser, Parameter(name="*")] = NOBODY
     fleet: str = "demo"
     """The fleet to show."""
     host: str = "127.0.0.1"

@@ -59,7 +59,7 @@ def _watch(settings: TopSettings, *, is_live: bool) -> Watch:
         logging.basicConfig(handlers=[logging.NullHandler()], force=True)  # a line of a log would tear the screen
     else:
         configure_logging("error")
-    watch = Watch(Address.of(settings.broker, settings), settings.fleet)
+    watch = Watch(Address.of(settings.broker, settings.user), settings.fleet)
     if settings.store is not None:
         watch.remember(RedisStore(store_with_password(settings.store, settings.store_password_file), settings.fleet))
     watch.start()

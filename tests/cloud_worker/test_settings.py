@@ -12,6 +12,7 @@ from cloud_worker.process import settings_event
 from cloud_worker.settings import WorkerSettings, default_name
 from cloud_worker.several import of_processes
 from cloud_worker.store import RedisStore
+from headwater.address import BrokerUser
 from headwater.cli import main
 from headwater.errors import SettingsError
 from headwater.messages import Name
@@ -84,11 +85,11 @@ def test_how_many_processes_there_are_under_a_parent(
 
 def test_secrets_are_not_logged() -> None:
     """Neither the broker's password nor the one in the store's address."""
-    settings = WorkerSettings(password="hush", store="redis://:secret@store:6379")
+    settings = WorkerSettings(user=BrokerUser(password="hush"), store="redis://:secret@store:6379")
     line = settings_event(settings, "w1")
     assert "hush" not in line
     assert "secret" not in line
-    assert "worker=w1" in line
+    assert "name=w1" in line
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1", "redis://host:port", "nonsense"])

@@ -56,12 +56,12 @@ def operator_address(settings: SiteSettings) -> Address | None:
         return None
     certificate, key = settings.operator_certificate, settings.operator_key
     if certificate is None:  # the site's own, where the broker asks everybody for one
-        certificate, key = settings.certificate, settings.key
+        certificate, key = settings.user.certificate, settings.user.key
     return Address.parse(
         settings.broker,
         username=settings.operator_username,
         password=password_of(None, settings.operator_password_file, "--operator-password-file"),
-        ca_file=settings.ca_file,
+        ca_file=settings.user.ca_file,
         certificate=certificate,
         key=key,
     )

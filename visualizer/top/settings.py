@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final
 
+from cyclopts import Parameter
+
+from headwater.address import NOBODY, BrokerUser
 from headwater.settings import check_ranges
 from headwater.topics import checked_name
 from visualizer.top.order import Sort
@@ -19,18 +22,7 @@ class TopSettings:
 
     broker: str = "mqtt://127.0.0.1:1883"
     """Where the devices report, mqtt://HOST[:PORT] or mqtts:// with TLS."""
-    username: str | None = None
-    """For the broker."""
-    password: str | None = field(default=None, repr=False)
-    """For the broker; better set as HEADWATER_PASSWORD."""
-    password_file: Path | None = None
-    """A file whose first line is the password for the broker."""
-    ca_file: Path | None = None
-    """The authority that signed the broker's certificate."""
-    certificate: Path | None = None
-    """Our own certificate for the broker."""
-    key: Path | None = None
-    """The key of our certificate."""
+    user: Annotated[BrokerUser, Parameter(name="*")] = NOBODY
     store: str | None = None
     """The Redis or Valkey that the workers write to; with it, how long earlier frames took is known, too."""
     store_password_file: Path | None = None
