@@ -1,11 +1,15 @@
 # Everything runs from .venv; nothing outside this folder is changed. ARGS="..." is passed on.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-up demo-down test test-install test-containers test-arm64 check bench fuzz build docs reference drills \
-    images up down clean clean-all lock
+.PHONY: help setup demo demo-up demo-down test test-install test-containers test-arm64 check audit drills bench fuzz build \
+    docs reference images up down clean clean-all lock
 .DELETE_ON_ERROR:
 
 BIN := .venv/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint requirements/lock.txt
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
+# $(call locked,EXTRAS,OPTIONS): what they need of the lock, each file held against its digest; wheels alone, nothing is built.
+locked = mkdir -p .cache && $(BIN)/python -m requirements.locked $(1) >.cache/needed.txt && \
+    $(PIP) --require-hashes --only-binary :all: --requirement .cache/needed.txt $(2)
+OURSELVES := PYTHONWARNINGS='ignore:Editable installation' $(PIP) --no-deps --no-build-isolation --editable .
 # Two packages bring pytest plugins that are not ours; Dash's does not load where warnings are errors.
 PYTEST := $(BIN)/pytest -p no:dash -p no:valkey
 PINNED := pyproject.toml requirements/lock.txt
@@ -34,24 +38,29 @@ test: check ## Check, then unit, integration and end-to-end tests
 test-install: $(INSTALLED_TEST) ## Install the wheel into an empty environment and run the demo, about two minutes
 	$(PYTEST) $(INSTALL_TEST) $(ARGS)
 
-check: $(INSTALLED_TEST) ## Format, lint and types
+check: $(INSTALLED_TEST) ## Format, lint, types, and known vulnerabilities
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/python -m requirements.audit
+
+audit: $(INSTALLED_TEST) ## Ask whether a locked version has a known vulnerability: make audit ARGS="-s osv"
+	$(BIN)/python -m requirements.audit $(ARGS)
 
 drills: $(INSTALLED_TEST) ## Break everything while 100,000 frames flow, and count; half an hour
 	$(BIN)/headwater drill --frames 100000 --peer --output docs/results $(ARGS)
 
 bench: $(INSTALLED_TEST) ## Measure, as ratios in one run
-	@$(PIP) --editable '.[bench]' # what workers are measured against
+	@$(call locked,bench) # what workers are measured against
 	$(BIN)/python -m benchmarks $(ARGS)
 
 fuzz: $(INSTALLED_TEST) ## Feed decoders with spoilt bytes: make fuzz ARGS="frame --inputs 10000000"
 	$(BIN)/python -m tests.fuzz $(or $(ARGS),all)
 
-build: $(INSTALLED_TEST) ## Make dist/: the wheel and the source distribution
+build: $(INSTALLED_TEST) ## Make dist/: wheel, source distribution, bill of materials, locked installations
 	rm -rf dist
-	$(BIN)/python -m build
+	$(BIN)/python -m build --no-isolation
+	$(BIN)/python -m requirements.release dist
 
 docs: $(INSTALLED_TEST) ## Build the site of the documentation into site/; a broken link is an error
 	$(BIN)/python -m sphinx -q -W --keep-going -c docs -b html . site
@@ -100,23 +109,23 @@ clean: demo-down ## Remove build output and caches, keep .venv
 clean-all: clean ## Remove .venv too
 	rm -rf .venv
 
-lock: ## Renew requirements/lock.txt
+lock: ## Renew requirements/lock.txt; ARGS=--keep keeps its versions and only adds what is missing
 	python=$$(requirements/find-python) && "$$python" -m venv .cache/lock
 	.cache/lock/bin/python -m pip --disable-pip-version-check install --quiet uv
-	.cache/lock/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --all-extras \
-	    --no-emit-index-url --no-emit-find-links --no-header --no-annotate \
-	    --constraint requirements/constraints.txt pyproject.toml --output-file requirements/lock.txt
+	.cache/lock/bin/python -m requirements.renew .cache/lock/bin/uv $(ARGS)
 
 $(BIN)/python:
 	@python=$$(requirements/find-python) && "$$python" -m venv .venv
 
 $(INSTALLED): $(PINNED) | $(BIN)/python
 	@echo "installing into .venv, about a minute the first time" >&2
-	@$(PIP) --editable '.[demo]'
+	@$(call locked,build demo)
+	@$(OURSELVES)
 	@touch $@
 
 $(INSTALLED_TEST): $(PINNED) | $(BIN)/python
 	@echo "installing the test tools and TensorFlow into .venv, a few minutes the first time" >&2
-	@$(PIP) --editable '.[dev,training]'
-	@$(PIP) --force-reinstall --no-deps opencv-python-headless # over the desktop's OpenCV that mediapipe brings
+	@$(call locked,build dev training)
+	@$(OURSELVES)
+	@$(call locked,--package opencv-python-headless,--force-reinstall --no-deps) # over the desktop's OpenCV that mediapipe brings
 	@touch $@ $(INSTALLED)

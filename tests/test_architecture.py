@@ -77,7 +77,7 @@ def test_every_part_is_there() -> None:
     """All parts are packages, and no other folder of Python stands beside them."""
     folders = {Path(name).parts[0] for name in tracked() if name.endswith(".py") and "/" in name}
     assert set(PARTS) <= folders
-    assert folders <= {*PARTS, "benchmarks", "tests", "docs", "examples"}
+    assert folders <= {*PARTS, "benchmarks", "tests", "docs", "examples", "requirements"}
 
 
 def test_parts_import_only_what_they_may() -> None:

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
 
 from tests.containers.engine import ROOT, run
 
@@ -64,6 +66,22 @@ print(json.dumps([absent, os.path.exists(headwater.cli.__cached__), os.access("/
     assert absent == ["tensorflow", "keras", "pip", "setuptools"]
     assert compiled
     assert not writable
+
+
+@pytest.mark.parametrize("name", ["edge", "worker", "visualizer"])
+def test_an_image_says_what_is_in_it(name: str) -> None:
+    """Its bill of materials is valid, and has every package that Python finds there but ourselves, in its version."""
+    program = """
+import json, re
+from importlib.metadata import distributions
+print(json.dumps({re.sub("[-_.]+", "-", found.name).lower(): found.version for found in distributions()}))
+"""
+    there = json.loads(in_image(name, "python", "-", given=program))
+    text = in_image(name, "cat", "/opt/headwater/share/headwater/sbom.cdx.json")
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(text) is None
+    bill = json.loads(text)
+    assert bill["metadata"]["component"]["version"] == there.pop("headwater")
+    assert {one["name"]: one["version"] for one in bill["components"]} == there
 
 
 @pytest.mark.parametrize("name", ["edge", "worker"])
