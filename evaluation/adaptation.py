@@ -34,7 +34,7 @@ class Drill:
 
 
 DRILLS: Final = (
-    Drill("link falls", (Phase(50e6, 0.65), Phase(2e6, 0.65)), 3.0),
+    Drill("link falls", (Phase(50e6, 0.5), Phase(2e6, 0.5)), 3.0),
     Drill("processor falls", (Phase(10e6, 1.0), Phase(10e6, 0.25)), 3.0),
 )
 

@@ -51,12 +51,12 @@ def test_hindsight_takes_the_best_of_each_phase() -> None:
 
 
 def test_a_phase_is_predicted_at_its_share_of_a_core() -> None:
-    """A profile holds the processor's time: on a whole core the late cut would be faster, at 0.65 of one it is not."""
+    """A profile holds the processor's time: on a whole core the late cut would be faster, at half of one it is not."""
     picture = Way("image", "png", 0, 0.0, 500, payload_bytes=1_000, tail_s=0.1, shows_picture=True)
     early = Way("early", "native", 1, 0.005, 500, payload_bytes=1_000, tail_s=0.020)
     late = Way("late", "native", 2, 0.020, 500, payload_bytes=1_000, tail_s=0.003)
     device = Way("device", "none", 3, 0.1, 500, finishes=True)
-    assert {phase.share for phase in DRILL.phases} == {0.65}
+    assert {phase.share for phase in DRILL.phases} == {0.5}
     assert predicted_best([picture, early, late, device], DRILL, 3) == ["device", "image png", "early native"]
 
 
