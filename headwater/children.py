@@ -157,12 +157,12 @@ class Child:
             self.signal(signal.SIGKILL)
         return self._reap()
 
-    def signal(self, number: signal.Signals) -> None:
+    def signal(self, number: int) -> None:
         """Send a signal to the process itself (its children hear of it from the process)."""
         if self._process.returncode is None:
             os.kill(self.pid, number)
 
-    def signal_all(self, number: signal.Signals) -> None:
+    def signal_all(self, number: int) -> None:
         """Send a signal to the process and to all that it has started in its group."""
         # Before the process is reaped its number cannot belong to anyone else.
         if self._process.returncode is None:

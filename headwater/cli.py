@@ -93,7 +93,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(status)
     except CycloptsError as error:
         _fail(str(error))
-    except (ImportError, *_reported_errors()) as error:
+    except _reported_errors() as error:
         _fail(reason_of(error))
     except KeyboardInterrupt:
         sys.exit(130)
@@ -211,9 +211,9 @@ def _dashed(table: dict[str, Any]) -> dict[str, Any]:
 
 
 def _reported_errors() -> tuple[type[BaseException], ...]:
-    """Return the bases of all errors meant for a person; `models` stands alone and has a base of its own."""
+    """Return the bases of all errors meant for a person, and ImportError; `models` has a base of its own."""
     models_errors = sys.modules.get("models.errors")
-    return (HeadwaterError, models_errors.ModelError) if models_errors else (HeadwaterError,)
+    return (ImportError, HeadwaterError, *([models_errors.ModelError] if models_errors else []))
 
 
 def _missing(error: ImportError) -> HeadwaterError:

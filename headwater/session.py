@@ -134,13 +134,8 @@ class Session:
 
     def start(self, deadline_s: float | None = None) -> None:
         """Begin connecting; with a deadline, wait for it. Raises: BrokerError when the deadline passes."""
-        self._client.connect_async(
-            self.address.host,
-            self.address.port,
-            self._keepalive_s,
-            clean_start=True,
-            properties=self._connect_properties,
-        )
+        host, port, properties = self.address.host, self.address.port, self._connect_properties
+        self._client.connect_async(host, port, self._keepalive_s, clean_start=True, properties=properties)
         self._client.loop_start()
         if deadline_s is not None and not self._connected.wait(deadline_s):
             self.stop()
