@@ -103,7 +103,8 @@ def _bundles(names: str) -> dict[str, Bundle]:
         bundle = Bundle.load(name)
         if not (bundle.folder / MANIFEST_FILE).is_file():
             raise SettingsError(f"--bundles: {name} is no bundle; make one of it: headwater models import {name}")
-        if found.setdefault(f"{bundle.name}-{bundle.input.width}", bundle) is not bundle:
+        size = f"-{bundle.input.width}"
+        if found.setdefault(f"{bundle.name.removesuffix(size)}{size}", bundle) is not bundle:
             raise SettingsError(f"--bundles: {name} has the name and size of another one; give only one of them")
     if not found:
         raise SettingsError("--bundles is empty, expected names or folders of bundles, separated by commas")
