@@ -42,6 +42,8 @@ BOOT = "0123abcd"
 EARLIER_BOOT = "ffff0000"
 TOPICS = Topics("demo")
 NOW_NS = 1_789_990_000_000_000_000
+MOST_SIDE = 65_536
+"""Of a tensor that a frame may have."""
 
 
 def bundle_folder(folder: Path, model: bytes | None = None, *, positive: str = "dirty", side: int = 8) -> Path:
@@ -117,7 +119,9 @@ def frame(
     sequence: int, size_bytes: int = 100, *, boot: str = BOOT, finished: bool = False, age_s: float = 0.0
 ) -> Frame:
     """Return a frame as the head gives it, with a body of about that size."""
-    data = memoryview(bytes(size_bytes))
+    rows = max(1, -(-size_bytes // MOST_SIDE))
+    shape = (rows, size_bytes // rows)
+    data = memoryview(bytes(shape[0] * shape[1]))
     predictions = [Prediction("litter", "clean", None, 0.5, [0.5, 0.5])]
     return Frame(
         version=VERSION,
@@ -128,9 +132,7 @@ def frame(
         digest="ab" * 32,
         split="device" if finished else "conv_a",
         codec="none" if finished else "uint8",
-        body=Finished(predictions)
-        if finished
-        else Activation(Tensor("float32", (1, size_bytes), "uint8", "none", data, 0.5, 3)),
+        body=Finished(predictions) if finished else Activation(Tensor("float32", shape, "uint8", "none", data, 0.5, 3)),
         stages_ns={"capture": 3_000_000, "head": 2_000_000},
     )
 
