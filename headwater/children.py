@@ -157,7 +157,7 @@ class Child:
         if self._process.returncode is None:
             os.kill(self.pid, number)
 
-    def signal_all(self, number: signal.Signals) -> None:
+    def signal_all(self, number: int) -> None:
         """Send a signal to the process and to all that it has started in its group."""
         # Before the process is reaped its number cannot belong to anyone else.
         if self._process.returncode is None:

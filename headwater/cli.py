@@ -93,7 +93,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(status)
     except CycloptsError as error:
         _fail(str(error))
-    except (ImportError, *_reported_errors()) as error:
+    except ImportError as error:
+        _fail(reason_of(error))
+    except _reported_errors() as error:
         _fail(reason_of(error))
     except KeyboardInterrupt:
         sys.exit(130)
