@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from headwater.address import BrokerUser
 from headwater.errors import SettingsError
 from tests.visualizer.door.asking import write
 from visualizer.door.entrance import entrance, operator_address
@@ -77,7 +78,7 @@ def test_the_brokers_operator_may_have_a_certificate_of_its_own(tmp_path: Path) 
     users = write(tmp_path / "users", sam="operator")
     (tmp_path / "secret").write_text("word\n")
     told: dict[str, Any] = {"users": users, "broker": "mqtts://127.0.0.1:1"}
-    told |= {"certificate": Path("site.pem"), "key": Path("site.key")}
+    told |= {"user": BrokerUser(certificate=Path("site.pem"), key=Path("site.key"))}
     own = {"operator_certificate": Path("operator.pem"), "operator_key": Path("operator.key")}
     named = {"operator_username": "operator", "operator_password_file": tmp_path / "secret"}
     for more, expected in (
