@@ -32,6 +32,8 @@ class PatientProtocol(HttpToolsProtocol):
     arrive_s, answer_s = ARRIVE_S, ANSWER_S
     most, most_of_one = MOST_CONNECTIONS, MOST_OF_ONE
     _deadline: asyncio.TimerHandle | None = None
+    _is_draining = False
+    """Whether the answer is out of the site's hands, and whoever asked has not taken it yet."""
     _in_head, _heads, _head_bytes, _body_bytes = True, 0, 0, 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # theirs, too
@@ -49,7 +51,7 @@ class PatientProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Take some bytes; with the first of a request its time begins."""
-        if self._deadline is None:
+        if self._deadline is None or self._is_draining:
             self._end_in(self.arrive_s)
         heads = self._heads
         super().data_received(data)
@@ -77,9 +79,21 @@ class PatientProtocol(HttpToolsProtocol):
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
-        """The answer is out; what the client has sent behind it has the same time again."""
-        self._end_in(self.answer_s if self.pipeline else None)
+        """The answer is out; what the client has sent behind it has the same time again.
+
+        One that is not taken yet keeps its time.
+        """
+        if self.pipeline or not self.flow.write_paused:
+            self._end_in(self.answer_s if self.pipeline else None)
+        else:
+            self._is_draining = True
         super().on_response_complete()
+
+    def resume_writing(self) -> None:
+        """What was answered has been taken, all but a little."""
+        super().resume_writing()
+        if self._is_draining:
+            self._end_in(None)
 
     def handle_websocket_upgrade(self) -> None:
         """From now on it is a websocket, with times of its own."""
@@ -96,6 +110,7 @@ class PatientProtocol(HttpToolsProtocol):
     def _end_in(self, seconds: float | None) -> None:
         if self._deadline is not None:
             self._deadline.cancel()
+        self._is_draining = False
         self._deadline = None if seconds is None else self.loop.call_later(seconds, self.transport.abort)
 
 
