@@ -22,6 +22,8 @@ PARTS = ("headwater", "models", "planning", "edge", "cloud_worker", "visualizer"
 OURS = tuple(f"{ROOT / part}{os.sep}" for part in PARTS)
 MOST_ANSWERS = 5_000
 """So many different answers are told apart; unknown names in them could be without end."""
+OF_SAMPLES = 0.25
+"""So many inputs are made of valid samples: what was kept is mostly refused early, and what comes of it as well."""
 WEIGH_EVERY = 64
 """The memory of every so manieth input is measured."""
 
@@ -35,46 +37,61 @@ class Coverage:
     def __init__(self) -> None:
         self.lines: set[Line] = set()
         self.answers: set[str] = set()
-        self._codes: dict[int, CodeType | None] = {}
+        self._codes: dict[int, CodeType] = {}
+        self._left: dict[int, set[int]] = {}
+        """The lines of each code that nothing has led to yet; of one that is not ours there are none."""
+        self._enter = self._tracer()
 
     def of(self, target: Target, data: bytes) -> tuple[Verdict, bool]:
         """Return the verdict on an input, and whether it led to something new."""
-        reached: set[Line] = set()
-        sys.settrace(self._tracer(reached))
+        before = len(self.lines)
+        sys.settrace(self._enter)
         try:
             verdict = judged(target, data)
         finally:
             sys.settrace(None)
-        known = reached <= self.lines and (verdict.said in self.answers or len(self.answers) >= MOST_ANSWERS)
-        self.lines |= reached
+        is_new = len(self.lines) > before or not self.knows(verdict.said)
         self.hear(verdict.said)
-        return verdict, not known
+        return verdict, is_new
+
+    def knows(self, said: str) -> bool:
+        """Tell whether that was answered before, or too much to tell it apart."""
+        return said in self.answers or len(self.answers) >= MOST_ANSWERS
 
     def hear(self, said: str) -> None:
         """Remember what was answered."""
         if len(self.answers) < MOST_ANSWERS:
             self.answers.add(said)
 
-    def _tracer(self, reached: set[Line]) -> Any:
-        codes = self._codes
+    def _tracer(self) -> Any:
+        lines, left = self.lines, self._left
 
         def line(frame: FrameType, _event: str, _argument: Any) -> Any:
-            reached.add((id(frame.f_code), frame.f_lineno))
+            place, number = id(frame.f_code), frame.f_lineno
+            if number in left[place]:
+                left[place].discard(number)
+                lines.add((place, number))
             return line
 
         def enter(frame: FrameType, _event: str, _argument: Any) -> Any:
-            code = frame.f_code
-            place = id(code)
-            if place not in codes:
-                codes[place] = code if code.co_filename.startswith(OURS) else None
-            return line if codes[place] is not None else None
+            place = id(frame.f_code)
+            if place not in left:
+                self._codes[place] = frame.f_code  # as long as it is kept, no other has its number
+                left[place] = lines_of(frame.f_code) if frame.f_code.co_filename.startswith(OURS) else set()
+            return line if left[place] else None
 
         return enter
 
     def places(self) -> set[str]:
         """Return the lines as file:line, the same in every process."""
-        named = ((self._codes[code], line) for code, line in self.lines)
-        return {f"{code.co_filename.removeprefix(str(ROOT))}:{line}" for code, line in named if code is not None}
+        named = ((self._codes[code].co_filename, line) for code, line in self.lines)
+        return {f"{name.removeprefix(str(ROOT))}:{line}" for name, line in named}
+
+
+def lines_of(code: CodeType) -> set[int]:
+    """Return the lines that a code runs; the first, of its definition, only where it has no other."""
+    found = {line for *_, line in code.co_lines() if line is not None}
+    return found if len(found) == 1 else found - {code.co_firstlineno}
 
 
 class Explorer:
@@ -101,23 +118,31 @@ class Explorer:
         return self._begin
 
     def next(self) -> bytes:
-        """Return the next input: one to begin with, then one that was kept, spoilt; of these the latest most often."""
+        """Return the next input: one to begin with, then a sample or what was kept, spoilt; the latest most often."""
         if self.done < len(self._begin):
             return self._begin[self.done]
-        if not self._queue:
-            return spoilt(self._draw.choice(self._begin), self._draw, self._pool)
+        if not self._queue or self._draw.random() < OF_SAMPLES:
+            return spoilt(self._draw.choice(self._pool.samples), self._draw, self._pool)
         place = self._draw.random() ** 0.5 if self._draw.random() < 0.5 else self._draw.random()
         return spoilt(self._queue[int(place * len(self._queue))], self._draw, self._pool)
 
     def judge(self, data: bytes) -> bool:
         """Judge one input, and return whether it is to be kept."""
-        verdict, is_new = self.coverage.of(self.target, data)
+        verdict, is_new = self._looked_at(data)
         if verdict.finding.startswith("slow"):
             verdict = judged(self.target, data)  # without what watches it
         is_good = self.note(verdict, data)
         if is_good and is_new:
             self._queue.append(data)
         return is_good and is_new
+
+    def _looked_at(self, data: bytes) -> tuple[Verdict, bool]:
+        """Return the verdict, and whether it is new: by its lines where they are watched, else by the answer."""
+        if self.done >= len(self._begin) and self.done % self.target.watch_every:
+            verdict = judged(self.target, data)
+            if self.coverage.knows(verdict.said):
+                return verdict, False
+        return self.coverage.of(self.target, data)
 
     def note(self, verdict: Verdict, data: bytes) -> bool:
         """Count one input, weigh some of them, and return whether the rule was kept."""

@@ -21,11 +21,12 @@ HANG_S = 60.0
 MOST_DEATHS = 20
 SAY_EVERY_S = 5.0
 LOOK_EVERY_S = 0.2
+LOAD_LOOK_S = 0.02
 
 
 @dataclass
 class Tally:
-    """What runs of one target have come to, those before this one too."""
+    """What runs of one target have come to, those before this one too; the seconds without those of loading."""
 
     inputs: int = 0
     seconds: float = 0.0
@@ -86,9 +87,14 @@ class Process:
 
     def in_hand(self) -> tuple[int, float, bytes]:
         """Return how many inputs are done, since when one is in hand (0: none is), and that one."""
-        data = self._bench.read_bytes()
-        done, begun_s, size = HEADER.unpack_from(data)
-        return self.done_before + done, begun_s, data[HEADER.size : HEADER.size + size]
+        with self._bench.open("rb") as file:
+            done, begun_s, size = HEADER.unpack(file.read(HEADER.size))
+            return self.done_before + done, begun_s, file.read(size)
+
+    def has_begun(self) -> bool:
+        """Tell whether it has loaded what it needs and taken an input in hand, or has ended."""
+        done, begun_s, _ = self.in_hand()
+        return done > 0 or begun_s > 0 or self._child.poll() is not None
 
     def look(self) -> tuple[bool, str]:
         """Return whether it goes on, and what is to be said of the input in hand where that ended or held it."""
@@ -137,13 +143,13 @@ def run(
     each = -(-max(0, inputs - begun.inputs) // processes)
     numbers = range(processes if each else 0)
     running = [Process(name, folder, corpus, n, each, began_s + seconds, guide) for n in numbers]
-    said_s, crashes, tally = began_s, dict[str, str](), begun
+    crashes = dict[str, str]()
     try:
+        began_s = said_s = _begun_s(running)
         for _ in _looks(running, crashes, folder):
-            tally = _told(folder, running, begun, crashes, time.monotonic() - began_s)
             if time.monotonic() - said_s > SAY_EVERY_S:
                 said_s = time.monotonic()
-                say(tally.line(name, begun))
+                say(_told(folder, running, begun, crashes, said_s - began_s).line(name, begun))
     finally:
         for process in running:
             process.stop()
@@ -151,6 +157,13 @@ def run(
         tally.write(folder / "tally.json")
     say(tally.line(name, begun))
     return tally
+
+
+def _begun_s(running: list[Process]) -> float:
+    """Return the moment at which the first process has begun: to load what is fuzzed takes seconds, which count not."""
+    while running and not any(process.has_begun() for process in running):
+        time.sleep(LOAD_LOOK_S)
+    return time.monotonic()
 
 
 def _looks(running: list[Process], crashes: dict[str, str], folder: Path) -> Iterator[None]:

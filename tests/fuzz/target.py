@@ -30,6 +30,8 @@ class Target:
     """… and so many for any."""
     alone: bool = False
     """Whether it may end the process: then it is only fuzzed in processes of its own, not in the tests."""
+    watch_every: int = 1
+    """The lines of every so manieth input are watched, and of each with a new answer: it takes the time of several."""
     examples: int = 250
     """How many inputs the tests make."""
 

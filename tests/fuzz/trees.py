@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from random import Random
 from typing import Any
 
@@ -40,32 +39,40 @@ def json_text(data: bytes, draw: Random) -> bytes:
 def tflite(data: bytes, draw: Random) -> bytes:
     """Return a .tflite file with other tables; as it is where it cannot be read, or not be written so."""
     try:
-        return flatbuffer.encode(changed(flatbuffer.decode(data, "x"), draw), "x")
+        return flatbuffer.encode(changed(_opened(flatbuffer.decode(data, "x")), draw), "x")
     except Exception:
         return data
 
 
 def changed(tree: Any, draw: Random) -> Any:
-    """Return a tree of dicts, lists and values with one to three places changed."""
-    opened = _opened(tree)
-    slots = list(_slots(opened))
+    """Return a tree of dicts, lists and values after changing one to three of its places."""
+    slots = _slots(tree)
     for _ in range(1 + int(draw.random() * 3)):
         if slots:
             _change(*draw.choice(slots), slots, draw)
-    return opened
+    return tree
 
 
 def _opened(tree: Any) -> Any:
+    """Return a copy of a tree, with lists for tuples."""
     if isinstance(tree, dict):
         return {key: _opened(value) for key, value in tree.items()}
     return [_opened(value) for value in tree] if isinstance(tree, list | tuple) else tree
 
 
-def _slots(tree: Any) -> Iterator[Slot]:
-    entries = tree.items() if isinstance(tree, dict) else enumerate(tree) if isinstance(tree, list) else ()
-    for key, value in entries:
-        yield tree, key
-        yield from _slots(value)
+def _slots(tree: Any) -> list[Slot]:
+    found: list[Slot] = []
+    left = [tree]
+    while left:
+        holder = left.pop()
+        kind = type(holder)
+        if kind is dict:
+            found += [(holder, key) for key in holder]
+            left += holder.values()
+        elif kind is list:
+            found += [(holder, place) for place in range(len(holder))]
+            left += holder
+    return found
 
 
 def _change(holder: Any, key: Any, slots: list[Slot], draw: Random) -> None:
