@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-from tests.fuzz import runs
+from headwater.errors import WireError
+from tests.fuzz import engine, planted, runs
 from tests.fuzz.engine import Explorer, chosen, name_of
-from tests.fuzz.judge import ROOT, judged
+from tests.fuzz.judge import ROOT, judged, told
 from tests.fuzz.page import FIGURES, page, record
 from tests.fuzz.planted import GREEDY, STEPWISE
 from tests.fuzz.runs import Tally, run
@@ -44,6 +45,17 @@ def test_a_word_is_found_letter_by_letter() -> None:
     assert judged(STEPWISE, explorer.findings[reason]).finding
 
 
+def test_lines_lead_where_answers_do_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where those of every second input only are watched; each line is counted, that of the definition is not."""
+    monkeypatch.setattr(engine, "OURS", (planted.__file__,))
+    explorer = Explorer(planted.SILENT, [], 1)
+    while not explorer.findings and explorer.done < 200_000:
+        explorer.judge(explorer.next())
+    assert [data[:3] for data in explorer.findings.values()] == [b"cut"]
+    first = planted.silent.__code__.co_firstlineno
+    assert explorer.coverage.places() == {f"/tests/fuzz/planted.py:{first + step}" for step in range(2, 9)}
+
+
 def test_the_same_seed_makes_the_same_inputs() -> None:
     """A run can be repeated."""
     one, other = Explorer(named("result"), [], 7), Explorer(named("result"), [], 7)
@@ -59,6 +71,25 @@ def test_too_much_memory_is_a_finding() -> None:
     """A decoder that takes more than its bound is found out, and one within it is not."""
     assert "memory" in judged(GREEDY, b"12345", weigh=True).finding
     assert judged(GREEDY, b"", weigh=True).finding == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("frame of 12 B: Invalid enum value 'a\\'b' - at `$.codec`", "frame of # B: # - at `$.codec`"),
+        ("Invalid value 'it's' - at `$.body.type`", "# - at `$.body.type`"), (f"Invalid value '{90_000 * 'a'}'", "#"),
+        ("split: got 'it\\'s', expected 'a'", "split: got #, expected #"), ("got \"it's\": wrong", "got #: wrong"),
+        (f"'{300 * 'a'}' - at `$.a`", "# - at `$.a`"), (f"got '{90_000 * 'a'}", "got #"),
+        ("can't decode byte 0xa5 in position 3", "can't decode byte # in position #"),
+        ("contains unknown field `a` - b` - at `$.body`", "contains # - at `$.body`"),
+        (f"contains unknown field `{90_000 * 'a'}`", "contains #"), ("unknown field `a`", "#"),
+        ("identifier is b'a\\xf0'; copy", "identifier is #; copy"),
+        ("key 0xa'b means nothing; see", "key # means nothing; see"), ("a key of 12 parts", "a key of # parts"),
+    ],
+)  # fmt: skip
+def test_what_was_got_makes_no_other_answer(words: str, said: str) -> None:
+    """Only the place and the reason do: each value would else count as another way taken, and lead to more of them."""
+    assert told(WireError(words)) == f"WireError: {said}"
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
@@ -93,6 +124,16 @@ def test_processes_are_counted_and_a_run_goes_on(tmp_path: Path) -> None:
     assert len(first.lines) > 5
     assert "1,000 inputs" in said[-1]
     assert any((tmp_path / "c").iterdir())
+
+
+def test_the_time_to_load_is_no_fuzzing(tmp_path: Path) -> None:
+    """Inputs a second are those of the time in which there were any."""
+    began_s = time.monotonic()
+    found = run(
+        "tests.fuzz.planted:LATE", tmp_path / "f", tmp_path / "c", inputs=50, seconds=60, processes=1, say=print
+    )
+    assert found.inputs == 50
+    assert time.monotonic() - began_s > planted.LATE_S + found.seconds
 
 
 def test_an_input_that_ends_the_process_is_kept_and_the_run_goes_on(
