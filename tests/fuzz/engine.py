@@ -22,6 +22,8 @@ PARTS = ("headwater", "models", "planning", "edge", "cloud_worker", "visualizer"
 OURS = tuple(f"{ROOT / part}{os.sep}" for part in PARTS)
 MOST_ANSWERS = 5_000
 """So many different answers are told apart; unknown names in them could be without end."""
+OF_SAMPLES = 0.25
+"""So many inputs are made of valid samples: what was kept is mostly refused early, and what comes of it as well."""
 WEIGH_EVERY = 64
 """The memory of every so manieth input is measured."""
 
@@ -116,11 +118,11 @@ class Explorer:
         return self._begin
 
     def next(self) -> bytes:
-        """Return the next input: one to begin with, then one that was kept, spoilt; of these the latest most often."""
+        """Return the next input: one to begin with, then a sample or what was kept, spoilt; the latest most often."""
         if self.done < len(self._begin):
             return self._begin[self.done]
-        if not self._queue:
-            return spoilt(self._draw.choice(self._begin), self._draw, self._pool)
+        if not self._queue or self._draw.random() < OF_SAMPLES:
+            return spoilt(self._draw.choice(self._pool.samples), self._draw, self._pool)
         place = self._draw.random() ** 0.5 if self._draw.random() < 0.5 else self._draw.random()
         return spoilt(self._queue[int(place * len(self._queue))], self._draw, self._pool)
 

@@ -14,7 +14,15 @@ from tests.fuzz.target import Target
 
 ROOT = Path(__file__).parents[2]
 OURS = (HeadwaterError, ModelError)
-_DETAIL = re.compile(r"[0-9]+|'[^']*'|unknown field `[^`]*`")
+MOST_READ, MOST_TOLD = 40_000, 240
+"""Characters of an error: of what was got, which may be the whole input, and of what is left without it."""
+_DETAIL = re.compile(
+    r"""(?<=\bkey ).*?(?= means nothing)|unknown field `.*?(?:`(?= - at |\Z)|\Z)"""
+    r"""|Invalid (?:enum )?value '.*?(?:'(?= - at |\Z)|\Z)"""
+    r"""|0x[0-9a-f]+|[0-9]+|(?<![a-z])b?'(?:[^'\\]|\\.)*(?:'|\Z)|"(?:[^"\\]|\\.)*(?:"|\Z)""",
+    re.DOTALL,
+)
+"""What settings and msgspec name as it came; a number; what is written in quotes, also where it is cut short."""
 
 
 @dataclass(frozen=True)
@@ -53,10 +61,15 @@ def _said(target: Target, data: bytes) -> Verdict:
     try:
         return Verdict(f"taken: {target.run(data)}")
     except OURS as error:
-        return Verdict(f"{type(error).__name__}: {_DETAIL.sub('#', str(error)[:240])}")
+        return Verdict(told(error))
     except Exception as error:
         reason = f"{type(error).__name__} in {_place(error)}"
         return Verdict(reason, f"{reason}: {' '.join(str(error).split())[:200]}")
+
+
+def told(error: Exception) -> str:
+    """Return what an error says, the same for whatever was got at the same place: no number, no name, no value."""
+    return f"{type(error).__name__}: {_DETAIL.sub('#', str(error)[:MOST_READ])[:MOST_TOLD]}"
 
 
 def _place(error: BaseException) -> str:

@@ -13,9 +13,13 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
+<<<<<<< HEAD
+=======
+from headwater.errors import WireError
+>>>>>>> tests-mend
 from tests.fuzz import engine, planted, runs
 from tests.fuzz.engine import Explorer, chosen, name_of
-from tests.fuzz.judge import ROOT, judged
+from tests.fuzz.judge import ROOT, judged, told
 from tests.fuzz.page import FIGURES, page, record
 from tests.fuzz.planted import GREEDY, STEPWISE
 from tests.fuzz.runs import Tally, run
@@ -70,6 +74,25 @@ def test_too_much_memory_is_a_finding() -> None:
     """A decoder that takes more than its bound is found out, and one within it is not."""
     assert "memory" in judged(GREEDY, b"12345", weigh=True).finding
     assert judged(GREEDY, b"", weigh=True).finding == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("frame of 12 B: Invalid enum value 'a\\'b' - at `$.codec`", "frame of # B: # - at `$.codec`"),
+        ("Invalid value 'it's' - at `$.body.type`", "# - at `$.body.type`"), (f"Invalid value '{90_000 * 'a'}'", "#"),
+        ("split: got 'it\\'s', expected 'a'", "split: got #, expected #"), ("got \"it's\": wrong", "got #: wrong"),
+        (f"'{300 * 'a'}' - at `$.a`", "# - at `$.a`"), (f"got '{90_000 * 'a'}", "got #"),
+        ("can't decode byte 0xa5 in position 3", "can't decode byte # in position #"),
+        ("contains unknown field `a` - b` - at `$.body`", "contains # - at `$.body`"),
+        (f"contains unknown field `{90_000 * 'a'}`", "contains #"), ("unknown field `a`", "#"),
+        ("identifier is b'a\\xf0'; copy", "identifier is #; copy"),
+        ("key 0xa'b means nothing; see", "key # means nothing; see"), ("a key of 12 parts", "a key of # parts"),
+    ],
+)  # fmt: skip
+def test_what_was_got_makes_no_other_answer(words: str, said: str) -> None:
+    """Only the place and the reason do: each value would else count as another way taken, and lead to more of them."""
+    assert told(WireError(words)) == f"WireError: {said}"
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
