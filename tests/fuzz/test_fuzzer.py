@@ -13,10 +13,7 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-<<<<<<< HEAD
-=======
 from headwater.errors import WireError
->>>>>>> tests-mend
 from tests.fuzz import engine, planted, runs
 from tests.fuzz.engine import Explorer, chosen, name_of
 from tests.fuzz.judge import ROOT, judged, told

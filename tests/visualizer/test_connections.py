@@ -145,21 +145,6 @@ def test_who_takes_a_large_answer_in_time_may_ask_again() -> None:
         assert sock.recv(65_536).startswith(b"HTTP/1.1 200")
 
 
-def test_who_takes_a_large_answer_in_time_may_ask_again() -> None:
-    """The time of an answer ends when it is taken; what follows has its own."""
-    patience_s = 4.0
-    with server(arrive_s=patience_s, answer_s=patience_s) as port, connected(port) as sock:
-        sock.sendall(WHOLE.replace(b"/", b"/much", 1))
-        size = 0
-        while size < 50_000_000:
-            more = sock.recv(1_000_000)
-            assert more
-            size += len(more)
-        threading.Event().wait(1.25 * patience_s)
-        sock.sendall(WHOLE)
-        assert sock.recv(65_536).startswith(b"HTTP/1.1 200")
-
-
 def test_who_asks_in_time_is_answered_again_and_again() -> None:
     """On one connection, also with pauses longer than a request or an answer may take, and two requests in one go."""
     patience_s = 2.0
