@@ -21,6 +21,8 @@ from headwater.topics import Topics
 log = logging.getLogger(__name__)
 
 AUTO: Final = "auto"
+WORDS: Final = frozenset({AUTO, "image", "device"})
+"""Splits that every device calls so, whatever its model."""
 LARGEST_BYTES: Final = 65_536
 MOST_DEVICES: Final = 10_000
 ANSWER_S: Final = 3.0
@@ -83,9 +85,11 @@ class Asked:
     def is_met(self, applied: SettingsApplied) -> bool:
         """Tell whether the device has done it, and does not only say again, as with a greeting, what held before.
 
-        Asked for a cut point by number it answers with the name, so something else than before is an answer, too.
+        Asked for a cut point by number it answers with the name, so another than before is an answer, too.
         """
-        return holds(applied, self.change) or (self.is_alone and applied != self.held)
+        if self.held is None or not self.is_alone or {applied.split, self.change.split} & WORDS:
+            return holds(applied, self.change)
+        return holds(applied, replace(self.change, split=None)) and applied != self.held
 
 
 def holds(applied: SettingsApplied, change: SettingsChange) -> bool:

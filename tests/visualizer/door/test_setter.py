@@ -229,10 +229,24 @@ def test_an_answer_to_an_earlier_wish_is_not_taken_for_this_ones(silent: Fleet) 
     assert session.told[-1] == BEFORE
 
 
+def test_a_first_greeting_is_no_answer(silent: Fleet) -> None:
+    """Of a device that had said nothing before, and whose word on the first wish comes after the second was sent."""
+    setter, session = silent
+    setter._applied.clear()
+    assert setter.set(DEVICE, "device", {}) is None
+    session.say(replace(HELD, split="add"))
+    assert setter.set(DEVICE, "block_99", {}) is None
+    session.say(replace(HELD, split="device"))
+    session.refuse()
+    assert session.told[-1] == BEFORE
+
+
 def test_a_cut_point_by_number_is_answered_by_its_name(lively: Fleet, operators: ThreadPoolExecutor) -> None:
     """Which the site cannot know; so is what is wanted after it."""
     setter, session = lively
-    taken = replace(HELD, split="block_5_add", codec="native")
+    now = replace(HELD, split="block_1_add")
+    session.say(now)
+    taken = replace(now, split="block_5_add", codec="native")
     assert waited(session, 1, taken, operators.submit(setter.set, DEVICE, "#5", {})) == taken
     taken = replace(taken, thresholds={"exit1": {"litter": 0.5}})
     wish = operators.submit(setter.set, DEVICE, None, {"exit1": {"litter": 0.5}})
