@@ -181,7 +181,7 @@ def test_the_command_says_what_it_found(tmp_path: Path) -> None:
     assert good.returncode == 0, good.stderr
     assert good.stdout.startswith("exif: 300 inputs, ")
     assert "lines, " in good.stdout
-    bad = [*command, "tests.fuzz.planted:STEPWISE", "--inputs", "40000"]
+    bad = [*command, "tests.fuzz.planted:STEPWISE", "--inputs", "300000"]
     found = subprocess.run(bad, cwd=ROOT, capture_output=True, text=True, check=False)
     assert found.returncode == 1, found.stdout + found.stderr
     assert "ZeroDivisionError in tests/fuzz/planted.py, stepwise" in found.stdout

@@ -15,8 +15,8 @@ ENDS = signal.SIGTERM, signal.SIGHUP
 
 @pytest.fixture(autouse=True)
 def handlers() -> Iterator[None]:
-    """Put back who hears the signals."""
-    before = {number: signal.getsignal(number) for number in ENDS}
+    """Begin as a process that nobody told to ignore them, and put back who hears the signals."""
+    before = {number: signal.signal(number, signal.SIG_DFL) for number in ENDS}
     yield
     for number, heard in before.items():
         signal.signal(number, heard)
