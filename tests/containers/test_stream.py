@@ -26,6 +26,7 @@ for name in os.listdir("/proc"):
             break
 """
 """Ends the parent of a worker; the worker dies with it, and so does the container."""
+KILLED = 137
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +103,8 @@ def test_a_killed_worker_costs_no_frame(stream: None) -> None:
     """In mid-stream one of three is killed: it comes back, and every picture is in the store, once."""
     assert eventually(lambda: len(stored()) > 20, 60), states()
     before = sum(one["RestartCount"] for one in containers("worker"))
-    compose("exec", "-T", "--index", "2", "worker", "python", "-", given=KILL, check=False)  # it ends with the container
+    killing = ("compose/compose", "exec", "-T", "--index", "2", "worker", "python", "-")
+    assert run(*killing, given=KILL, check=False).returncode in {0, KILLED}  # it may end with the container
     (device,) = containers("edge")
     run("docker", "wait", device["Id"], deadline_s=180)
     lines = run("docker", "logs", device["Id"]).stdout.splitlines()
