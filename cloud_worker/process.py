@@ -116,11 +116,12 @@ def settings_event(settings: WorkerSettings, name: str) -> Event:
 
 def new_session(settings: WorkerSettings, name: str, topics: Topics, callbacks: Callbacks) -> Session:
     """Return the worker's session, not started; no two processes have the same client id, even under one name."""
+    group = settings.group()
     return Session(
         Address.of(settings.broker, settings.user),
         f"worker-{name}-{secrets.token_hex(4)}",
         callbacks,
-        subscriptions=[(topics.shared("frame"), 1), (topics.shared("journey"), 0)],
+        subscriptions=[(topics.shared("frame", group), 1), (topics.shared("journey", group), 0)],
         receive_maximum=settings.inbox,
         packet_limit_bytes=settings.packet_limit_bytes,
     )

@@ -15,9 +15,9 @@ from cyclopts import Parameter
 from headwater.address import NOBODY, BrokerUser
 from headwater.errors import SettingsError
 from headwater.logs import Level, LogFormat
-from headwater.settings import check_ranges
+from headwater.settings import check_ranges, first_line
 from headwater.sight import parse_address
-from headwater.topics import checked_name
+from headwater.topics import SHARE_GROUP, checked_name
 from headwater.traces import check_traces
 from headwater.verdict import LONGEST_S, UNWELL_AFTER_S, check_unwell_after
 from models.choices import EngineName
@@ -51,6 +51,9 @@ class WorkerSettings:
     """File whose first line is the password at the store."""
     fleet: str = "demo"
     """Fleet whose frames are finished."""
+    group_file: Path | None = None
+    """File whose first line is a word that all workers of the fleet have and no device: frames are shared in a group of
+    that name, in which nobody else can take turns. Without it the group is called workers."""
     name: str = ""
     """Name of this worker in results and records; by default host and process id. Of several processes each adds its
     number to it."""
@@ -115,6 +118,19 @@ class WorkerSettings:
         if self.metrics is not None:
             parse_address(self.metrics)
         check_traces(self.traces)
+
+    def group(self) -> str:
+        """Return the name of the group in which workers share frames. Raises: SettingsError."""
+        if self.group_file is None:
+            return SHARE_GROUP
+        word = first_line("--group-file", self.group_file, "group's name")
+        try:
+            return checked_name("--group-file", word)
+        except SettingsError:
+            raise SettingsError(
+                f"--group-file: {self.group_file}: the first line cannot be a name,"
+                " expected 1 to 64 of a-z A-Z 0-9 . - _, the first a letter or digit; write such a word"
+            ) from None
 
     @property
     def batch_size(self) -> int:

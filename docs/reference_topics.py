@@ -26,7 +26,8 @@ the formulas and examples that a device in another language needs; [wire.md](wir
 """
 MESSAGES_INTRO: Final = """\
 
-Workers hear frames and journeys through the shared subscription `$share/workers/headwater/v1/{fleet}/+/…`. Frame,
+Workers hear frames and journeys through the shared subscription `$share/workers/headwater/v1/{fleet}/+/…`, or in a
+group of another name (`--group-file`). Frame,
 result and journeys are `application/msgpack`, all others `application/json`; fields that a receiver does not know are
 refused.
 """

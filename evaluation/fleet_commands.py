@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
+from evaluation.frame_settings import PICTURES_OF_LITTER, FrameSettings
+
 if TYPE_CHECKING:
     from planning.times import FrameTimes
 
@@ -26,12 +28,7 @@ class FleetSettings:
     """Pictures a second of each; may be given several times, a run for each."""
     seconds: Annotated[float, Parameter(validator=Number(gte=5, lte=600))] = 60.0
     """That a run counts."""
-    bundle: str = "litter"
-    """The model: a bundle's name or folder, or a .tflite file."""
-    split: str = "image"
-    """Where it is cut: image, a cut point or device."""
-    codec: str | None = None
-    """How frames travel; jpeg:90 for pictures and auto for activations when left out."""
+    sent: Annotated[FrameSettings, Parameter(name="*")] = PICTURES_OF_LITTER
     source: str | None = None
     """Pictures; drawn ones in the network's own size when left out, so that devices leave the worker a core."""
     seed: Annotated[int, Parameter(validator=Number(gte=0, lte=2**31))] = 1
@@ -62,7 +59,7 @@ def fleet(*, settings: Annotated[FleetSettings, Parameter(name="*")] | None = No
     check_load(asked.devices, asked.rate, times)
     for rate in asked.rate:
         with progress_bar(f"starting {asked.devices} devices at {rate:g}/s") as progress:
-            run = run_fleet(asked.devices, rate, asked.seconds, times, asked.bundle, asked.source, progress)
+            run = run_fleet(asked.devices, rate, asked.seconds, times, asked.sent.bundle, asked.source, progress)
         print(sentence(run, times), flush=True)
         rows += compare(run, times, asked.seed)
     save(asked.output, rows, times)
@@ -72,9 +69,8 @@ def fleet(*, settings: Annotated[FleetSettings, Parameter(name="*")] | None = No
 
 def _times(asked: FleetSettings) -> FrameTimes:
     from evaluation.frame_times import measure_times
-    from evaluation.simulate_settings import default_codec
     from models.bars import progress_bar
 
-    codec = asked.codec or default_codec(asked.split)
+    sent = asked.sent
     with progress_bar("measuring one device") as progress:
-        return measure_times(asked.bundle, asked.split, codec, asked.source, progress, small=True)
+        return measure_times(sent.bundle, sent.split, sent.codec_name, asked.source, progress, small=True)

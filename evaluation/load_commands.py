@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
+from evaluation.frame_settings import PICTURES_OF_LITTER, FrameSettings
 from headwater.address import NOBODY, BrokerUser
 
 if TYPE_CHECKING:
     from evaluation.load_run import Loaded
-    from headwater.messages import Frame
 
 Count = Annotated[int, Parameter(validator=Number(gte=1, lte=10_000_000))]
 Devices = Annotated[int, Parameter(validator=Number(gte=1, lte=300))]
@@ -39,12 +39,7 @@ class LoadSettings:
     window: Annotated[int, Parameter(validator=Number(gte=1, lte=100_000))] = 64
     """Frames under way in all; with --rate at least four of each device and a second's worth, and what finds no room is
     held back."""
-    bundle: str = "litter"
-    """The model: a bundle's name or folder, or a .tflite file."""
-    split: str = "image"
-    """How far a device would have computed: image, a cut point or device."""
-    codec: str | None = None
-    """How frames travel; jpeg:90 for pictures and auto for activations when left out."""
+    sent: Annotated[FrameSettings, Parameter(name="*")] = PICTURES_OF_LITTER
     source: Path | None = None
     """A folder of pictures to make frames of; they are drawn when left out."""
     processes: Annotated[int, Parameter(validator=Number(gte=1, lte=64))] = 1
@@ -81,15 +76,15 @@ def load(*, settings: Annotated[LoadSettings, Parameter(name="*")] | None = None
 
 def _loaded(asked: LoadSettings) -> Loaded:
     from evaluation.load import Schedule
-    from evaluation.load_run import SimulatedFleet, run_load
+    from evaluation.load_run import SimulatedFleet, folder_pictures, run_load
     from evaluation.running import FLEET, installation
     from headwater.address import Address
     from models.bars import progress_bar
 
-    frames = _frames(asked)
+    frames = asked.sent.encoded([] if asked.source is None else folder_pictures(asked.source))
     schedule = Schedule(asked.devices, asked.rate)
     with ExitStack() as running:
-        at = None if asked.broker else running.enter_context(installation(asked.bundle, asked.processes))
+        at = None if asked.broker else running.enter_context(installation(asked.sent.bundle, asked.processes))
         address = Address.parse(at.broker) if at else Address.of(str(asked.broker), asked.user)
         name = FLEET if at else asked.fleet
         fleet = SimulatedFleet(address, name, frames, schedule, schedule.window(asked.window))
@@ -98,12 +93,3 @@ def _loaded(asked: LoadSettings) -> Loaded:
             fleet.connect(progress)
         with progress_bar("sending") as progress:
             return run_load(fleet, asked.frames, asked.seconds, at, asked.processes, progress)
-
-
-def _frames(asked: LoadSettings) -> list[Frame]:
-    from evaluation.load_run import encoded_frames, folder_pictures
-    from evaluation.simulate_settings import default_codec
-    from models.bundle import Bundle
-
-    pictures = [] if asked.source is None else folder_pictures(asked.source)
-    return encoded_frames(Bundle.load(asked.bundle), asked.split, asked.codec or default_codec(asked.split), pictures)

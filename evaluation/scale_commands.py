@@ -10,6 +10,8 @@ from typing import Annotated
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
+from evaluation.frame_settings import PICTURES_OF_LITTER, FrameSettings
+
 Workers = Annotated[tuple[Annotated[int, Parameter(validator=Number(gte=1, lte=64))], ...], Parameter(negative="")]
 
 
@@ -25,12 +27,7 @@ class ScaleSettings:
     """Frames a second of each of them."""
     seconds: Annotated[float, Parameter(validator=Number(gte=2, lte=3600))] = 20.0
     """Of each run."""
-    bundle: str = "litter"
-    """The model: a bundle's name or folder, or a .tflite file."""
-    split: str = "image"
-    """Where it is cut: image, a cut point or device."""
-    codec: str | None = None
-    """How frames travel; jpeg:90 for pictures and auto for activations when left out."""
+    sent: Annotated[FrameSettings, Parameter(name="*")] = PICTURES_OF_LITTER
     output: Annotated[Path, Parameter(name=["--output", "-o"])] = Path("docs/results")
     """Folder for the table and the plot."""
 
@@ -45,26 +42,23 @@ def scale(*, settings: Annotated[ScaleSettings, Parameter(name="*")] | None = No
     scale-BUNDLE-SPLIT.csv and .svg. Devices, broker, store and workers share this machine's cores; let nothing else run
     meanwhile.
     """
-    from evaluation.load_run import encoded_frames
     from evaluation.scale import many
     from evaluation.scale import scale as measure
     from evaluation.scale_report import Report, name_of, save, table
     from evaluation.simulate_report import check_plot
-    from evaluation.simulate_settings import default_codec
     from models.bars import progress_bar
-    from models.bundle import Bundle
 
     asked = settings or ScaleSettings()
-    name = name_of(asked.bundle, asked.split)
+    bundle, split = asked.sent.bundle, asked.sent.split
+    name = name_of(bundle, split)
     check_plot(asked.output / f"{name}.svg")
-    codec = asked.codec or default_codec(asked.split)
-    frames = encoded_frames(Bundle.load(asked.bundle), asked.split, codec)
+    frames = asked.sent.encoded()
     with progress_bar("measuring workers") as progress:
-        rows = list(measure(asked.bundle, frames, asked.workers, asked.seconds, progress))
+        rows = list(measure(bundle, frames, asked.workers, asked.seconds, progress))
     with progress_bar(f"connecting {asked.devices} devices") as progress:
         processes = max(asked.workers)
-        row, costs = many(asked.bundle, frames, asked.devices, asked.rate, asked.seconds, processes, progress)
-    report = Report(asked.bundle, asked.split, codec, (*rows, row), costs)
+        row, costs = many(bundle, frames, asked.devices, asked.rate, asked.seconds, processes, progress)
+    report = Report(bundle, split, asked.sent.codec_name, (*rows, row), costs)
     save(asked.output, report)
     print(table(report))
     print(f"written: {asked.output}/{name}.csv and .svg", file=sys.stderr)

@@ -10,6 +10,8 @@ from typing import Annotated
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
+from evaluation.frame_settings import PICTURES_OF_LITTER, FrameSettings
+
 LEAST_LOOKS = 3
 
 
@@ -27,12 +29,7 @@ class SoakSettings:
     """Worker processes."""
     every: Annotated[float, Parameter(validator=Number(gte=0.1, lte=600))] = 5.0
     """Seconds between two looks at each process."""
-    bundle: str = "litter"
-    """The model: a bundle's name or folder, or a .tflite file."""
-    split: str = "image"
-    """Where it is cut: image, a cut point or device."""
-    codec: str | None = None
-    """How frames travel; jpeg:90 for pictures and auto for activations when left out."""
+    sent: Annotated[FrameSettings, Parameter(name="*")] = PICTURES_OF_LITTER
     output: Annotated[Path, Parameter(name=["--output", "-o"])] = Path("docs/results")
     """Folder for the tables and the plot."""
 
@@ -54,28 +51,25 @@ def soak(*, settings: Annotated[SoakSettings, Parameter(name="*")] | None = None
 
     Example: headwater evaluate soak --minutes 30 --devices 200 -o results
 
-    Broker, store, workers and simulated devices run here. Every process's memory, open files and threads are looked at
-    every few seconds; after the warm-up a line through them must not rise. The store keeps as many records as come in
-    half of the warm-up, so that it is full when the time that counts begins. Written are soak.csv, soak-summary.csv and
-    soak.svg. The exit status is 1 when something grew, or a frame was refused or not answered.
+    Broker, store, workers, a site with a page open, one real device and many simulated ones run here. Every process's
+    memory, open files and threads are looked at every few seconds; after the warm-up a line through them must not rise.
+    The store keeps as many records as come in half of the warm-up, so that it is full when the time that counts begins.
+    Written are soak.csv, soak-summary.csv and soak.svg. The exit status is 1 when something grew, or a frame was refused
+    or not answered.
     """
     from evaluation.load import Schedule
-    from evaluation.load_run import encoded_frames
     from evaluation.simulate_report import check_plot
-    from evaluation.simulate_settings import default_codec
     from evaluation.soak import not_flat
     from evaluation.soak_report import NAME, lines, save
     from evaluation.soak_run import soak as run
     from models.bars import progress_bar
-    from models.bundle import Bundle
 
     asked = settings or SoakSettings()
     check_plot(asked.output / f"{NAME}.svg")
-    codec = asked.codec or default_codec(asked.split)
-    frames = encoded_frames(Bundle.load(asked.bundle), asked.split, codec)
+    frames = asked.sent.encoded()
     schedule = Schedule(asked.devices, asked.rate)
     with progress_bar("soaking, seconds") as progress:
-        found = run(asked.bundle, frames, schedule, asked.minutes * 60, asked.every, asked.processes, progress)
+        found = run(asked.sent.bundle, frames, schedule, asked.minutes * 60, asked.every, asked.processes, progress)
     print("\n".join(lines(found)))
     if found.trends:
         save(asked.output, found)

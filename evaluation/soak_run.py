@@ -9,21 +9,25 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 from evaluation.load import Schedule
 from evaluation.load_run import Loaded, Progress, SimulatedFleet, run_load
-from evaluation.running import FLEET, installation, resident_bytes, with_children
+from evaluation.running import FLEET, START_S, Installation, installation, resident_bytes, with_children
 from evaluation.soak import Sample, Trend, trends
 from headwater.address import Address
+from headwater.children import Child
 from headwater.messages import Frame
+from headwater.probes import free_port
 
 WARM_UP: Final = 1 / 3
 """Of the time: caches fill, and the store comes to as many records as it keeps."""
 WINDOW: Final = 64
 LEAST_HISTORY: Final = 1000
+CAMERA: Final = "camera"
+"""The one real device among the simulated ones."""
 TRACKER: Final = b"resource_tracker"
 """In the command line of a process that Python starts beside several workers; it is none."""
 
@@ -101,13 +105,46 @@ def history_of(schedule: Schedule, seconds: float) -> int:
     return max(LEAST_HISTORY, round(schedule.devices * (schedule.rate or 1.0) * seconds * WARM_UP / 2))
 
 
+def camera(at: Installation, bundle: str, split: str) -> Child:
+    """Return a real device that streams a picture a second. Raises: ChildError."""
+    device = at.device(
+        CAMERA, "pattern:", ["--bundle", bundle, "--split", split, "--rate", "1", "--log-level", "error"]
+    )
+    device.wait_for_line("ready", START_S)
+    return device
+
+
+@contextmanager
+def watched_by_a_page(at: Installation) -> Iterator[Installation]:
+    """Run a site of the installation, too, and read what it pushes to a page that stays open. Raises: ChildError."""
+    from websockets.exceptions import WebSocketException
+    from websockets.sync.client import connect
+    from websockets.typing import Origin
+
+    words = ("--broker", at.broker, "--store", at.store, "--fleet", FLEET, "--port", str(free_port()))
+    site = at.parts.start("site", "visualizer", *words, "--log-level", "error")
+    address = site.wait_for_line("listening", START_S).split()[1]
+    with connect(address.replace("http", "ws", 1) + "/live", origin=Origin(address), proxy=None) as page:
+
+        def read() -> None:
+            with contextlib.suppress(WebSocketException):
+                for _pushed in page:
+                    pass
+
+        reading = threading.Thread(target=read, name="page", daemon=True)
+        reading.start()
+        yield replace(at, pids={**at.pids, "site": site.pid})
+    reading.join()
+
+
 def soak(
     bundle: str, frames: Sequence[Frame], schedule: Schedule, seconds: float, every_s: float, processes: int,
     progress: Progress,
 ) -> Soaked:  # fmt: skip
     """Return what so many devices do to an installation on this machine in so long. Raises: HeadwaterError."""
     arguments = ("--history", str(history_of(schedule, seconds)))
-    with installation(bundle, processes, arguments) as at:
+    with installation(bundle, processes, arguments) as bare, watched_by_a_page(bare) as at:
+        at.pids[CAMERA] = camera(at, bundle, frames[0].split).pid
         fleet = SimulatedFleet(Address.parse(at.broker), FLEET, frames, schedule, schedule.window(WINDOW))
         watch = Watch({**at.pids, "load": os.getpid()}, lambda: fleet.tally.counts.answered, every_s)
         try:

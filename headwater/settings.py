@@ -85,7 +85,7 @@ def password_of(said: str | None, file: Path | None, flag: str = "--password-fil
     """Return the password that was said, or the first line of the file that holds it. Raises: SettingsError."""
     if said is not None and file is not None:
         raise SettingsError(f"{flag}: got {file} and a password, expected one of the two; leave one out")
-    return said if file is None else _first_line(flag, file)
+    return said if file is None else first_line(flag, file)
 
 
 def store_with_password(url: str, file: Path | None) -> str:
@@ -96,16 +96,17 @@ def store_with_password(url: str, file: Path | None) -> str:
     user, at, _host = rest.partition("/")[0].rpartition("@")
     if ":" in user:
         raise SettingsError(f"--store-password-file: got {file} and a password in --store, expected one; leave one out")
-    password = quote(_first_line("--store-password-file", file), safe="")
+    password = quote(first_line("--store-password-file", file), safe="")
     return f"{scheme}{mark}{user}:{password}@{rest.removeprefix(user + at)}"
 
 
-def _first_line(flag: str, file: Path) -> str:
+def first_line(flag: str, file: Path, what: str = "password") -> str:
+    """Return the secret in a file's first line, which `flag` names. Raises: SettingsError."""
     try:
         lines = file.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "not UTF-8"
         raise SettingsError(f"{flag}: {file}: {why}; give a text file that this user may read") from None
     if not lines or not lines[0]:
-        raise SettingsError(f"{flag}: {file}: the first line is empty, expected the password there; write it")
+        raise SettingsError(f"{flag}: {file}: the first line is empty, expected the {what} there; write it")
     return lines[0]

@@ -52,9 +52,9 @@ class Topics:
         """Return a device's topic; `kind` is one of CONTENT_TYPES except dead."""
         return f"{self.root}/{device}/{kind}"
 
-    def shared(self, kind: str) -> str:
-        """Return the subscription by which workers share what all devices send."""
-        return f"$share/{SHARE_GROUP}/{self.root}/+/{kind}"
+    def shared(self, kind: str, group: str = SHARE_GROUP) -> str:
+        """Return the subscription by which the workers of a group share what all devices send."""
+        return f"$share/{group}/{self.root}/+/{kind}"
 
     def every(self, kind: str) -> str:
         """Return the subscription for what every device sends."""

@@ -54,6 +54,20 @@ def test_the_engine_decides_how_large_a_batch_is() -> None:
     assert "batch=32" in settings_event(WorkerSettings(engine="tensorflow"), "w1")
 
 
+def test_the_group_of_the_workers_is_a_secret_in_a_file(tmp_path: Path) -> None:
+    """Its first line is the name; what is of no use as one is refused without being shown."""
+    file = tmp_path / "group"
+    file.write_text("0a1b2c3d\nnot this\n")
+    assert WorkerSettings().group() == "workers"
+    assert WorkerSettings(group_file=file).group() == "0a1b2c3d"
+    file.write_text("hunter2/#")
+    with pytest.raises(SettingsError, match=r"--group-file: .*group: .* expected 1 to 64 of a-z") as refused:
+        WorkerSettings(group_file=file).group()
+    assert "hunter2" not in str(refused.value)
+    with pytest.raises(SettingsError, match=r"--group-file: .*No such file"):
+        WorkerSettings(group_file=tmp_path / "none").group()
+
+
 REMEMBERING = ("--in-hand-file", "in-hand")
 
 

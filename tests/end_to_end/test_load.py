@@ -135,7 +135,7 @@ def test_a_soak_writes_what_every_process_held(tmp_path: Path, capfd: pytest.Cap
     assert status == (1 if grown else 0), err
     assert ("NOT flat: " in out) == grown
     names = {row["process"].split()[0] for row in summary}
-    assert names == {"broker", "store", "worker", "load"}
+    assert names == {"broker", "store", "worker", "site", "camera", "load"}
     assert len([row for row in summary if row["process"].startswith("worker ")]) >= 2
     assert {row["process"] for row in summary} <= {row["process"] for row in samples}
     assert {(row["unanswered"], row["refused"]) for row in summary} == {("0", "0")}

@@ -18,6 +18,7 @@ def test_topics_of_a_fleet() -> None:
     assert TOPICS.root == "headwater/v1/demo"
     assert TOPICS.of_device("cam1", "settings/applied") == "headwater/v1/demo/cam1/settings/applied"
     assert TOPICS.shared("frame") == "$share/workers/headwater/v1/demo/+/frame"
+    assert TOPICS.shared("frame", "0a1b") == "$share/0a1b/headwater/v1/demo/+/frame"
     assert TOPICS.every("status") == "headwater/v1/demo/+/status"
     assert TOPICS.dead == "headwater/v1/demo/dead"
 

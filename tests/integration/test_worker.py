@@ -161,6 +161,24 @@ def test_every_split_is_finished_exactly(site: Site) -> None:
     assert "answered=" in worker.last_words()
 
 
+def test_nobody_takes_turns_in_a_group_whose_name_only_workers_know(site: Site, tmp_path: Path) -> None:
+    """Two workers with the same file share the frames; who joins the group that others have takes none from them."""
+    word = tmp_path / "group"
+    word.write_text("f00d-and-drink\n")
+    workers = [site.worker("--group-file", str(word)) for _ in range(2)]
+    device = site.device(resend_s=600.0)
+    topics = [(TOPICS.shared("frame"), 1)]
+    intruder = Session(Address.parse(site.broker.url), "intruder", Callbacks(), subscriptions=topics)
+    intruder.start(10)
+    for sequence in range(40):
+        device.send(sequence)
+    assert_each_once(site, device, 40)
+    intruder.stop()
+    assert device.resent == 0
+    assert {record.worker for record in site.records()} == {"w1", "w2"}
+    assert not any("f00d" in worker.last_words() for worker in workers)
+
+
 def children_of(pid: int) -> set[int]:
     """Return the worker processes under a parent: those that run Python's spawn."""
     found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
