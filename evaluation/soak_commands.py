@@ -54,8 +54,8 @@ def soak(*, settings: Annotated[SoakSettings, Parameter(name="*")] | None = None
     Broker, store, workers, a site with a page open, one real device and many simulated ones run here. Every process's
     memory, open files and threads are looked at every few seconds; after the warm-up a line through them must not rise.
     The store keeps as many records as come in half of the warm-up, so that it is full when the time that counts begins.
-    Written are soak.csv, soak-summary.csv and soak.svg. The exit status is 1 when something grew, or a frame was refused
-    or not answered.
+    Written are soak.csv, soak-summary.csv and soak.svg. The exit status is 1 when something grew, or a frame was
+    refused or not answered.
     """
     from evaluation.load import Schedule
     from evaluation.simulate_report import check_plot
