@@ -78,8 +78,8 @@ class WorkerSettings:
     """Longer frames are refused."""
     history: int = 100_000
     """About so many results, and journeys, are kept in the store."""
-    seen_days: int = 7
-    """How long the store knows a frame that was sent again."""
+    seen_days: int = 365
+    """How long the store knows a frame that a device sends again: more than any device is without a link."""
     log_level: Level = "info"
     """Lowest level of log lines on stderr: debug, info, warning or error."""
     log_format: LogFormat = "text"

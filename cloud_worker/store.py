@@ -19,7 +19,7 @@ FRAMES_PER_BITMAP: Final = 65536
 BITMAPS: Final = 64
 """So many of each device are kept, 0.5 MiB; the oldest is forgotten for a new one. Whoever invents sequence numbers or
 boots can so make a store forget its own frames, and no other device's."""
-SEEN_FOR_S: Final = 7 * 24 * 3600
+SEEN_FOR_S: Final = 365 * 24 * 3600
 ANSWER_S: Final = 5.0
 CONNECT_S: Final = 2.0
 
