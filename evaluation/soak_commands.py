@@ -53,7 +53,7 @@ def soak(*, settings: Annotated[SoakSettings, Parameter(name="*")] | None = None
 
     Broker, store, workers, a site with a page open, one real device and many simulated ones run here. Every process's
     memory, open files and threads are looked at every few seconds; after the warm-up a line through them must not rise.
-    The store keeps as many records as come in half of the warm-up, so that it is full when the time that counts begins.
+    The store keeps as many records as come in a sixth of the warm-up, so that it has come to rest when it counts.
     Written are soak.csv, soak-summary.csv and soak.svg. The exit status is 1 when something grew, or a frame was
     refused or not answered.
     """

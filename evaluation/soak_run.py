@@ -24,6 +24,8 @@ from headwater.probes import free_port
 
 WARM_UP: Final = 1 / 3
 """Of the time: caches fill, and the store comes to as many records as it keeps."""
+TURNS: Final = 6
+"""So often the store is filled in the warm-up."""
 WINDOW: Final = 64
 LEAST_HISTORY: Final = 1000
 CAMERA: Final = "camera"
@@ -101,8 +103,12 @@ def _sample(at_s: float, name: str, pid: int) -> Sample | None:
 
 
 def history_of(schedule: Schedule, seconds: float) -> int:
-    """Return how many records the store is to keep: as many as come in half of the warm-up, so that it is full then."""
-    return max(LEAST_HISTORY, round(schedule.devices * (schedule.rate or 1.0) * seconds * WARM_UP / 2))
+    """Return how many records the store is to keep: as many as come in a sixth of the warm-up.
+
+    It is full then, and has been filled anew five times when it counts: what the old ones leave free fits the new ones
+    only little by little. One that kept as many as come in 300 s came to rest after 1,300 s.
+    """
+    return max(LEAST_HISTORY, round(schedule.devices * (schedule.rate or 1.0) * seconds * WARM_UP / TURNS))
 
 
 def camera(at: Installation, bundle: str, split: str) -> Child:

@@ -91,9 +91,9 @@ def test_too_few_samples_show_nothing() -> None:
     assert trends(samples("worker", [5.0] * 3), 20.0) == []
 
 
-def test_the_store_is_full_before_it_counts() -> None:
-    """In half of the warm-up, a sixth of all."""
-    assert history_of(Schedule(200, 1.0), 1800) == 60_000
+def test_the_store_is_filled_six_times_before_it_counts() -> None:
+    """In the warm-up, a third of all."""
+    assert history_of(Schedule(200, 1.0), 1800) == 20_000
     assert history_of(Schedule(2, 1.0), 6) == 1000
 
 
