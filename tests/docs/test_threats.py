@@ -7,6 +7,9 @@ import re
 from collections import Counter
 from pathlib import Path
 
+import pytest
+
+from tests import threats
 from tests.threats import rows, words_for
 
 TESTS = Path(__file__).parents[1] / "integration"
@@ -41,3 +44,12 @@ def test_every_attack_that_is_tried_is_in_the_table() -> None:
         asked |= set(re.findall(r'words_for\("([^"]+)"\)', path.read_text()))
     assert asked
     assert asked <= set(rows())
+
+
+def test_words_that_another_mosquitto_has_are_promised_for_it_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The version decides, so that no test takes either."""
+    found = []
+    for version in ((2, 0), (2, 1), (3, 0)):
+        monkeypatch.setattr(threats, "mosquitto_version", lambda version=version: version)
+        found.append(words_for("a flood of messages"))
+    assert found == ["disconnected due to out of memory", "disconnected: out of memory", "disconnected: out of memory"]
