@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -39,16 +40,18 @@ def line() -> list[str]:
 
 @pytest.fixture
 def link() -> Iterator[ShapedLink]:
-    """Two network namespaces that only know each other; what ran in them has ended when they go."""
+    """Two network namespaces that only know each other, the line in force where the broker will be."""
     need_root()
     need("iptables")
     with ShapedLink() as made:
+        done = subprocess.run(made.at_worker(line()), capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            (pytest.fail if os.environ.get("CI") else pytest.skip)(f"needs a kernel with hashlimit: {done.stderr}")
         yield made
 
 
 def test_a_device_that_sends_too_fast_is_slowed_down_and_loses_nothing(link: ShapedLink, tmp_path: Path) -> None:
     """All of its frames are finished, in the time that the bound asks for; who comes from elsewhere waits for none."""
-    subprocess.run(link.at_worker(line()), check=True)
     configuration = tmp_path / "mosquitto.conf"
     configuration.write_text(mosquitto_configuration(WORKER, PORT, tmp_path))
     url, spool = f"mqtt://{WORKER}:{PORT}", tmp_path / "spool"
@@ -76,7 +79,6 @@ def test_a_device_that_sends_too_fast_is_slowed_down_and_loses_nothing(link: Sha
     sent_bytes = sum(
         len(frame.body.tensor.data) for frame in worker.frames[before:] if isinstance(frame.body, Activation)
     )
-    print(f"{sent_bytes / took_s / 1000:.0f} kB/s, resent {found['resent']}, a neighbour waited {longest_s:.3f} s")
     assert took_s > 0.9 * (sent_bytes - 2 * BURST_BYTES) / BYTES_PER_S
     assert longest_s < SOON_S
     assert dropped(link) > 0
