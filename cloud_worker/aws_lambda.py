@@ -63,9 +63,8 @@ class Function:
         body = _body(event)
         if isinstance(body, Answer):
             return _response(body)
-        headers = {str(name).lower(): str(value) for name, value in (event.get("headers") or {}).items()}
         query = dict(parse_qsl(str(event.get("rawQueryString") or ""), keep_blank_values=True))
-        return _response(steps[path](Request(headers.get("content-type", ""), body, query, received_ns)))
+        return _response(steps[path](Request(_content_type(event), body, query, received_ns)))
 
     def _health(self) -> Answer:
         found = {"status": "ok", "bundle": self._bundle, "models": self._library.loaded, "load_s": self._load_s}
@@ -98,10 +97,18 @@ def _name(variables: Mapping[str, str]) -> str:
 
 def _address(event: Mapping[str, Any]) -> tuple[str, str]:
     """Return method and path; empty where the event is none of a function URL."""
+    if not isinstance(event, Mapping):  # invoked by hand, with any JSON
+        return "", ""
     context = event.get("requestContext")
     http = context.get("http") if isinstance(context, Mapping) else None
     method = http.get("method") if isinstance(http, Mapping) else None
     return str(method or ""), str(event.get("rawPath") or "")
+
+
+def _content_type(event: Mapping[str, Any]) -> str:
+    headers = event.get("headers")
+    known = headers.items() if isinstance(headers, Mapping) else ()
+    return next((str(value) for name, value in known if str(name).lower() == "content-type"), "")
 
 
 def _body(event: Mapping[str, Any]) -> bytes | Answer:

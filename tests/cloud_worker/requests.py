@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from cloud_worker.answering import TENSOR, Answer, Answering, Bounds, Request
 from cloud_worker.library import Library, open_bundle
@@ -50,3 +52,19 @@ def refusal(answer: Answer, status: int) -> str:
 def finish(found: Answering, camera: Camera, sequence: int, split: str, **changes: object) -> Answer:
     """Return the answer to an activation."""
     return found.offload(request(offload(camera, sequence, split, **changes), TENSOR))
+
+
+def lambda_event(
+    path: str, body: bytes, kind: str = "image/png", method: str = "POST", query: str = ""
+) -> dict[str, Any]:
+    """Return an event as a function URL gives it, payload format 2.0. Source: AWS Lambda Developer Guide."""
+    return {
+        "version": "2.0",
+        "routeKey": "$default",
+        "rawPath": path,
+        "rawQueryString": query,
+        "headers": {"content-type": kind, "content-length": str(len(body)), "host": "x.lambda-url.eu-central-1.on.aws"},
+        "requestContext": {"http": {"method": method, "path": path, "protocol": "HTTP/1.1", "sourceIp": "192.0.2.1"}},
+        "body": base64.b64encode(body).decode(),
+        "isBase64Encoded": True,
+    }

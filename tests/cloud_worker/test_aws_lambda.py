@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 import subprocess
@@ -19,6 +18,7 @@ from headwater.errors import SettingsError
 from headwater.messages import Answered, Refused, decode_json
 from models.pictures import encode_jpeg, encode_png
 from tests.cloud_worker.fleet import Camera, make_bundle
+from tests.cloud_worker.requests import lambda_event as event
 from tests.cloud_worker.requests import offload
 
 PREDICT, OFFLOAD = "/v1/predict", "/v1/offload"
@@ -40,20 +40,6 @@ def camera(tmp_path: Path) -> Camera:
 @pytest.fixture
 def function(tmp_path: Path, camera: Camera) -> Function:
     return Function({"HEADWATER_BUNDLE": "tiny", "HEADWATER_BUNDLES": str(tmp_path), "PATH": "/bin"})
-
-
-def event(path: str, body: bytes, kind: str = "image/png", method: str = "POST", query: str = "") -> dict[str, Any]:
-    """Return an event as a function URL gives it, payload format 2.0. Source: AWS Lambda Developer Guide."""
-    return {
-        "version": "2.0",
-        "routeKey": "$default",
-        "rawPath": path,
-        "rawQueryString": query,
-        "headers": {"content-type": kind, "content-length": str(len(body)), "host": "x.lambda-url.eu-central-1.on.aws"},
-        "requestContext": {"http": {"method": method, "path": path, "protocol": "HTTP/1.1", "sourceIp": "192.0.2.1"}},
-        "body": base64.b64encode(body).decode(),
-        "isBase64Encoded": True,
-    }
 
 
 def answered(response: dict[str, Any]) -> Answered:
@@ -100,9 +86,12 @@ def test_what_cannot_be_answered_is_refused(function: Function, camera: Camera) 
 
 @pytest.mark.parametrize(
     "strange",
-    [{}, {"requestContext": "x"}, {"requestContext": {"http": None}}, {"rawPath": None}, {"Records": [{"s3": {}}]}],
-)
-def test_an_event_of_another_kind_is_refused(function: Function, strange: dict[str, Any]) -> None:
+    [
+        {}, {"requestContext": "x"}, {"requestContext": {"http": None}}, {"rawPath": None}, {"Records": [{"s3": {}}]},
+        [], "text", 1, None,
+    ],
+)  # fmt: skip
+def test_an_event_of_another_kind_is_refused(function: Function, strange: Any) -> None:
     """404 in one line, not a fault: functions are wired to other things by mistake."""
     assert "is not there" in refusal(function.handle(strange), 404)
 
@@ -111,6 +100,7 @@ def test_missing_parts_are_as_nothing(function: Function, camera: Camera) -> Non
     """No body, no headers, no query; a body that is text; headers in capitals."""
     bare = {"rawPath": PREDICT, "requestContext": {"http": {"method": "POST"}}}
     assert "got none" in refusal(function.handle(bare), 415)
+    assert "got none" in refusal(function.handle({**bare, "headers": ["content-type"]}), 415)
     text = {**bare, "headers": {"Content-Type": TENSOR}, "rawPath": OFFLOAD, "body": "\ud800 text"}
     assert "offload of" in refusal(function.handle(text), 400)
 

@@ -189,10 +189,12 @@ def statements(path: Path, durable: Durable) -> dict[str, list[str]]:
     spool._db.set_trace_callback(lambda text: said.append(text.split()[0] if " frames" in text else text))
     found = {}
     spool.commit([(key(n), bytes(500)) for n in range(3)], [])
-    found["add"], said[:] = list(said), []
+    found["add"] = list(said)
+    assert spool._db.execute("PRAGMA synchronous").fetchone() == (2 if durable == "power" else 1,)  # FULL, NORMAL
+    said.clear()
     spool.commit([], [key(1)])
     found["forget"] = list(said)
-    assert spool._db.execute("PRAGMA synchronous").fetchone() == (1,)  # NORMAL
+    assert spool._db.execute("PRAGMA synchronous").fetchone() == (1,)
     spool.close()
     return found
 

@@ -1,22 +1,26 @@
-"""Whole parts that take bytes from strangers: a worker on the stream, and a worker over HTTP."""
+"""Whole parts that take bytes from strangers: a worker on the stream, one over HTTP, and one as a function."""
 
 from __future__ import annotations
 
 import atexit
+import base64
+import json
 import shutil
 import tempfile
 from collections import Counter
 from functools import cache
 from pathlib import Path
+from random import Random
 
-from cloud_worker.answering import TENSOR, Answering
+from cloud_worker.answering import OFFLOAD, PREDICT, TENSOR, Answering
+from cloud_worker.aws_lambda import Function
 from headwater.messages import Frame, Result, decode, encode
 from models.bundle import Bundle
 from models.pictures import encode_jpeg, encode_png
 from tests.cloud_worker.fleet import Bench, Camera, deliver, make_bundle
-from tests.cloud_worker.requests import answering, offload, request
+from tests.cloud_worker.requests import answering, lambda_event, offload, request
 from tests.fuzz.target import Target
-from tests.fuzz.trees import messagepack
+from tests.fuzz.trees import json_text, messagepack
 
 ROUTES = ((TENSOR, "offload"), ("image/png", "predict"), ("image/jpeg", "predict"))
 
@@ -90,8 +94,46 @@ def bodies() -> list[bytes]:
     return [*(b"\0" + body for body in tensors), b"\1" + encode_png(pixels), b"\2" + encode_jpeg(pixels)]
 
 
-def _behind_the_first(data: bytes, draw: object) -> bytes:
-    return data[:1] + messagepack(data[1:], draw)  # type: ignore[arg-type]
+def _behind_the_first(data: bytes, draw: Random) -> bytes:
+    return data[:1] + messagepack(data[1:], draw)
+
+
+@cache
+def _function() -> Function:
+    return Function({"HEADWATER_BUNDLE": "tiny", "HEADWATER_BUNDLES": str(_folder()), "HEADWATER_THREADS": "1"})
+
+
+def function(data: bytes) -> str:
+    """Answer an event of Lambda, which comes as JSON: no answer is the function's own failure."""
+    try:
+        said = json.loads(data)
+    except (ValueError, RecursionError):
+        return "no JSON"
+    answer = _function().handle(said)
+    assert answer["statusCode"] != 500, answer["body"]
+    assert isinstance(json.loads(answer["body"]), dict)
+    return str(answer["statusCode"])
+
+
+def events() -> list[bytes]:
+    """Return events that are answered, and one whose body is text."""
+    camera = _camera()
+    found = [lambda_event(OFFLOAD, offload(camera, number, cut), TENSOR) for number, cut in enumerate(camera.cuts)]
+    found.append(lambda_event(PREDICT, encode_png(camera.picture(1)), "image/png", query="bundle=t%69ny"))
+    found.append({**found[-1], "body": "text \u00e9", "isBase64Encoded": False})
+    return [json.dumps(one).encode() for one in found]
+
+
+def _in_event(data: bytes, draw: Random) -> bytes:
+    """Return an event with another meaning: its own, or that of the tensor in its body."""
+    if draw.random() < 0.5:
+        return json_text(data, draw)
+    try:
+        said = json.loads(data)
+        said["body"] = base64.b64encode(messagepack(base64.b64decode(said["body"]), draw)).decode()
+    except (ValueError, TypeError, LookupError, RecursionError):
+        return data
+    return json.dumps(said).encode()
 
 
 TARGETS = (
@@ -99,4 +141,6 @@ TARGETS = (
            memory_base=40_000_000, examples=150),
     Target("http", "bodies of requests, as a worker over HTTP answers them", bodies, http, _behind_the_first,
            memory_base=40_000_000, examples=150),
+    Target("lambda", "events of Lambda, bodies in base64 in them, as the function answers them", events, function,
+           _in_event, memory_base=200_000_000, examples=150),
 )  # fmt: skip

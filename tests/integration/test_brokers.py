@@ -198,8 +198,9 @@ def test_what_a_worker_that_leaves_holds_reaches_nobody(broker: BrokerUnderTest,
         device.publish("h/cam1/frame", bytes([number]))
     assert (len(leaving.take(5)), len(other.take(5))) == (5, 5)
     leaving.leave()
+    device.publish("h/cam1/frame", b"during")  # the broker may read this connection before the other's DISCONNECT
     device.publish("h/cam1/frame", b"after")
-    assert [message.payload for message in other.take(6, 1.0)] == [b"after"]
+    assert [message.payload for message in other.take(7, 1.0)] in ([b"during", b"after"], [b"after"])
 
 
 @pytest.mark.parametrize("window", [5, 256])
