@@ -16,7 +16,7 @@ Deed = Literal[
     "kill", "stop", "forget", "hang", "hang and kill", "fill", "no memory", "slow", "far", "cut", "down", "lossy",
     "narrow", "drop packets", "half-open", "limit files",
 ]  # fmt: skip
-Need = Literal["mosquitto", "iotcore", "site", "namespaces", "netem", "mounts", "memory group"]
+Need = Literal["mosquitto", "iotcore", "site", "namespaces", "netem", "mounts", "memory group", "gstreamer"]
 THEIRS: Final = {"broker", "store", "site"}
 """What in an operator's installation is theirs, and is left alone."""
 FIRST: Final = (0.1, 0.35)
@@ -75,7 +75,9 @@ class Drill:
     disk_bytes: int | None = None
     """The spool lies on a disk of its own of this size."""
     stuck: bool = False
-    """The camera hands out one picture for a long while, now and then."""
+    """The camera hands out one picture for a long while, now and then, and the device is to say so."""
+    least_s: float = 0.0
+    """It streams for so long at the least, whatever was asked for."""
     is_long: bool = False
     """It takes a minute at the least, so no random selection has it."""
 
@@ -166,8 +168,8 @@ DRILLS: Final[tuple[Drill, ...]] = (
           (Fault("limit files", "disk", (4.0, 7.0)), Fault("cut", "link", (4.0, 7.0))), PICTURES),
     Drill("small-memory", "a device with 192 MB, and a backlog", (Fault("cut", "link", (6.0, 12.0)),), CUT,
           needs=frozenset({"memory group"}), memory_bytes=192_000_000),
-    Drill("stuck-camera", "the camera hands out the same picture for long, a worker is killed meanwhile",
-          (Fault("kill", "worker"),), CUT, stuck=True),
+    Drill("stuck-camera", "a camera gives the same picture for long, and is called stale; a worker is killed meanwhile",
+          (Fault("kill", "worker"),), CUT, needs=frozenset({"gstreamer"}), stuck=True, least_s=4.0),
 )  # fmt: skip
 
 

@@ -17,6 +17,7 @@ from evaluation.drill import Drill
 from evaluation.drill_parts import Camera, Process, Server, Streamer, wait_until_ready
 from evaluation.drill_peer import captured_in
 from evaluation.drill_relay import Relay
+from evaluation.drill_stuck import STALE_AFTER_S, Noticing, make_stuck, stuck_camera
 from evaluation.drill_theirs import Theirs
 from evaluation.running import pictures
 from evaluation.shaped_link import WORKER, ShapedLink
@@ -35,9 +36,6 @@ PATIENCE_S: Final = 2.0
 HISTORY: Final = 10_000_000
 """The store must forget nothing that is to be counted."""
 WIDE_BITS_PER_S: Final = 1e9
-LIVELY: Final = 120
-STUCK: Final = 400
-"""Of a camera that gets stuck: so many pictures that differ, then so many that are the same."""
 
 
 class Place:
@@ -65,6 +63,7 @@ class Place:
         self.workers = [self._worker(f"worker-{number + 1}") for number in range(WORKERS)]
         self.site = self._site() if "site" in drill.parts else None
         self.camera = self._camera(frames)
+        self.noticing = Noticing(self.camera.reasons) if drill.stuck else None
         self.publisher: Streamer | None = None
         self.subscriber: Process | None = None
         if peer:
@@ -92,9 +91,12 @@ class Place:
         return self._folder / "peer"
 
     def look_after(self) -> None:
-        """Start again what has ended by itself."""
+        """Start again what has ended by itself, and see what a device says of a camera that is stuck."""
+        now_s = time.monotonic()
         for process in self.processes:
-            process.look_after(time.monotonic())
+            process.look_after(now_s)
+        if self.noticing is not None:
+            self.noticing.look(now_s)
 
     def stream(self) -> None:
         """Start everything, and the device last. Raises: ChildError."""
@@ -149,9 +151,10 @@ class Place:
 
     def _camera(self, frames: int) -> Camera:
         way = self._drill.way
-        at = pictures(None, self._folder, Bundle.load(way.bundle), small=True)
+        at, more = pictures(None, self._folder, Bundle.load(way.bundle), small=True), []
         if self._drill.stuck:
             make_stuck(Path(at))
+            at, more = stuck_camera(Path(at), way.rate), ["--stale-after", f"{STALE_AFTER_S:g}"]
         broker = self._broker_url if self.relay is None else f"mqtt://{self.relay.host}:{self.relay.port}"
 
         def words(left: int, port: int) -> list[str]:
@@ -159,7 +162,7 @@ class Place:
                 *("edge", "--source", at, "--loop", "--rate", f"{way.rate:g}", "--frames", str(left), "--json"),
                 *("--bundle", way.bundle, "--split", way.split, "--codec", way.codec, "--threads", "1"),
                 *("--name", DEVICE, "--fleet", self._fleet, "--broker", broker, "--spool", str(self.spool)),
-                *("--timeout", f"{PATIENCE_S:g}", "--metrics", str(port), "--log-level", "error"),
+                *("--timeout", f"{PATIENCE_S:g}", "--metrics", str(port), "--log-level", "error", *more),
             )
             return self._confined(command)
 
@@ -205,13 +208,3 @@ class Place:
 
     def _log(self, name: str) -> Path:
         return self._folder / f"{name}.log"
-
-
-def make_stuck(folder: Path) -> None:
-    """Make of a folder's few pictures a stream in which the camera gets stuck: many that differ, then many of one."""
-    drawn = sorted(folder.iterdir())
-    for number in range(LIVELY + STUCK):
-        shown = drawn[number % len(drawn)] if number < LIVELY else drawn[0]
-        (folder / f"{1000 + number}{shown.suffix}").hardlink_to(shown)
-    for picture in drawn:
-        picture.unlink()
