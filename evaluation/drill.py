@@ -91,6 +91,11 @@ class Drill:
         return any(fault.deed == deed and fault.part == part for fault in self.faults)
 
     @property
+    def has_relay(self) -> bool:
+        """Tell whether something of ours stands between the broker and who connects to it."""
+        return "link" in self.parts or self.has("half-open", "worker")
+
+    @property
     def is_for_all(self) -> bool:
         """Tell whether it touches only what the drill itself starts in an operator's installation."""
         return not self.parts & THEIRS and self.broker == "auto"
@@ -153,6 +158,8 @@ DRILLS: Final[tuple[Drill, ...]] = (
           every_s=(1.0, 3.0)),
     Drill("half-open-link", "a connection swallows all and never closes", (Fault("half-open", "link", (0.0, 0.0)),),
           blows=1, is_long=True),
+    Drill("half-open-worker", "one of two workers' connections swallows all and never closes",
+          (Fault("half-open", "worker", (0.0, 0.0)),), CUT, blows=1, is_long=True),
     Drill("down-link", "the interface is down: packets vanish, nothing closes", (Fault("down", "link", (1.0, 9.0)),),
           needs=frozenset({"namespaces"})),
     Drill("slow-link", "7.2 Mbit/s, then 1 Mbit/s", (Fault("narrow", "link", (3.0, 6.0)),), PICTURES, (2.0, 4.0),

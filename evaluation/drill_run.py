@@ -76,7 +76,7 @@ def obstacle(drill: Drill, theirs: Theirs | None) -> str:
     """Return why a drill cannot be gone through here; empty if it can."""
     if theirs is not None and not drill.is_for_all:
         return "it would touch your broker, store or site; they are left alone"
-    if theirs is not None and theirs.address.tls and "link" in drill.parts:
+    if theirs is not None and theirs.address.tls and drill.has_relay:
         return "a relay cannot stand in for your broker's certificate; give the address of a listener without TLS"
     return next((reason for need in sorted(drill.needs) if (reason := missing(need))), "")
 
