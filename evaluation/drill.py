@@ -16,7 +16,7 @@ Deed = Literal[
     "kill", "stop", "forget", "hang", "hang and kill", "fill", "no memory", "slow", "far", "cut", "down", "lossy",
     "narrow", "drop packets", "half-open", "limit files",
 ]  # fmt: skip
-Need = Literal["mosquitto", "iotcore", "site", "namespaces", "netem", "mounts", "memory group"]
+Need = Literal["mosquitto", "iotcore", "site", "namespaces", "netem", "mounts", "memory group", "gstreamer"]
 THEIRS: Final = {"broker", "store", "site"}
 """What in an operator's installation is theirs, and is left alone."""
 FIRST: Final = (0.1, 0.35)
@@ -75,7 +75,9 @@ class Drill:
     disk_bytes: int | None = None
     """The spool lies on a disk of its own of this size."""
     stuck: bool = False
-    """The camera hands out one picture for a long while, now and then."""
+    """The camera hands out one picture for a long while, now and then, and the device is to say so."""
+    least_s: float = 0.0
+    """It streams for so long at the least, whatever was asked for."""
     is_long: bool = False
     """It takes a minute at the least, so no random selection has it."""
 
@@ -87,6 +89,11 @@ class Drill:
     def has(self, deed: Deed, part: Part) -> bool:
         """Tell whether this is done to that part."""
         return any(fault.deed == deed and fault.part == part for fault in self.faults)
+
+    @property
+    def has_relay(self) -> bool:
+        """Tell whether something of ours stands between the broker and who connects to it."""
+        return "link" in self.parts or self.has("half-open", "worker")
 
     @property
     def is_for_all(self) -> bool:
@@ -151,6 +158,8 @@ DRILLS: Final[tuple[Drill, ...]] = (
           every_s=(1.0, 3.0)),
     Drill("half-open-link", "a connection swallows all and never closes", (Fault("half-open", "link", (0.0, 0.0)),),
           blows=1, is_long=True),
+    Drill("half-open-worker", "one of two workers' connections swallows all and never closes",
+          (Fault("half-open", "worker", (0.0, 0.0)),), CUT, blows=1, is_long=True),
     Drill("down-link", "the interface is down: packets vanish, nothing closes", (Fault("down", "link", (1.0, 9.0)),),
           needs=frozenset({"namespaces"})),
     Drill("slow-link", "7.2 Mbit/s, then 1 Mbit/s", (Fault("narrow", "link", (3.0, 6.0)),), PICTURES, (2.0, 4.0),
@@ -166,8 +175,8 @@ DRILLS: Final[tuple[Drill, ...]] = (
           (Fault("limit files", "disk", (4.0, 7.0)), Fault("cut", "link", (4.0, 7.0))), PICTURES),
     Drill("small-memory", "a device with 192 MB, and a backlog", (Fault("cut", "link", (6.0, 12.0)),), CUT,
           needs=frozenset({"memory group"}), memory_bytes=192_000_000),
-    Drill("stuck-camera", "the camera hands out the same picture for long, a worker is killed meanwhile",
-          (Fault("kill", "worker"),), CUT, stuck=True),
+    Drill("stuck-camera", "a camera gives the same picture for long, and is called stale; a worker is killed meanwhile",
+          (Fault("kill", "worker"),), CUT, needs=frozenset({"gstreamer"}), stuck=True, least_s=4.0),
 )  # fmt: skip
 
 

@@ -109,7 +109,7 @@ def _lossy(share: float) -> Callable[[Place, Step], object]:
 
 
 def _relay(at: Place, fault: Fault) -> Relay:
-    found = at.store_relay if fault.part == "store" else at.relay
+    found = {"store": at.store_relay, "worker": at.worker_relay}.get(fault.part, at.relay)
     if found is None:
         raise LookupError(f"no relay to the {fault.part} in this drill")
     return found

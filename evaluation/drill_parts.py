@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import math
 import os
@@ -11,9 +12,8 @@ import signal
 import sys
 import tempfile
 import time
-import urllib.request
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path
 from typing import Final
 
@@ -221,17 +221,24 @@ class Camera(Streamer):
 
     def captured(self) -> int:
         """Return how many pictures its running start has taken, as it says itself; 0 where it does not answer."""
-        if self.child is None or not self.child.alive:
-            return 0
-        try:
-            with (
-                self._inside(),
-                urllib.request.urlopen(f"http://127.0.0.1:{self._port}/metrics", timeout=ASK_S) as answer,
-            ):
-                found = _CAPTURED.search(answer.read().decode())
-        except OSError:
-            return 0
+        found = _CAPTURED.search(self._said("/metrics"))
         return int(float(found[1])) if found else 0
+
+    def reasons(self) -> list[str]:
+        """Return why its running start is unwell, as it says itself; none where it is well, or does not answer."""
+        found: list[str] = json.loads(self._said("/health") or '{"reasons": []}')["reasons"]
+        return found
+
+    def _said(self, path: str) -> str:
+        """Return what its running start answers there, whatever the status; nothing where it does not answer."""
+        if self.child is None or not self.child.alive:
+            return ""
+        try:
+            with self._inside(), closing(http.client.HTTPConnection("127.0.0.1", self._port, timeout=ASK_S)) as link:
+                link.request("GET", path)
+                return link.getresponse().read().decode()
+        except (OSError, http.client.HTTPException):
+            return ""
 
     def _note_death(self, captured: int) -> None:
         spooled = spooled_frames(self._spool)

@@ -17,6 +17,7 @@ from evaluation.drill import Drill
 from evaluation.drill_parts import Camera, Process, Server, Streamer, wait_until_ready
 from evaluation.drill_peer import captured_in
 from evaluation.drill_relay import Relay
+from evaluation.drill_stuck import STALE_AFTER_S, Noticing, make_stuck, stuck_camera
 from evaluation.drill_theirs import Theirs
 from evaluation.running import pictures
 from evaluation.shaped_link import WORKER, ShapedLink
@@ -35,9 +36,6 @@ PATIENCE_S: Final = 2.0
 HISTORY: Final = 10_000_000
 """The store must forget nothing that is to be counted."""
 WIDE_BITS_PER_S: Final = 1e9
-LIVELY: Final = 120
-STUCK: Final = 400
-"""Of a camera that gets stuck: so many pictures that differ, then so many that are the same."""
 
 
 class Place:
@@ -59,12 +57,15 @@ class Place:
         self.link = running.enter_context(ShapedLink()) if drill.needs & {"namespaces"} else None
         self.relay = self._relay(self._broker_url, self.link) if "link" in drill.parts else None
         self.store_relay = self._relay(self.store_url) if drill.has("slow", "store") else None
+        self.worker_relay = self._relay(self._broker_url) if drill.has("half-open", "worker") else None
         if self.link is not None:
             self.link.shape(WIDE_BITS_PER_S)
         self.memory = running.enter_context(SmallMemory(drill.memory_bytes)) if drill.memory_bytes else None
-        self.workers = [self._worker(f"worker-{number + 1}") for number in range(WORKERS)]
+        brokers = [self._behind(self.worker_relay), *[self._broker_url] * (WORKERS - 1)]
+        self.workers = [self._worker(f"worker-{number + 1}", broker) for number, broker in enumerate(brokers)]
         self.site = self._site() if "site" in drill.parts else None
         self.camera = self._camera(frames)
+        self.noticing = Noticing(self.camera.reasons) if drill.stuck else None
         self.publisher: Streamer | None = None
         self.subscriber: Process | None = None
         if peer:
@@ -92,9 +93,12 @@ class Place:
         return self._folder / "peer"
 
     def look_after(self) -> None:
-        """Start again what has ended by itself."""
+        """Start again what has ended by itself, and see what a device says of a camera that is stuck."""
+        now_s = time.monotonic()
         for process in self.processes:
-            process.look_after(time.monotonic())
+            process.look_after(now_s)
+        if self.noticing is not None:
+            self.noticing.look(now_s)
 
     def stream(self) -> None:
         """Start everything, and the device last. Raises: ChildError."""
@@ -132,10 +136,14 @@ class Place:
                 listener = socket.create_server((WORKER, 0))
         return self._running.enter_context(Relay(host, int(port), self._chance, listener))
 
-    def _worker(self, name: str) -> Process:
+    def _behind(self, relay: Relay | None) -> str:
+        """Return where the broker is found, through a relay if there is one."""
+        return self._broker_url if relay is None else f"mqtt://{relay.host}:{relay.port}"
+
+    def _worker(self, name: str, broker: str) -> Process:
         store = self.store_url if self.store_relay is None else f"redis://127.0.0.1:{self.store_relay.port}"
         words = own_command(
-            *("worker", "--processes", "1", "--name", name, "--fleet", self._fleet, "--broker", self._broker_url),
+            *("worker", "--processes", "1", "--name", name, "--fleet", self._fleet, "--broker", broker),
             *("--store", store, "--history", str(HISTORY), "--log-level", "error"),
         )
         return self._kept(Process(name, lambda: words, self._log(name), self.env, "ready"))
@@ -150,16 +158,18 @@ class Place:
     def _camera(self, frames: int) -> Camera:
         way = self._drill.way
         at = pictures(None, self._folder, Bundle.load(way.bundle), small=True)
+        more: list[str] = []
         if self._drill.stuck:
             make_stuck(Path(at))
-        broker = self._broker_url if self.relay is None else f"mqtt://{self.relay.host}:{self.relay.port}"
+            at, more = stuck_camera(Path(at), way.rate), ["--stale-after", f"{STALE_AFTER_S:g}"]
+        broker = self._behind(self.relay)
 
         def words(left: int, port: int) -> list[str]:
             command = own_command(
                 *("edge", "--source", at, "--loop", "--rate", f"{way.rate:g}", "--frames", str(left), "--json"),
                 *("--bundle", way.bundle, "--split", way.split, "--codec", way.codec, "--threads", "1"),
                 *("--name", DEVICE, "--fleet", self._fleet, "--broker", broker, "--spool", str(self.spool)),
-                *("--timeout", f"{PATIENCE_S:g}", "--metrics", str(port), "--log-level", "error"),
+                *("--timeout", f"{PATIENCE_S:g}", "--metrics", str(port), "--log-level", "error", *more),
             )
             return self._confined(command)
 
@@ -184,17 +194,16 @@ class Place:
 
     def _peer(self, frames: int) -> tuple[Streamer, Process]:
         self.peer_folder.mkdir()
-        host, port = Address.parse(self._broker_url).host, Address.parse(self._broker_url).port
-        near = (host, port) if self.relay is None else (self.relay.host, self.relay.port)
+        near, far = Address.parse(self._behind(self.relay)), Address.parse(self._behind(self.worker_relay))
         module = [sys.executable, "-P", "-m", "evaluation.drill_peer"]
         rate = f"{self._drill.way.rate:g}"
 
         def publish(frames: int) -> list[str]:
             left = max(0, frames - captured_in(self.peer_folder))
-            words = [*module, "publish", near[0], str(near[1]), str(self.peer_folder), rate, str(left)]
+            words = [*module, "publish", near.host, str(near.port), str(self.peer_folder), rate, str(left)]
             return words if self.link is None else self.link.at_device(words)
 
-        subscribe = [*module, "subscribe", host, str(port), self.store_url]
+        subscribe = [*module, "subscribe", far.host, str(far.port), self.store_url]
         publisher = Streamer("peer-camera", publish, self._log("peer-camera"), {}, frames)
         subscriber = Process("peer-map", lambda: subscribe, self._log("peer-map"), {}, "ready")
         return self._kept(publisher), self._kept(subscriber)
@@ -205,13 +214,3 @@ class Place:
 
     def _log(self, name: str) -> Path:
         return self._folder / f"{name}.log"
-
-
-def make_stuck(folder: Path) -> None:
-    """Make of a folder's few pictures a stream in which the camera gets stuck: many that differ, then many of one."""
-    drawn = sorted(folder.iterdir())
-    for number in range(LIVELY + STUCK):
-        shown = drawn[number % len(drawn)] if number < LIVELY else drawn[0]
-        (folder / f"{1000 + number}{shown.suffix}").hardlink_to(shown)
-    for picture in drawn:
-        picture.unlink()

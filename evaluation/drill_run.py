@@ -25,11 +25,12 @@ from evaluation.drill_count import Counts, Stored, count, count_peer
 from evaluation.drill_faults import do
 from evaluation.drill_peer import SAVED, captured_in, image_of
 from evaluation.drill_place import DEVICE, Place
+from evaluation.drill_stuck import try_camera
 from evaluation.drill_theirs import Theirs, forget
 from evaluation.running import stored_records
 from evaluation.shaped_link import ShapedLink
 from evaluation.small_memory import SmallMemory
-from headwater.errors import HeadwaterError, MissingPart, SettingsError
+from headwater.errors import HeadwaterError, MissingPart, SettingsError, SourceError
 
 POLL_S: Final = 0.02
 PATIENCE_S: Final = 240.0
@@ -75,7 +76,7 @@ def obstacle(drill: Drill, theirs: Theirs | None) -> str:
     """Return why a drill cannot be gone through here; empty if it can."""
     if theirs is not None and not drill.is_for_all:
         return "it would touch your broker, store or site; they are left alone"
-    if theirs is not None and theirs.address.tls and "link" in drill.parts:
+    if theirs is not None and theirs.address.tls and drill.has_relay:
         return "a relay cannot stand in for your broker's certificate; give the address of a listener without TLS"
     return next((reason for need in sorted(drill.needs) if (reason := missing(need))), "")
 
@@ -89,7 +90,7 @@ def missing(need: Need) -> str:
 def _refused(what: Callable[[], object]) -> str:
     try:
         what()
-    except (SettingsError, MissingPart) as error:
+    except (SettingsError, MissingPart, SourceError) as error:
         return str(error)
     return ""
 
@@ -127,6 +128,7 @@ _PROBES: Final[dict[Need, Callable[[], str]]] = {
     "netem": lambda: _refused(_try_netem),
     "mounts": _try_mounts,
     "memory group": lambda: _refused(_try_memory),
+    "gstreamer": lambda: _refused(try_camera),
 }
 
 
@@ -146,6 +148,7 @@ def _gone_through(
     drill: Drill, seconds: float, seed: int, theirs: Theirs | None, *, fleet: str, peer: bool, tick: Tick
 ) -> Outcome:
     chance = Random(f"{seed} {drill.name}")  # noqa: S311  not a secret: it can be repeated
+    seconds = max(seconds, drill.least_s)
     steps, frames = drawn(drill, seconds, chance), max(1, round(seconds * drill.way.rate))
     with ExitStack() as running:
         if theirs is not None:
@@ -197,10 +200,14 @@ def _settle(at: Place) -> tuple[str, ...]:
 
 
 def _failure(at: Place) -> str:
-    """Return why the counts cannot be believed: nobody knows what a device had captured that ended by itself."""
-    if not at.camera.deaths:
-        return ""
-    return f"{at.camera.name} ended by itself {at.camera.deaths} times: {at.camera.last_words() or '(nothing said)'}"
+    """Return why the counts cannot be believed, or what else was not as it must be; empty where all was.
+
+    Nobody knows what a device had captured that ended by itself.
+    """
+    if at.camera.deaths:
+        said = at.camera.last_words() or "(nothing said)"
+        return f"{at.camera.name} ended by itself {at.camera.deaths} times: {said}"
+    return at.noticing.failure() if at.noticing is not None else ""
 
 
 def _wait_until_quiet(at: Place, ends_s: float) -> None:

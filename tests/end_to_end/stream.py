@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import time
+import urllib.request
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -46,6 +48,13 @@ def figures(child: Child, deadline_s: float = 120.0) -> dict[str, Any]:
     assert child.wait(30) == 0
     summary: dict[str, Any] = json.loads(line)
     return summary
+
+
+def said(port: int, name: str) -> float:
+    """Return a figure without labels that a process tells at its --metrics."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+        (found,) = re.findall(rf"^{name} (\S+)$", answer.read().decode(), re.MULTILINE)
+    return float(found)
 
 
 def demo(*arguments: str, deadline_s: float = 180.0) -> dict[str, Any]:

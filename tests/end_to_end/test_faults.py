@@ -8,13 +8,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from headwater.probes import free_port
 from models.pictures import encode_jpeg
-from tests.end_to_end.stream import device, figures, records, stored_once, wait_until, worker
+from tests.end_to_end.stream import device, figures, records, said, stored_once, wait_until, worker
 from tests.servers import BrokerUnderTest, StoreUnderTest
 
 FRAMES, RATE = 150, 25
 AWAY_S = 10.0
 SEVERAL_FRAMES_BYTES = 400_000
+BACKLOG = 10_000
+SENT_TWICE = 0.02
+"""Of a backlog at most this share is sent again: docs/device.md, the workers' pace."""
 
 
 @pytest.fixture
@@ -107,3 +111,22 @@ def test_the_device_is_killed_and_comes_back(
     assert summary["recovered"] > 0
     assert summary["finished"]["worker"] == FRAMES + summary["recovered"]
     assert stored_once(valkey.url, FRAMES + summary["recovered"])
+
+
+@pytest.mark.timeout(180)
+def test_ten_thousand_frames_wait_for_a_worker(
+    mosquitto: BrokerUnderTest, valkey: StoreUnderTest, tmp_path: Path
+) -> None:
+    """Spooled while there is a broker and no worker: when one comes each is stored once, and few were sent twice."""
+    port = free_port()
+    flags = ["--bundle", "mnist", "--split", "device", "--frames", str(BACKLOG), "--timeout", "2"]
+    running = device(mosquitto.url, tmp_path / "spool", Path("pattern:32x32"), *flags, "--metrics", str(port))
+    wait_until(lambda: said(port, "headwater_edge_spool_frames") == BACKLOG, 60.0)
+    assert said(port, "headwater_edge_frames_captured_total") == BACKLOG
+    running_worker = worker("worker-1", mosquitto.url, valkey.url)
+    summary = figures(running)
+    running_worker.stop()
+    assert summary["finished"] == {"device": BACKLOG, "worker": 0}
+    assert (summary["captured"], summary["dropped"], summary["in_flight"]) == (BACKLOG, {}, 0)
+    assert 0 < summary["resent"] <= SENT_TWICE * BACKLOG
+    assert stored_once(valkey.url, BACKLOG)

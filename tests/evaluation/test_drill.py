@@ -11,6 +11,8 @@ from evaluation import drill_run
 from evaluation.drill import DRILLS, Drill, Fault, chosen, drawn, some, stream_s
 from evaluation.drill_commands import presentable
 from evaluation.drill_faults import HOW
+from evaluation.drill_theirs import Theirs
+from headwater.address import Address
 from headwater.errors import SettingsError
 
 PAIR = Drill("pair", "", (Fault("kill", "device", (1.0, 2.0)), Fault("kill", "broker", (1.0, 2.0))))
@@ -24,6 +26,7 @@ def test_the_faults_of_the_promise_are_all_there() -> None:
     assert sum(drill.faults[0].deed == "kill" and drill.name.startswith("kill-") for drill in DRILLS) >= 15
     assert {"kill-device", "kill-broker-store", "restart-broker", "forget-broker", "away-store", "full-store"} <= names
     assert {"slow-store", "cut-link", "slow-link", "far-link", "lossy-link", "half-open-link", "full-disk"} <= names
+    assert "half-open-worker" in names
     assert {"small-memory", "hang-worker", "hang-kill-worker", "stuck-camera"} <= names
     assert {fault.deed for drill in DRILLS for fault in drill.faults} == set(HOW)
 
@@ -33,6 +36,18 @@ def test_what_is_an_operators_is_never_touched() -> None:
     for_all = [drill for drill in DRILLS if drill.is_for_all]
     assert {part for drill in for_all for part in drill.parts} == {"device", "worker", "workers", "link", "disk"}
     assert not any({"mosquitto", "iotcore", "site"} & drill.needs for drill in for_all)
+
+
+def test_over_tls_nothing_stands_between(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A relay has no certificate of an operator's broker: what needs one, to a device or to a worker, is not run."""
+    monkeypatch.setattr(drill_run, "missing", lambda _: "")
+    at = {scheme: Address.parse(f"{scheme}://broker.example") for scheme in ("mqtt", "mqtts")}
+    servers = {scheme: Theirs(f"{scheme}://broker.example", "", "", address) for scheme, address in at.items()}
+    for_all = [drill for drill in DRILLS if drill.is_for_all]
+    refused = {drill.name for drill in for_all if "certificate" in drill_run.obstacle(drill, servers["mqtts"])}
+    assert {"cut-link", "half-open-link", "half-open-worker"} < refused
+    assert refused.isdisjoint({"kill-device", "hang-worker", "stuck-camera"})
+    assert not any(drill_run.obstacle(drill, servers["mqtt"]) for drill in for_all)
 
 
 @pytest.mark.parametrize("drill", DRILLS, ids=lambda drill: drill.name)

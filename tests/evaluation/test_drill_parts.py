@@ -1,15 +1,13 @@
-"""What a killed device's spool tells, and what gets a camera stuck."""
+"""What a killed device's spool tells."""
 
 from __future__ import annotations
 
-import itertools
 from pathlib import Path
 
 import pytest
 
 from edge.spool import Key, Spool
 from evaluation.drill_parts import spooled_frames
-from evaluation.drill_place import LIVELY, STUCK, make_stuck
 from headwater.errors import SpoolError
 
 
@@ -34,14 +32,3 @@ def test_a_damaged_spool_is_no_count(tmp_path: Path) -> None:
 def test_a_device_that_never_had_a_spool_holds_nothing(tmp_path: Path) -> None:
     """It was killed before it began."""
     assert spooled_frames(tmp_path / "camera-1.sqlite") == frozenset()
-
-
-def test_a_stuck_camera_shows_one_picture_for_long(tmp_path: Path) -> None:
-    """First pictures that differ from the one before, then one and the same."""
-    for number in range(3):
-        (tmp_path / f"{number}.ppm").write_bytes(bytes([number]))
-    make_stuck(tmp_path)
-    shown = [path.read_bytes() for path in sorted(tmp_path.iterdir())]
-    assert len(shown) == LIVELY + STUCK
-    assert all(one != other for one, other in itertools.pairwise(shown[:LIVELY]))
-    assert set(shown[LIVELY:]) == {b"\x00"}

@@ -16,6 +16,8 @@ from paho.mqtt.properties import Properties
 from tests.servers import BrokerUnderTest, eventually
 
 SHARED = "$share/workers/h/+/frame"
+EXPIRED_S = 3.0
+"""By then a message that is worth delivering for a second has expired: brokers count in whole seconds."""
 
 
 class Client:
@@ -263,6 +265,22 @@ def test_mosquitto_redelivers_to_a_returning_session(mosquitto: BrokerUnderTest,
         (4, False),
     ]
     assert again.present
+
+
+def test_what_expires_while_its_session_is_away_is_never_delivered(broker: BrokerUnderTest, connect: Connect) -> None:
+    """Of two messages that waited the one is dropped; the other comes, with the rest of its time."""
+    options = {"clean": False, "SessionExpiryInterval": 300}
+    worker, device = connect(broker, "worker", **options), connect(broker, "device")
+    worker.subscribe("h/cam1/frame")
+    worker.vanish()
+    device.publish("h/cam1/frame", b"worth a second", MessageExpiryInterval=1)
+    device.publish("h/cam1/frame", b"worth a minute", MessageExpiryInterval=60)
+    threading.Event().wait(EXPIRED_S)
+    again = connect(broker, "worker", **options)
+    (message,) = again.take(2, 1.0)
+    assert again.present
+    assert (message.payload, message.properties is not None) == (b"worth a minute", True)
+    assert 0 < message.properties.MessageExpiryInterval <= 60 - EXPIRED_S + 1
 
 
 def test_mosquitto_keeps_settings_and_sessions_over_a_restart(mosquitto: BrokerUnderTest, connect: Connect) -> None:

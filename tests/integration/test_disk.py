@@ -16,7 +16,11 @@ import pytest
 
 from edge.spool import Key, Spool
 from headwater.errors import SpoolError
+from tests.edge.samples import exit_bundle
 from tests.integration.test_device import Bench, figures, summary, wait_until
+from tests.integration.test_sight import Looker
+from tests.integration.test_worker import Site
+from tests.servers import BrokerUnderTest
 
 SMALL_BYTES = 16 * 2**20
 MESSAGE = bytes(40_000)
@@ -205,3 +209,22 @@ def test_late_answers_are_recorded_as_finished_on_the_device(bench: Bench) -> No
     worker.answers = True
     found = summary(device)
     assert (found["finished"], found["dropped"]) == ({"device": 5, "worker": 0}, {})
+
+
+def test_frames_too_late_for_a_worker_are_answered_from_their_exit(
+    bench: Bench, site: Site, mosquitto: BrokerUnderTest
+) -> None:
+    """The broker is away for longer than they are worth: none is dropped, each is recorded as its exit said."""
+    exit_bundle(site.folder / "early", 0.0)  # of which no frame leaves early: the exit is never sure enough
+    looker, flags = Looker(), ["--split", "conv_b", "--expire", "1", "--late", "answer"]
+    mosquitto.stop()
+    device = bench.device("--bundle", str(site.folder / "early"), *flags, *looker.flags)
+    wait_until(lambda: looker.samples()["headwater_edge_frames_late_total"] == 40)
+    mosquitto.start()
+    site.worker()
+    found = summary(device)
+    assert (found["captured"], found["late"], found["exits"]) == (40, 40, {"exit1": 40})
+    assert (found["finished"], found["dropped"], found["in_flight"]) == ({"device": 40, "worker": 0}, {}, 0)
+    records = site.records()
+    assert sorted(record.sequence for record in records) == list(range(40))
+    assert {(record.finished_by, record.exit, record.codec) for record in records} == {("device", "exit1", "late")}
