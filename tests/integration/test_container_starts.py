@@ -69,7 +69,7 @@ def broker(tmp_path: Path) -> Iterator[tuple[str, dict[str, str]]]:
     for was, now in (
         ("/run/secrets", secrets),
         ("/tmp/broker", tmp_path / "own"),
-        ("/mosquitto/data", tmp_path / "data"),
+        ("/var/lib/headwater", tmp_path / "data"),
         ("/opt/broker", ROOT / "broker"),
         ('"log_dest stderr"', '"log_dest stderr"; echo "user root"'),
         ('"listener 1883"', f'"listener {port} 127.0.0.1"'),
