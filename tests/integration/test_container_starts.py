@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 import subprocess
 from collections.abc import Iterator
@@ -22,13 +23,13 @@ ROOT = Path(__file__).parents[2]
 TOPICS = Topics("demo")
 
 
-def make_secrets(folder: Path, *devices: str) -> subprocess.CompletedProcess[str]:
+def make_secrets(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     """Run a copy of compose/make-secrets."""
     folder.mkdir(exist_ok=True)
     script = folder / "make-secrets"
     script.write_text((ROOT / "compose/make-secrets").read_text())
     script.chmod(0o755)
-    return subprocess.run([script, *devices], capture_output=True, text=True, check=False, timeout=30)
+    return subprocess.run([script, *words], capture_output=True, text=True, check=False, timeout=30)
 
 
 def listed(folder: Path) -> dict[str, str]:
@@ -58,11 +59,64 @@ def test_names_that_are_no_device_s_are_refused(tmp_path: Path, name: str) -> No
     assert listed(tmp_path) == {}
 
 
+@pytest.mark.parametrize("name", ["operator", "top", "homeassistant"])
+def test_a_user_with_more_rights_is_made_on_purpose_alone(tmp_path: Path, name: str) -> None:
+    """The access list knows these names, so no device gets one by its name."""
+    done = make_secrets(tmp_path, "camera-2", name)
+    assert done.returncode == 2
+    assert f"compose/make-secrets --role {name}" in done.stderr
+    assert listed(tmp_path) == {}
+    assert f"\nuser {name}\n" in (ROOT / "broker/acl").read_text()
+    assert make_secrets(tmp_path, "--role", name).returncode == 0
+    assert set(listed(tmp_path)) == {name}
+
+
+def test_every_user_of_the_access_list_is_a_part_or_a_role(tmp_path: Path) -> None:
+    """A new one there cannot become a device's name unnoticed."""
+    for name in re.findall(r"^user (\S+)$", (ROOT / "broker/acl").read_text(), re.MULTILINE):
+        assert make_secrets(tmp_path, name).returncode == 2, name
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--role", "camera-2"], "'camera-2' is no role; expected operator, top or homeassistant"),
+        (["--role"], "--role wants a name behind it"),
+        (["--rolle", "top"], "got --rolle, expected names of devices, or --role, --print or --forget and names"),
+        (["--print", "camera-9"], "has no 'camera-9'"),
+        (["--forget", "2"], "has no '2'"),
+    ],
+)
+def test_words_that_mean_nothing_are_refused(tmp_path: Path, words: list[str], said: str) -> None:
+    """With what was expected."""
+    make_secrets(tmp_path, "2.0")
+    done = make_secrets(tmp_path, *words)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert said in done.stderr
+    assert set(listed(tmp_path)) == {"2.0"}
+
+
+def test_a_password_is_printed_and_one_user_s_alone_is_changed(tmp_path: Path) -> None:
+    """For the file that a device is given; forgotten and named again it has another, and nobody else has."""
+    make_secrets(tmp_path, "camera-2", "camera.2", "2", "2.0")
+    first = listed(tmp_path)
+    assert make_secrets(tmp_path, "--print", "camera.2").stdout == first["camera.2"] + "\n"
+    assert make_secrets(tmp_path, "--forget", "camera.2").returncode == 0
+    assert set(listed(tmp_path)) == {"camera-2", "2", "2.0"}
+    make_secrets(tmp_path, "camera.2")
+    second = listed(tmp_path)
+    assert {name for name in first if second[name] != first[name]} == {"camera.2"}
+    for name in first:
+        make_secrets(tmp_path, "--forget", name)
+    assert listed(tmp_path) == {}
+
+
 @pytest.fixture
 def broker(tmp_path: Path) -> Iterator[tuple[str, dict[str, str]]]:
     """The broker as its container starts it, by its own script with paths laid elsewhere: address and passwords."""
     need("mosquitto"), need("mosquitto_passwd")
     make_secrets(tmp_path / "compose", "camera-2", "camera-3")
+    make_secrets(tmp_path / "compose", "--role", "operator")
     secrets, port = tmp_path / "compose/secrets", free_port()
     (tmp_path / "data").mkdir()
     script, text = tmp_path / "start", (ROOT / "broker/container/start").read_text()
@@ -125,3 +179,31 @@ def test_nobody_comes_in_without_a_password(broker: tuple[str, dict[str, str]]) 
     for credentials in ({}, {"username": "camera-2", "password": broker[1]["camera-3"]}):
         with pytest.raises(BrokerError, match="refused"):
             greet_mqtt(Address.parse(broker[0], **credentials))
+
+
+def test_what_was_refused_is_heard_by_an_operator(broker: tuple[str, dict[str, str]], tmp_path: Path) -> None:
+    """With the container's own program, which shows nobody the password; who may not hears nothing."""
+    worker = party(broker, "worker")
+    script, text = tmp_path / "listen", (ROOT / "broker/container/listen").read_text()
+    for was, now in (
+        ("/run/secrets", tmp_path / "compose/secrets"),
+        ("/tmp/broker", tmp_path / "own"),
+        ("-h 127.0.0.1", f"-h 127.0.0.1 -p {broker[0].rpartition(':')[2]} -C 1"),
+    ):
+        assert was in text
+        text = text.replace(was, str(now))
+    script.write_text(text)
+    script.chmod(0o755)
+    done = subprocess.run([script, "camera-9", TOPICS.dead], capture_output=True, text=True, check=False, timeout=20)
+    assert done.returncode == 2
+    assert "no user camera-9 here; compose/make-secrets --role camera-9" in done.stderr
+    log = tmp_path / "heard"
+    with start("listen", [script, "operator", TOPICS.dead], log=log, lines=False):
+
+        def is_heard() -> bool:
+            worker.say(TOPICS.dead, b"the reason")  # again, until somebody listens
+            return "the reason" in log.read_text()
+
+        assert eventually(is_heard), log.read_text()
+    assert log.read_text().startswith(f"{TOPICS.dead} the reason")
+    worker.session.stop()
