@@ -206,32 +206,33 @@ def test_nobody_comes_in_without_a_password(broker: Broker) -> None:
             greet_mqtt(Address.parse(broker.url, **credentials))
 
 
-def test_what_was_refused_is_heard_by_an_operator(broker: Broker, tmp_path: Path) -> None:
-    """With the container's own program, which shows nobody the password; who may not hears nothing."""
-    worker = party(broker, "worker")
-    script, text = tmp_path / "listen", (ROOT / "broker/container/listen").read_text()
-    for was, now in (
-        ("/run/secrets", tmp_path / "compose/secrets"),
-        ("/tmp/broker", tmp_path / "own"),
-        ("-h 127.0.0.1", f"-h 127.0.0.1 -p {broker.url.rpartition(':')[2]} -C 1"),
-    ):
+def test_a_topic_is_heard_as_a_user_whose_password_nobody_sees(tmp_path: Path) -> None:
+    """The container's own program hands the password over in a file, gone afterwards; strangers are told what to do."""
+    laid_out(tmp_path, 1883)
+    script, text, programs = tmp_path / "listen", (ROOT / "broker/container/listen").read_text(), tmp_path / "bin"
+    for was, now in (("/run/secrets", tmp_path / "compose/secrets"), ("/tmp/broker", tmp_path / "own")):
         assert was in text
         text = text.replace(was, str(now))
     script.write_text(text)
     script.chmod(0o755)
-    done = subprocess.run([script, "camera-9", TOPICS.dead], capture_output=True, text=True, check=False, timeout=20)
-    assert done.returncode == 2
-    assert "no user camera-9 here; compose/make-secrets --role camera-9" in done.stderr
-    log = tmp_path / "heard"
-    with start("listen", [script, "operator", TOPICS.dead], log=log, lines=False):
+    (tmp_path / "own").mkdir()
+    programs.mkdir()
+    repeats = programs / "mosquitto_sub"
+    repeats.write_text('#!/bin/sh\necho "$@"\ncat "$XDG_CONFIG_HOME/mosquitto_sub"\n')
+    repeats.chmod(0o755)
 
-        def is_heard() -> bool:
-            worker.say(TOPICS.dead, b"the reason")  # again, until somebody listens
-            return "the reason" in log.read_text()
+    def heard(user: str) -> subprocess.CompletedProcess[str]:
+        words = [script, user, TOPICS.dead]
+        return subprocess.run(words, env=environment(programs), capture_output=True, text=True, check=False, timeout=30)
 
-        assert eventually(is_heard), log.read_text()
-    assert log.read_text().startswith(f"{TOPICS.dead} the reason")
-    worker.session.stop()
+    for user, password in (
+        ("operator", listed(tmp_path / "compose")["operator"]),
+        ("edge", (tmp_path / "compose/secrets/edge_password").read_text().strip()),
+    ):
+        assert heard(user).stdout.splitlines() == [f"-h 127.0.0.1 -v -t {TOPICS.dead}", f"-u {user}", f"-P {password}"]
+    assert list((tmp_path / "own").iterdir()) == []
+    assert heard("top").returncode == 2
+    assert "no user top here; compose/make-secrets --role top" in heard("top").stderr
 
 
 def container_bytes() -> int:
