@@ -92,8 +92,8 @@ images: ## Build the container images
 up: ## Start everything as containers: make up PICTURES=my-pictures ARGS="--scale worker=3"
 	@compose/make-secrets
 	@$(COMPOSE) up --detach --build $(ARGS)
-	@echo "The live map: http://$(or $(SITE),127.0.0.1:8050), in a moment; docker ps says who is well, make down stops it"
-	@case " $(OVERLAYS) " in *" observability "*) echo "Grafana: http://$(or $(GRAFANA),127.0.0.1:3000), user admin, password in compose/secrets/grafana_password";; esac
+	@echo "The live map: http://$$(compose/setting SITE 127.0.0.1:8050), in a moment; docker ps says who is well, make down stops it"
+	@case " $$(compose/setting OVERLAYS) " in *" observability "*) echo "Grafana: http://$$(compose/setting GRAFANA 127.0.0.1:3000), user admin, password in compose/secrets/grafana_password";; esac
 
 down: ## Stop the containers; what they keep stays, but with ARGS=--volumes
 	@$(COMPOSE) down $(ARGS)

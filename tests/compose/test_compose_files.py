@@ -162,6 +162,31 @@ def test_dockerfiles_are_pinned_labelled_and_checked(name: str) -> None:
     assert "# syntax=" not in text
 
 
+@pytest.mark.parametrize("name", ["broker", "store", "edge"])
+def test_what_is_kept_is_kept_in_a_folder_of_ours(whole: dict[str, Any], name: str) -> None:
+    """Not in a volume that the base declares: the last stage begins empty, and all who mount mean the same folder."""
+    place = next(file for file in DOCKERFILES if name in file)
+    last = (ROOT / place).read_text().split("\nFROM ")[-1]
+    assert last.startswith("scratch\n")
+    assert "\nVOLUME " not in last
+    assert "\nWORKDIR /var/lib/headwater\n" in last
+    mounted = [one for one in whole["services"][name]["volumes"] if isinstance(one, str)]
+    assert [one.partition(":")[2] for one in mounted if not one.startswith("${PICTURES")] == ["/var/lib/headwater"]
+    if name == "edge":
+        return
+    assert "mkdir -p /var/lib/headwater && chown 10001:10001 /var/lib/headwater" in last
+    (pod,) = (
+        one["spec"]["template"]["spec"]["containers"][0]
+        for one in yaml.safe_load_all((ROOT / f"kubernetes/components/plain/{name}.yaml").read_text())
+        if one["kind"] == "StatefulSet"
+    )
+    assert {"name": "data", "mountPath": "/var/lib/headwater"} in pod["volumeMounts"]
+    said = {"broker": "broker/container/start", "store": "compose/store/store.conf"}[name]
+    assert re.search(
+        r"^(?:dir |.*persistence_location )/var/lib/headwater/?\b", (ROOT / said).read_text(), re.MULTILINE
+    )
+
+
 def test_the_images_of_our_parts_are_built_alike() -> None:
     """Edge, worker and site differ in extra, modules, pictures, ports, command and words, in nothing else."""
     own = re.compile(

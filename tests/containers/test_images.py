@@ -48,6 +48,29 @@ def test_an_image_says_what_it_is_and_runs_as_nobody_special(name: str) -> None:
     assert in_image(name, "id", "-u").strip() == "10001"
 
 
+@pytest.mark.parametrize(("name", "base"), [("broker", "eclipse-mosquitto:2"), ("store", "redis:7-alpine")])
+def test_what_a_container_keeps_is_its_own_to_write(name: str, base: str) -> None:
+    """Whatever volumes the base declares, the image has none, and a new volume in its folder can be written to."""
+    declared = json.loads(run("docker", "image", "inspect", base).stdout)[0]["Config"]["Volumes"]
+    assert declared, f"{base} declares no volume, as the registry's does: nothing is tried here"
+    assert not inspected(name)["Config"].get("Volumes")
+    folder, volume = inspected(name)["Config"]["WorkingDir"], f"headwater-test-{name}"
+    try:
+        mounted = [
+            "--read-only",
+            "--rm",
+            "--volume",
+            f"{volume}:{folder}",
+            "--entrypoint",
+            "sh",
+            f"headwater/{name}:test",
+        ]
+        said = run("docker", "run", *mounted, "-c", "echo kept >file && stat -c %u . && cat file").stdout
+        assert said.split() == ["10001", "kept"]
+    finally:
+        run("docker", "volume", "rm", volume)
+
+
 @pytest.mark.parametrize("name", LARGEST_BYTES)
 def test_an_image_is_as_small_as_promised(name: str) -> None:
     """What `docker image ls` shows, all layers of the base among it."""

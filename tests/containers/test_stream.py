@@ -33,7 +33,7 @@ KILLED = 137
 def stream() -> Iterator[None]:
     """Everything is up and well, and the device has begun."""
     street = shared("street")
-    run("compose/make-secrets")
+    run("compose/make-secrets", "--role", "top")
     compose("down", "--volumes", "--timeout", "1")
     try:
         compose("up", "--detach", "--no-build", "--scale", "worker=3", "broker", "store", "worker", "visualizer")
@@ -88,6 +88,15 @@ def test_strangers_are_refused(stream: None) -> None:
     look = "import socket\ntry: socket.create_connection(('store', 6379), 2)\nexcept OSError: print('not there')"
     done = run("compose/compose", "run", "--rm", "--no-deps", "-T", "edge", "python", "-c", look)
     assert done.stdout.strip() == "not there"
+
+
+def test_a_user_made_on_purpose_hears_what_its_role_may(stream: None) -> None:
+    """In the broker's container, by its own program: what `top` may hear, and the reason for who is not there."""
+    listen = "/opt/broker/listen {} 'headwater/v1/+/+/status' | head -n 1"
+    found = compose("exec", "-T", "broker", "sh", "-c", listen.format("top"))
+    assert found.startswith("headwater/v1/demo/camera-1/status {")
+    done = run("compose/compose", "exec", "-T", "broker", "/opt/broker/listen", "nobody", "#", check=False)
+    assert "no user nobody here" in done.stdout + done.stderr
 
 
 def test_the_site_is_shown_on_this_machine_alone(stream: None) -> None:

@@ -35,7 +35,7 @@ def started(folder: Path, secrets: Path, server: str | Path) -> tuple[Child, int
         place.mkdir(parents=True)
     (programs / "redis-server").symlink_to(server)
     shutil.copy(STORE / "users.acl", own)
-    moved = {"bind *": "bind 127.0.0.1", "/data": folder / "data"}
+    moved = {"bind *": "bind 127.0.0.1", "/var/lib/headwater": folder / "data"}
     (own / "store.conf").write_text(_moved((STORE / "store.conf").read_text(), moved) + f"port {port}\n")
     moved = {"/run/secrets": secrets, "/opt/store": own, "/tmp/": f"{folder}/tmp/", "tls-port 6379": f"tls-port {port}"}
     script = folder / "start"

@@ -66,18 +66,28 @@ def test_certificates_name_the_services_and_what_was_given(folder: Path) -> None
 
 @pytest.mark.parametrize("more", ["other.example", "203.0.113.11", "2001:db8::1"])
 def test_a_certificate_without_a_name_that_is_asked_for_is_an_error(folder: Path, more: str) -> None:
-    """One line names the file to delete and nothing is changed; without the file there is one for all names."""
+    """One line says how to make it anew and nothing is changed; then there is one for all names, with the same key."""
     names = ["broker.example", "203.0.113.10", more]
     make_secrets(*names[:2], folder=folder)
     tls, made = folder / "kubernetes/secrets/tls", folder / "compose/secrets/broker_certificate"
     before = {path.name: path.read_bytes() for path in tls.iterdir()}
     done = subprocess.run([folder / "kubernetes/make-secrets", *names], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == f"{made} is not for {more}; delete it, then say all its names again: " + (
-        f"make-certificates {' '.join(names)}\n"
+    assert done.stderr == f"make-certificates: {made} is not for {more}; make it anew: " + (
+        f"compose/make-certificates --renew {' '.join(names)}\n"
     )
     assert {path.name: path.read_bytes() for path in tls.iterdir()} == before
-    made.unlink()
+    make_secrets("--renew", more, folder=folder)
     make_secrets(*names, folder=folder)
     changed = {path.name for path in tls.iterdir() if path.read_bytes() != before[path.name]}
-    assert changed == {"broker_certificate", "broker_key"}
+    assert changed == {"broker_certificate", "store_certificate"}
+
+
+def test_the_authority_s_key_may_be_elsewhere(folder: Path) -> None:
+    """What is there is taken without it."""
+    make_secrets("broker.example", folder=folder)
+    (folder / "compose/secrets/ca_key").rename(folder / "elsewhere")
+    tls = folder / "kubernetes/secrets/tls"
+    before = {path.name: path.read_bytes() for path in tls.iterdir()}
+    make_secrets("broker.example", folder=folder)
+    assert {path.name: path.read_bytes() for path in tls.iterdir()} == before
