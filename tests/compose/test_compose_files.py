@@ -90,6 +90,7 @@ def test_one_machine_gets_the_same_limits_and_the_site_on_loopback(whole: dict[s
 def test_a_swarm_keeps_on_one_node_what_has_a_volume(whole: dict[str, Any]) -> None:
     """Broker, store and device by the label of swarm.yaml; workers and site go anywhere, workers one by one."""
     services = read("swarm.yaml")["services"]
+    assert services["worker"].pop("deploy") == {"replicas": "${WORKERS:-1}"}
     kept = {name: service["deploy"] for name, service in services.items() if "deploy" in service}
     with_volume = {
         name
@@ -107,7 +108,8 @@ def test_a_swarm_keeps_on_one_node_what_has_a_volume(whole: dict[str, Any]) -> N
 def test_a_swarm_asks_whether_a_restart_helps_and_compose_whether_all_is_well(whole: dict[str, Any]) -> None:
     """A swarm kills who is unwell, so it asks /alive; Compose only shows it: the images' own check, of /health."""
     checks = {name: service.get("healthcheck") for name, service in read("swarm.yaml")["services"].items()}
-    assert {name for name, check in checks.items() if check} == {"worker", "visualizer", "edge"}
+    assert set(checks) == SERVICES
+    assert all(set(checks[name]) == {"interval", "timeout"} for name in ("broker", "store"))  # the image's own, sooner
     for name, dockerfile in (("edge", "edge"), ("worker", "cloud_worker"), ("visualizer", "visualizer")):
         program, url = checks[name]["test"][1:-1], checks[name]["test"][-1]
         own = re.search(r"^HEALTHCHECK .* CMD (\[.*\])$", (ROOT / dockerfile / "Dockerfile").read_text(), re.MULTILINE)

@@ -14,7 +14,7 @@ from tests.containers.engine import STORED, run
 from tests.servers import eventually
 
 STACK = "headwater-swarm-test"
-FILES = ("compose/compose.yaml", "compose/swarm.yaml", "tests/containers/swarm.yaml")
+OVERLAY = "../tests/containers/swarm"
 LABEL = f"label=com.docker.stack.namespace={STACK}"
 BRIDGE = "docker_gwbridge"
 """Docker's own network for the containers of a swarm."""
@@ -45,17 +45,21 @@ def swarm(address: str = "127.0.0.1") -> Iterator[None]:
 
 @contextmanager
 def deployed(*overlays: str, **variables: str) -> Iterator[None]:
-    """Deploy the stack, with more files and these variables for them, and take it away with all that it kept."""
-    files = [text for file in (*FILES, *overlays) for text in ("--compose-file", file)]
-    given = {"TAG": "test", **variables}
+    """Deploy the stack, with more overlays and these variables, and take it away with all that it kept."""
     try:
-        run("docker", "stack", "deploy", "--resolve-image", "never", *files, STACK, variables=given)
+        deploy(*overlays, **variables)
         yield
     finally:
         run("docker", "stack", "rm", STACK)
         assert eventually(lambda: not containers() and not networks(), SETTLES_S), (containers(), networks())
         for volume in volumes():
             run("docker", "volume", "rm", volume)
+
+
+def deploy(*overlays: str, **variables: str) -> None:
+    """Deploy the stack, or once more after a change."""
+    laid = " ".join((OVERLAY, *overlays))
+    run("compose/deploy", variables={"TAG": "test", "PROJECT": STACK, "OVERLAYS": laid, **variables})
 
 
 def network_names() -> list[str]:

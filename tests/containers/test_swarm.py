@@ -1,4 +1,4 @@
-"""The stack on real swarms: scaled, a worker killed, all workers updated, a machine cut off; and no frame is lost."""
+"""The stack on real swarms: scaled, a worker killed, updates, new passwords, a machine cut off; no frame is lost."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from tests.containers.second_engine import HERE, THERE, cable, copy_image, need_
 from tests.containers.stack import (
     begin,
     containers,
+    deploy,
     deployed,
     end,
     scale,
@@ -41,6 +42,17 @@ def street() -> str:
 
 
 @pytest.fixture
+def changing() -> Iterator[Path]:
+    """The folder of the passwords; it is afterwards as it was."""
+    folder = ROOT / "compose/secrets"
+    names = ("device_passwords", "worker_password")
+    before = {name: (folder / name).read_bytes() for name in names}
+    yield folder
+    for name, content in before.items():
+        rewrite(folder / name, content)
+
+
+@pytest.fixture
 def stack(street: str) -> Iterator[None]:
     """One node: everything is up and well, with two workers; the device has not begun."""
     with swarm(), deployed(PICTURES=street):
@@ -60,7 +72,7 @@ def two_engines(street: str) -> Iterator[str]:
         token = run("docker", "swarm", "join-token", "--quiet", "worker").stdout.strip()
         join = ["--advertise-addr", THERE, "--listen-addr", f"{THERE}:2377", "--token", token, f"{HERE}:2377"]
         run("docker", "swarm", "join", *join, variables={"DOCKER_HOST": there})
-        with deployed("tests/containers/two_engines.yaml", PICTURES=street):
+        with deployed("../tests/containers/two_engines", PICTURES=street):
             try:
                 for service, count in {**SERVICES, "worker": 1}.items():
                     settles(service, count)
@@ -101,6 +113,43 @@ def test_no_frame_is_lost_while_workers_come_and_go(stack: None) -> None:
     assert device in well("edge")
     workers = assert_each_once(end(device))
     assert all(took_part(one, workers) for one in after.values()), workers
+
+
+def test_changed_passwords_come_with_the_next_deploy(stack: None, street: str, changing: Path) -> None:
+    """A device gets a password and the workers another one; who knew the old ones starts again, and nobody else."""
+    before = {service: frozenset(well(service)) for service in (*SERVICES, "worker")}
+    run("compose/make-secrets", "newcomer")
+    rewrite(changing / "worker_password", b"another one\n")
+    deploy(PICTURES=street)
+    (broker,) = settles("broker", 1, without=before["broker"])
+    settles("store", 1, without=before["store"])
+    settles("worker", 2, without=before["worker"])
+    assert frozenset(well("visualizer")) == before["visualizer"]
+    assert eventually(lambda: update_state("worker") == "completed", UPDATED_S), update_state("worker")
+    assert lets_in(broker, "newcomer", password_of("newcomer", changing))
+    assert not lets_in(broker, "newcomer", "guessed")
+    assert_each_once(end(begin()))
+
+
+def rewrite(file: Path, content: bytes) -> None:
+    """Give a secret another content; nobody may write to the file itself."""
+    mode = file.stat().st_mode
+    file.unlink()
+    file.write_bytes(content)
+    file.chmod(mode)
+
+
+def password_of(device: str, folder: Path) -> str:
+    """Return what compose/make-secrets gave a device."""
+    lines = (folder / "device_passwords").read_text().splitlines()
+    return dict(line.split(":") for line in lines if not line.startswith("#"))[device]
+
+
+def lets_in(broker: str, user: str, password: str) -> bool:
+    """Tell whether the broker in a container takes this user's subscription."""
+    topic = ["-t", f"headwater/v1/demo/{user}/result", "-E", "-W", "10"]
+    command = ["docker", "exec", broker, "mosquitto_sub", "-h", "127.0.0.1", "-u", user, "-P", password, *topic]
+    return run(*command, check=False).returncode == 0
 
 
 def assert_held_in() -> None:
