@@ -140,9 +140,14 @@ def scale(service: str, count: int) -> None:
     run("docker", "service", "scale", "--detach", f"{STACK}_{service}={count}")
 
 
-def update(service: str) -> None:
-    """Ask for every container of a service to be made anew."""
-    run("docker", "service", "update", "--force", "--detach", f"{STACK}_{service}")
+def update(service: str, *flags: str) -> None:
+    """Ask for every container of a service to be made anew, with something changed."""
+    run("docker", "service", "update", "--detach", "--no-resolve-image", *flags, f"{STACK}_{service}")
+
+
+def roll_back(service: str) -> None:
+    """Ask for a service as it was before its last change."""
+    run("docker", "service", "rollback", "--detach", f"{STACK}_{service}")
 
 
 def update_state(service: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,12 @@ from tests.containers.stack import (
     deploy,
     deployed,
     end,
+    roll_back,
     scale,
     settles,
     stored,
     swarm,
+    told,
     update,
     update_state,
     well,
@@ -31,6 +33,7 @@ from tests.servers import eventually
 pytestmark = [pytest.mark.usefixtures("images"), pytest.mark.timeout(900)]
 SERVICES = {"broker": 1, "store": 1, "visualizer": 1}
 UPDATED_S = 300.0
+NOW, NEXT = "headwater/worker:test", "headwater/worker:test-next"
 
 
 @pytest.fixture
@@ -59,6 +62,14 @@ def stack(street: str) -> Iterator[None]:
         for service, count in {**SERVICES, "worker": 2}.items():
             settles(service, count)
         yield
+
+
+@pytest.fixture
+def next_version() -> Iterator[None]:
+    """An image of the worker under another tag."""
+    run("docker", "tag", NOW, NEXT)
+    yield
+    run("docker", "rmi", NEXT)
 
 
 @pytest.fixture
@@ -98,21 +109,34 @@ def took_part(container: dict[str, Any], workers: set[str]) -> bool:
 
 
 def test_no_frame_is_lost_while_workers_come_and_go(stack: None) -> None:
-    """One more, one killed and replaced, all replaced by an update: every picture is in the store, once."""
+    """One more, and one killed and replaced: every picture is in the store, once."""
     assert_held_in()
     device = begin()
     scale("worker", 3)
-    three = settles("worker", 3)
-    killed = next(iter(three))
+    killed = next(iter(settles("worker", 3)))
     run("docker", "kill", killed)
-    before = settles("worker", 3, without=frozenset({killed}))
-    seen, fewest = len(stored()), fewest_during_an_update()
-    after = settles("worker", 3, without=frozenset(before))
-    assert fewest >= 3  # a new one is well before an old one goes
+    after = settles("worker", 3, without=frozenset({killed}))
+    seen = len(stored())
+    assert eventually(lambda: len(stored()) > seen + 50, 60)
+    workers = assert_each_once(end(device))
+    assert all(took_part(one, workers) for one in after.values()), workers
+
+
+def test_no_frame_is_lost_in_an_update_and_on_the_way_back(next_version: None, stack: None) -> None:
+    """All workers get another image, go back, and get a command that fails, which the swarm undoes by itself."""
+    device = begin()
+    seen = len(stored())
+    fewest = fewest_until("completed", lambda: update("worker", "--image", NEXT))
+    assert images_of(updated := settles("worker", 2)) == {NEXT}
+    fewest = min(fewest, fewest_until("rollback_completed", lambda: roll_back("worker")))
+    assert images_of(back := settles("worker", 2, without=frozenset(updated))) == {NOW}
+    assert fewest >= 2  # a new one is well before an old one goes
+    fewest_until("rollback_completed", lambda: update("worker", "--args", "false"))
+    assert images_of(settles("worker", 2)) == {NOW}
     assert len(stored()) > seen + 100  # it was under load
     assert device in well("edge")
     workers = assert_each_once(end(device))
-    assert all(took_part(one, workers) for one in after.values()), workers
+    assert all(took_part(one, workers) for one in (*updated.values(), *back.values())), workers
 
 
 def test_changed_passwords_come_with_the_next_deploy(stack: None, street: str, changing: Path) -> None:
@@ -164,16 +188,21 @@ def assert_held_in() -> None:
         assert not host["PortBindings"]
 
 
-def fewest_during_an_update() -> int:
-    """Update the workers; return the smallest number of well ones seen meanwhile."""
+def images_of(found: dict[str, dict[str, Any]]) -> set[str]:
+    """Return the images that containers were made of."""
+    return {one["Config"]["Image"] for one in found.values()}
+
+
+def fewest_until(state: str, change: Callable[[], None]) -> int:
+    """Change the workers and wait for this state of the update; return the fewest that were well meanwhile."""
     counts = [len(well("worker"))]
 
     def is_over() -> bool:
         counts.append(len(well("worker")))
-        return update_state("worker") == "completed"
+        return update_state("worker") == state
 
-    update("worker")
-    assert eventually(is_over, UPDATED_S), update_state("worker")
+    change()
+    assert eventually(is_over, UPDATED_S), (update_state("worker"), told("worker"))
     return min(counts)
 
 
