@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 from headwater.health import ALIVE, place
+from visualizer.door.proxies import LOOPBACK
 
 ROOT = Path(__file__).parents[2]
 COMPOSE = ROOT / "compose"
@@ -142,7 +143,12 @@ def test_the_overlay_for_a_login_closes_the_site(whole: dict[str, Any]) -> None:
     assert whole["services"]["visualizer"]["environment"]["HEADWATER_OPEN_TO_ALL"] == "true"
     overlay = read("login.yaml")
     (site,) = overlay["services"].values()
-    assert site["environment"] == {"HEADWATER_OPEN_TO_ALL": "false", "HEADWATER_USERS": "/run/secrets/site_users"}
+    assert site["environment"] == {
+        "HEADWATER_OPEN_TO_ALL": "false",
+        "HEADWATER_USERS": "/run/secrets/site_users",
+        "HEADWATER_PUBLIC_NAME": "${PUBLIC_NAME:-}",
+        "HEADWATER_TRUSTED_PROXY": f"${{TRUSTED_PROXY:-{LOOPBACK}}}",
+    }
     assert site["secrets"] == list(overlay["secrets"]) == ["site_users"]
 
 
