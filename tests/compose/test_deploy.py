@@ -28,7 +28,7 @@ TLS = ("ca", "broker_key", "broker_certificate", "store_key", "store_certificate
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A copy of compose/ without its secrets, with another `docker` before the real one."""
-    for file in (*COMPOSE.glob("*.yaml"), COMPOSE / "deploy", COMPOSE / "make-secrets"):
+    for file in (*COMPOSE.glob("*.yaml"), *(COMPOSE / name for name in ("deploy", "make-secrets", "setting"))):
         shutil.copy(file, tmp_path)
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin/docker").write_text(DOCKER)
@@ -87,6 +87,16 @@ def test_images_of_ours_are_asked_of_nobody_but_a_registry_of_yours(folder: Path
     assert asked.endswith(" --prune headwater")
     asked, _ = deployed(folder, REGISTRY="registry.example/")
     assert asked.startswith("stack deploy --with-registry-auth --compose-file compose.yaml")
+
+
+def test_variables_come_from_the_file_where_the_shell_has_none(folder: Path) -> None:
+    """`docker stack deploy` does not read .env: the script gives it what stands there, and runs none of it."""
+    (folder / ".env").write_text("# FLEET=no\nFLEET=harbour\n export TAG = '2'\nRATE=$(touch here)\nPROJECT=bern\n")
+    (folder / "bin/docker").write_text('#!/bin/sh\necho "$FLEET $TAG $RATE $PROJECT" >told\n')
+    done = deploy(folder, PROJECT="basel")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (folder / "told").read_text() == "harbour 2 $(touch here) basel\n"
+    assert not (folder / "here").exists()
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -44,22 +44,24 @@ def swarm(address: str = "127.0.0.1") -> Iterator[None]:
 
 
 @contextmanager
-def deployed(*overlays: str, **variables: str) -> Iterator[None]:
-    """Deploy the stack, with more overlays and these variables, and take it away with all that it kept."""
+def deployed(*overlays: str, **variables: str) -> Iterator[Callable[[], None]]:
+    """Deploy the stack, with more overlays and these variables, and take it away with all that it kept.
+
+    What it yields deploys once more, in the same way.
+    """
+
+    def deploy() -> None:
+        laid = " ".join((OVERLAY, *overlays))
+        run("compose/deploy", variables={"TAG": "test", "PROJECT": STACK, "OVERLAYS": laid, **variables})
+
     try:
-        deploy(*overlays, **variables)
-        yield
+        deploy()
+        yield deploy
     finally:
         run("docker", "stack", "rm", STACK)
         assert eventually(lambda: not containers() and not networks(), SETTLES_S), (containers(), networks())
         for volume in volumes():
             run("docker", "volume", "rm", volume)
-
-
-def deploy(*overlays: str, **variables: str) -> None:
-    """Deploy the stack, or once more after a change."""
-    laid = " ".join((OVERLAY, *overlays))
-    run("compose/deploy", variables={"TAG": "test", "PROJECT": STACK, "OVERLAYS": laid, **variables})
 
 
 def network_names() -> list[str]:

@@ -14,7 +14,6 @@ from tests.containers.second_engine import HERE, THERE, cable, copy_image, need_
 from tests.containers.stack import (
     begin,
     containers,
-    deploy,
     deployed,
     end,
     roll_back,
@@ -56,12 +55,12 @@ def changing() -> Iterator[Path]:
 
 
 @pytest.fixture
-def stack(street: str) -> Iterator[None]:
-    """One node: everything is up and well, with two workers; the device has not begun."""
-    with swarm(), deployed(PICTURES=street):
+def stack(street: str) -> Iterator[Callable[[], None]]:
+    """One node: all is up and well, with two workers; the device has not begun. What it yields deploys once more."""
+    with swarm(), deployed(PICTURES=street) as again:
         for service, count in {**SERVICES, "worker": 2}.items():
             settles(service, count)
-        yield
+        yield again
 
 
 @pytest.fixture
@@ -108,7 +107,7 @@ def took_part(container: dict[str, Any], workers: set[str]) -> bool:
     return any(name.startswith(container["Config"]["Hostname"]) for name in workers)
 
 
-def test_no_frame_is_lost_while_workers_come_and_go(stack: None) -> None:
+def test_no_frame_is_lost_while_workers_come_and_go(stack: Callable[[], None]) -> None:
     """One more, and one killed and replaced: every picture is in the store, once."""
     assert_held_in()
     device = begin()
@@ -122,7 +121,7 @@ def test_no_frame_is_lost_while_workers_come_and_go(stack: None) -> None:
     assert all(took_part(one, workers) for one in after.values()), workers
 
 
-def test_no_frame_is_lost_in_an_update_and_on_the_way_back(next_version: None, stack: None) -> None:
+def test_no_frame_is_lost_in_an_update_and_on_the_way_back(next_version: None, stack: Callable[[], None]) -> None:
     """All workers get another image, go back, and get a command that fails, which the swarm undoes by itself."""
     device = begin()
     seen = len(stored())
@@ -139,12 +138,12 @@ def test_no_frame_is_lost_in_an_update_and_on_the_way_back(next_version: None, s
     assert all(took_part(one, workers) for one in (*updated.values(), *back.values())), workers
 
 
-def test_changed_passwords_come_with_the_next_deploy(stack: None, street: str, changing: Path) -> None:
+def test_changed_passwords_come_with_the_next_deploy(stack: Callable[[], None], changing: Path) -> None:
     """A device gets a password and the workers another one; who knew the old ones starts again, and nobody else."""
     before = {service: frozenset(well(service)) for service in (*SERVICES, "worker")}
     run("compose/make-secrets", "newcomer")
     rewrite(changing / "worker_password", b"another one\n")
-    deploy(PICTURES=street)
+    stack()
     (broker,) = settles("broker", 1, without=before["broker"])
     settles("store", 1, without=before["store"])
     settles("worker", 2, without=before["worker"])
