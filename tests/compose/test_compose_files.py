@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
+from cloud_worker.settings import WorkerSettings
 from headwater.health import ALIVE, place
 from visualizer.door.proxies import LOOPBACK
 
@@ -33,6 +34,8 @@ STACK_KEYS = {
     *("ports", "read_only", "restart", "secrets", "security_opt", "stop_grace_period", "tmpfs", "volumes"),
 }  # fmt: skip
 """Of what `docker stack deploy` takes, what we use. Source: docker/cli, compose/schema/data/config_schema_v3.8.json."""
+NEEDED = {"TRACES": "http://collector.example:4318", "MODELS": "/models", "MODEL": "street"}
+"""Variables that an overlay asks for."""
 PINNED = re.compile(r"^(?:python:3\.11-slim|eclipse-mosquitto:2|redis:7-alpine)$")
 
 
@@ -126,6 +129,36 @@ def test_images_can_come_from_a_registry(whole: dict[str, Any]) -> None:
     """One name for all programs, with a registry before it and a version behind it that can be said."""
     for name, service in whole["services"].items():
         assert service["image"] == f"${{REGISTRY:-}}headwater/{name}:${{TAG:-0.1.0}}"
+
+
+def test_the_store_and_what_is_kept_in_it_can_be_made_larger(whole: dict[str, Any]) -> None:
+    """By default as many records as a worker keeps by itself; the store's memory is one variable for both programs."""
+    assert whole["services"]["worker"]["environment"]["HEADWATER_HISTORY"] == f"${{HISTORY:-{WorkerSettings.history}}}"
+    assert whole["services"]["store"]["deploy"]["resources"]["limits"]["memory"] == "${STORE_MEMORY:-512M}"
+    assert "maxmemory 256mb" in (COMPOSE / "store/store.conf").read_text().splitlines()  # half of that
+
+
+def test_the_overlay_for_a_model_gives_it_to_device_and_workers(whole: dict[str, Any]) -> None:
+    """The same folder, read-only; where the device and the workers look for bundles, and that of nobody else."""
+    services = read("model.yaml")["services"]
+    assert set(services) == {"worker", "edge"}
+    folders = {name: service["volumes"] for name, service in services.items()}
+    assert folders["worker"] == folders["edge"]
+    assert re.fullmatch(r"\$\{MODELS:\?[^:}]+\}:/bundles:ro", folders["edge"][0])
+    assert services["worker"]["environment"] == {"HEADWATER_BUNDLES": "/bundles"}
+    assert services["edge"]["environment"]["HEADWATER_BUNDLE"].startswith("/bundles/${MODEL:?")
+    assert "--bundle" not in whole["services"]["edge"]["command"]
+
+
+def test_the_overlay_for_a_camera_differs_in_the_source_alone(whole: dict[str, Any]) -> None:
+    """The device file goes in, with the group that may read it; no position is made up for a real camera."""
+    (edge,) = read("camera.yaml")["services"].values()
+    words = list(whole["services"]["edge"]["command"])
+    words[words.index("/pictures")] = "${CAMERA:-/dev/video0}"
+    words.remove("--loop")
+    assert edge["command"] == words
+    assert (edge["devices"], edge["group_add"]) == (["${CAMERA:-/dev/video0}"], ["${VIDEO_GROUP:-44}"])
+    assert edge["environment"] == {"HEADWATER_LOCATION": "${LOCATION:-}"}
 
 
 def test_passwords_are_files(whole: dict[str, Any]) -> None:
@@ -246,6 +279,6 @@ def test_docker_compose_takes_them(overlay: str | None) -> None:
         flags = [text for name in files for text in ("--file", f"{name}.yaml")]
         done = subprocess.run(
             [program, *flags, "config", "--quiet"], cwd=COMPOSE, capture_output=True, text=True, check=False,
-            env={**os.environ, "TRACES": "http://collector.example:4318"},
+            env={**os.environ, **NEEDED},
         )  # fmt: skip
         assert (done.returncode, done.stderr) == (0, ""), files

@@ -28,7 +28,10 @@ TLS = ("ca", "broker_key", "broker_certificate", "store_key", "store_certificate
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A copy of compose/ without its secrets, with another `docker` before the real one."""
-    for file in (*COMPOSE.glob("*.yaml"), *(COMPOSE / name for name in ("deploy", "make-secrets", "setting"))):
+    for file in (
+        *COMPOSE.glob("*.yaml"),
+        *(COMPOSE / name for name in ("deploy", "make-secrets", "overlays", "setting")),
+    ):
         shutil.copy(file, tmp_path)
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin/docker").write_text(DOCKER)
@@ -89,6 +92,23 @@ def test_images_of_ours_are_asked_of_nobody_but_a_registry_of_yours(folder: Path
     assert asked.startswith("stack deploy --with-registry-auth --compose-file compose.yaml")
 
 
+def test_a_file_of_ones_own_is_laid_over_the_others(folder: Path) -> None:
+    """By its path from where the script is called, or by its whole path; one without a slash is the project's."""
+    own = folder / "mine/porch.yaml"
+    own.parent.mkdir()
+    own.write_text('version: "3.8"\n')
+    for word in (str(own), f".{own}"):  # the script is called in /
+        asked, _ = deployed(folder, OVERLAYS=f"traces {word}")
+        files = re.findall(r"--compose-file (\S+\.yaml)", asked)
+        assert [Path(file).resolve().name for file in files] == [
+            "compose.yaml",
+            "swarm.yaml",
+            "traces.yaml",
+            "porch.yaml",
+        ]
+        assert Path(files[-1]).samefile(own)
+
+
 def test_variables_come_from_the_file_where_the_shell_has_none(folder: Path) -> None:
     """`docker stack deploy` does not read .env: the script gives it what stands there, and runs none of it."""
     (folder / ".env").write_text("# FLEET=no\nFLEET=harbour\n export TAG = '2'\nRATE=$(touch here)\nPROJECT=bern\n")
@@ -100,7 +120,12 @@ def test_variables_come_from_the_file_where_the_shell_has_none(folder: Path) -> 
 
 
 @pytest.mark.parametrize(
-    ("overlay", "says"), [("tsl", "there is no compose/tsl.yaml"), ("tls", "there is no compose/secrets/broker_cert")]
+    ("overlay", "says"),
+    [
+        ("tsl", "overlay tsl: there is no compose/tsl.yaml"),
+        ("mine/here.yaml", "overlay mine/here.yaml: there is no //mine/here.yaml"),
+        ("tls", "there is no compose/secrets/broker_cert"),
+    ],
 )
 def test_what_is_missing_is_said_before_anything_is_asked(folder: Path, overlay: str, says: str) -> None:
     """A misspelt overlay, or one whose secrets nobody has made."""

@@ -15,7 +15,7 @@ from tests.servers import eventually
 
 pytestmark = [pytest.mark.usefixtures("images"), pytest.mark.timeout(600)]
 FIRST = {"FRAMES": "40"}
-SECOND = {"FRAMES": "25", "PROJECT": f"{PROJECT}-second", "FLEET": "second"}
+SECOND = {"FRAMES": "25", "PROJECT": f"{PROJECT}-second", "FLEET": "second", "STORE_MEMORY": "256M"}
 SERVERS = ("broker", "store", "worker", "visualizer")
 
 
@@ -69,6 +69,14 @@ def lines_of(heading: str, folder: Path) -> str:
 def test_two_fleets_live_beside_each_other(two_fleets: None) -> None:
     """Each has its own devices' frames in its own store, and nothing of the other's."""
     assert (len(stored(**FIRST)), len(stored(**SECOND))) == (40, 25)
+
+
+def test_half_of_the_store_s_memory_is_for_records(two_fleets: None) -> None:
+    """As much as STORE_MEMORY says; without it, what store.conf says."""
+    for fleet, bound in ((FIRST, 256 * 2**20), (SECOND, 128 * 2**20)):
+        settings = compose("exec", "-T", "store", "cat", "/tmp/store.conf", **fleet)  # noqa: S108
+        said = re.findall(r"^maxmemory (\d+)(mb)?$", settings, re.MULTILINE)[-1]
+        assert int(said[0]) * (2**20 if said[1] else 1) == bound
 
 
 def test_a_backup_brings_the_same_frames_back(two_fleets: None, tmp_path: Path) -> None:
