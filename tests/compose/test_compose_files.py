@@ -36,7 +36,11 @@ STACK_KEYS = {
 """Of what `docker stack deploy` takes, what we use. Source: docker/cli, compose/schema/data/config_schema_v3.8.json."""
 NEEDED = {"TRACES": "http://collector.example:4318", "MODELS": "/models", "MODEL": "street"}
 """Variables that an overlay asks for."""
-PINNED = re.compile(r"^(?:python:3\.11-slim|eclipse-mosquitto:2|redis:7-alpine)$")
+PINNED = re.compile(r"^(?:python:3\.11\.\d+-slim-bookworm|eclipse-mosquitto:2\.0\.\d+|redis:7\.4\.\d+-alpine)$")
+VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools_scm"]["fallback_version"][
+    : -len(".dev0")
+]
+"""What is worked towards: that of the newest changelog."""
 
 
 def read(name: str) -> dict[str, Any]:
@@ -128,7 +132,7 @@ def test_a_swarm_asks_whether_a_restart_helps_and_compose_whether_all_is_well(wh
 def test_images_can_come_from_a_registry(whole: dict[str, Any]) -> None:
     """One name for all programs, with a registry before it and a version behind it that can be said."""
     for name, service in whole["services"].items():
-        assert service["image"] == f"${{REGISTRY:-}}headwater/{name}:${{TAG:-0.1.0}}"
+        assert service["image"] == f"${{REGISTRY:-}}headwater/{name}:${{TAG:-{VERSION}}}"
 
 
 def test_the_store_and_what_is_kept_in_it_can_be_made_larger(whole: dict[str, Any]) -> None:
@@ -185,21 +189,35 @@ def test_the_overlay_for_a_login_closes_the_site(whole: dict[str, Any]) -> None:
     assert site["secrets"] == list(overlay["secrets"]) == ["site_users"]
 
 
+def test_every_version_that_is_said_is_the_one_that_is_worked_towards() -> None:
+    """Of our images: in what is deployed, in scripts and on pages; a release changes them all."""
+    ours = re.compile(r"headwater/(?:broker|store|worker|visualizer|edge)[\w-]*:(?:\$\{TAG:-)?(\d[\w.]*)")
+    built = re.compile(r"^\s*(?:ARG )?VERSION(?:: |=)(\d[\w.]*)$", re.MULTILINE)
+    folders = ("compose", "kubernetes", "docs", "broker", "edge", "cloud_worker", "visualizer")
+    names = subprocess.run(["git", "ls-files", *folders], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    files = re.findall(r"^.+(?:\.yaml|\.md|/Dockerfile[\w.]*)$|^compose/test/.+$", names, re.MULTILINE)
+    said = {name: {*ours.findall(text), *built.findall(text)} for name in files if (text := (ROOT / name).read_text())}
+    assert all(
+        said[name] for name in ("compose/compose.yaml", "kubernetes/base/worker.yaml", "docs/devices.md", *DOCKERFILES)
+    )
+    assert {name: versions for name, versions in said.items() if versions - {VERSION}} == {}
+
+
 @pytest.mark.parametrize("name", [*DOCKERFILES, "edge/Dockerfile.gstreamer"])
 def test_dockerfiles_are_pinned_labelled_and_checked(name: str) -> None:
     """A base with a version, another user than root, a health check, the version of the project."""
     text = (ROOT / name).read_text()
-    tool = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]
-    version = tool["setuptools_scm"]["fallback_version"].removesuffix(".dev0")  # that of the newest changelog
     bases = dict(re.findall(r"^ARG (\w+_IMAGE)=(\S+)$", text, re.MULTILINE))
-    assert all(PINNED.match(base) or base == f"headwater/edge:{version}" for base in bases.values())
+    assert all(PINNED.match(base) or base == f"headwater/edge:{VERSION}" for base in bases.values())
     assert set(re.findall(r"^FROM (\S+)", text, re.MULTILINE)) <= {"scratch", *(f"${{{name}}}" for name in bases)}
     assert re.findall(r"^USER (\S+)$", text, re.MULTILINE)[-1] == "10001:10001"
     assert len(re.findall(r"^HEALTHCHECK ", text, re.MULTILINE)) == 1
-    assert f"ARG VERSION={version}\n" in text
+    assert f"ARG VERSION={VERSION}\n" in text
     assert {"title", "description", "version", "revision", "licenses", "base.name"} == set(
         re.findall(r"org\.opencontainers\.image\.([\w.]+)=", text)
     )
+    (named,) = re.findall(r'base\.name="docker\.io/library/(.+)"$', text, re.MULTILINE)
+    assert named in bases.values()
     assert "# syntax=" not in text
 
 

@@ -74,7 +74,7 @@ def test_two_fleets_live_beside_each_other(two_fleets: None) -> None:
 def test_half_of_the_store_s_memory_is_for_records(two_fleets: None) -> None:
     """As much as STORE_MEMORY says; without it, what store.conf says."""
     for fleet, bound in ((FIRST, 256 * 2**20), (SECOND, 128 * 2**20)):
-        settings = compose("exec", "-T", "store", "cat", "/tmp/store.conf", **fleet)  # noqa: S108
+        settings = compose("exec", "-T", "store", "cat", "/tmp/store.conf", **fleet)
         said = re.findall(r"^maxmemory (\d+)(mb)?$", settings, re.MULTILINE)[-1]
         assert int(said[0]) * (2**20 if said[1] else 1) == bound
 
