@@ -15,7 +15,10 @@ from tests.servers import eventually
 
 pytestmark = [pytest.mark.usefixtures("images"), pytest.mark.timeout(600)]
 FIRST = {"FRAMES": "40"}
-SECOND = {"FRAMES": "25", "PROJECT": f"{PROJECT}-second", "FLEET": "second", "STORE_MEMORY": "256M"}
+SECOND = {
+    "FRAMES": "25", "PROJECT": f"{PROJECT}-second", "FLEET": "second", "STORE_MEMORY": "256M",
+    "OVERLAYS": f"model {VARIABLES['OVERLAYS']}", "MODELS": str(ROOT / "models/bundles"), "MODEL": "litter",
+}  # fmt: skip
 SERVERS = ("broker", "store", "worker", "visualizer")
 
 
@@ -67,7 +70,7 @@ def lines_of(heading: str, folder: Path) -> str:
 
 
 def test_two_fleets_live_beside_each_other(two_fleets: None) -> None:
-    """Each has its own devices' frames in its own store, and nothing of the other's."""
+    """Each has its own devices' frames in its own store; the second's device runs a bundle from a folder here."""
     assert (len(stored(**FIRST)), len(stored(**SECOND))) == (40, 25)
 
 
