@@ -14,7 +14,9 @@ from typing import Any
 import pytest
 import yaml
 
+from cloud_worker.settings import WorkerSettings
 from headwater.health import ALIVE, place
+from visualizer.door.proxies import LOOPBACK
 
 ROOT = Path(__file__).parents[2]
 COMPOSE = ROOT / "compose"
@@ -32,7 +34,13 @@ STACK_KEYS = {
     *("ports", "read_only", "restart", "secrets", "security_opt", "stop_grace_period", "tmpfs", "volumes"),
 }  # fmt: skip
 """Of what `docker stack deploy` takes, what we use. Source: docker/cli, compose/schema/data/config_schema_v3.8.json."""
-PINNED = re.compile(r"^(?:python:3\.11-slim|eclipse-mosquitto:2|redis:7-alpine)$")
+NEEDED = {"TRACES": "http://collector.example:4318", "MODELS": "/models", "MODEL": "street"}
+"""Variables that an overlay asks for."""
+PINNED = re.compile(r"^(?:python:3\.11\.\d+-slim-bookworm|eclipse-mosquitto:2\.0\.\d+|redis:7\.4\.\d+-alpine)$")
+VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools_scm"]["fallback_version"][
+    : -len(".dev0")
+]
+"""What is worked towards: that of the newest changelog."""
 
 
 def read(name: str) -> dict[str, Any]:
@@ -90,6 +98,7 @@ def test_one_machine_gets_the_same_limits_and_the_site_on_loopback(whole: dict[s
 def test_a_swarm_keeps_on_one_node_what_has_a_volume(whole: dict[str, Any]) -> None:
     """Broker, store and device by the label of swarm.yaml; workers and site go anywhere, workers one by one."""
     services = read("swarm.yaml")["services"]
+    assert services["worker"].pop("deploy") == {"replicas": "${WORKERS:-1}"}
     kept = {name: service["deploy"] for name, service in services.items() if "deploy" in service}
     with_volume = {
         name
@@ -107,7 +116,8 @@ def test_a_swarm_keeps_on_one_node_what_has_a_volume(whole: dict[str, Any]) -> N
 def test_a_swarm_asks_whether_a_restart_helps_and_compose_whether_all_is_well(whole: dict[str, Any]) -> None:
     """A swarm kills who is unwell, so it asks /alive; Compose only shows it: the images' own check, of /health."""
     checks = {name: service.get("healthcheck") for name, service in read("swarm.yaml")["services"].items()}
-    assert {name for name, check in checks.items() if check} == {"worker", "visualizer", "edge"}
+    assert set(checks) == SERVICES
+    assert all(set(checks[name]) == {"interval", "timeout"} for name in ("broker", "store"))  # the image's own, sooner
     for name, dockerfile in (("edge", "edge"), ("worker", "cloud_worker"), ("visualizer", "visualizer")):
         program, url = checks[name]["test"][1:-1], checks[name]["test"][-1]
         own = re.search(r"^HEALTHCHECK .* CMD (\[.*\])$", (ROOT / dockerfile / "Dockerfile").read_text(), re.MULTILINE)
@@ -122,7 +132,37 @@ def test_a_swarm_asks_whether_a_restart_helps_and_compose_whether_all_is_well(wh
 def test_images_can_come_from_a_registry(whole: dict[str, Any]) -> None:
     """One name for all programs, with a registry before it and a version behind it that can be said."""
     for name, service in whole["services"].items():
-        assert service["image"] == f"${{REGISTRY:-}}headwater/{name}:${{TAG:-0.1.0}}"
+        assert service["image"] == f"${{REGISTRY:-}}headwater/{name}:${{TAG:-{VERSION}}}"
+
+
+def test_the_store_and_what_is_kept_in_it_can_be_made_larger(whole: dict[str, Any]) -> None:
+    """By default as many records as a worker keeps by itself; the store's memory is one variable for both programs."""
+    assert whole["services"]["worker"]["environment"]["HEADWATER_HISTORY"] == f"${{HISTORY:-{WorkerSettings.history}}}"
+    assert whole["services"]["store"]["deploy"]["resources"]["limits"]["memory"] == "${STORE_MEMORY:-512M}"
+    assert "maxmemory 256mb" in (COMPOSE / "store/store.conf").read_text().splitlines()  # half of that
+
+
+def test_the_overlay_for_a_model_gives_it_to_device_and_workers(whole: dict[str, Any]) -> None:
+    """The same folder, read-only; where the device and the workers look for bundles, and that of nobody else."""
+    services = read("model.yaml")["services"]
+    assert set(services) == {"worker", "edge"}
+    folders = {name: service["volumes"] for name, service in services.items()}
+    assert folders["worker"] == folders["edge"]
+    assert re.fullmatch(r"\$\{MODELS:\?[^:}]+\}:/bundles:ro", folders["edge"][0])
+    assert services["worker"]["environment"] == {"HEADWATER_BUNDLES": "/bundles"}
+    assert services["edge"]["environment"]["HEADWATER_BUNDLE"].startswith("/bundles/${MODEL:?")
+    assert "--bundle" not in whole["services"]["edge"]["command"]
+
+
+def test_the_overlay_for_a_camera_differs_in_the_source_alone(whole: dict[str, Any]) -> None:
+    """The device file goes in, with the group that may read it; no position is made up for a real camera."""
+    (edge,) = read("camera.yaml")["services"].values()
+    words = list(whole["services"]["edge"]["command"])
+    words[words.index("/pictures")] = "${CAMERA:-/dev/video0}"
+    words.remove("--loop")
+    assert edge["command"] == words
+    assert (edge["devices"], edge["group_add"]) == (["${CAMERA:-/dev/video0}"], ["${VIDEO_GROUP:-44}"])
+    assert edge["environment"] == {"HEADWATER_LOCATION": "${LOCATION:-}"}
 
 
 def test_passwords_are_files(whole: dict[str, Any]) -> None:
@@ -140,25 +180,44 @@ def test_the_overlay_for_a_login_closes_the_site(whole: dict[str, Any]) -> None:
     assert whole["services"]["visualizer"]["environment"]["HEADWATER_OPEN_TO_ALL"] == "true"
     overlay = read("login.yaml")
     (site,) = overlay["services"].values()
-    assert site["environment"] == {"HEADWATER_OPEN_TO_ALL": "false", "HEADWATER_USERS": "/run/secrets/site_users"}
+    assert site["environment"] == {
+        "HEADWATER_OPEN_TO_ALL": "false",
+        "HEADWATER_USERS": "/run/secrets/site_users",
+        "HEADWATER_PUBLIC_NAME": "${PUBLIC_NAME:-}",
+        "HEADWATER_TRUSTED_PROXY": f"${{TRUSTED_PROXY:-{LOOPBACK}}}",
+    }
     assert site["secrets"] == list(overlay["secrets"]) == ["site_users"]
+
+
+def test_every_version_that_is_said_is_the_one_that_is_worked_towards() -> None:
+    """Of our images: in what is deployed, in scripts and on pages; a release changes them all."""
+    ours = re.compile(r"headwater/(?:broker|store|worker|visualizer|edge)[\w-]*:(?:\$\{TAG:-)?(\d[\w.]*)")
+    built = re.compile(r"^\s*(?:ARG )?VERSION(?:: |=)(\d[\w.]*)$", re.MULTILINE)
+    folders = ("compose", "kubernetes", "docs", "broker", "edge", "cloud_worker", "visualizer")
+    names = subprocess.run(["git", "ls-files", *folders], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    files = re.findall(r"^.+(?:\.yaml|\.md|/Dockerfile[\w.]*)$|^compose/test/.+$", names, re.MULTILINE)
+    said = {name: {*ours.findall(text), *built.findall(text)} for name in files if (text := (ROOT / name).read_text())}
+    assert all(
+        said[name] for name in ("compose/compose.yaml", "kubernetes/base/worker.yaml", "docs/devices.md", *DOCKERFILES)
+    )
+    assert {name: versions for name, versions in said.items() if versions - {VERSION}} == {}
 
 
 @pytest.mark.parametrize("name", [*DOCKERFILES, "edge/Dockerfile.gstreamer"])
 def test_dockerfiles_are_pinned_labelled_and_checked(name: str) -> None:
     """A base with a version, another user than root, a health check, the version of the project."""
     text = (ROOT / name).read_text()
-    tool = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]
-    version = tool["setuptools_scm"]["fallback_version"].removesuffix(".dev0")  # that of the newest changelog
     bases = dict(re.findall(r"^ARG (\w+_IMAGE)=(\S+)$", text, re.MULTILINE))
-    assert all(PINNED.match(base) or base == f"headwater/edge:{version}" for base in bases.values())
+    assert all(PINNED.match(base) or base == f"headwater/edge:{VERSION}" for base in bases.values())
     assert set(re.findall(r"^FROM (\S+)", text, re.MULTILINE)) <= {"scratch", *(f"${{{name}}}" for name in bases)}
     assert re.findall(r"^USER (\S+)$", text, re.MULTILINE)[-1] == "10001:10001"
     assert len(re.findall(r"^HEALTHCHECK ", text, re.MULTILINE)) == 1
-    assert f"ARG VERSION={version}\n" in text
+    assert f"ARG VERSION={VERSION}\n" in text
     assert {"title", "description", "version", "revision", "licenses", "base.name"} == set(
         re.findall(r"org\.opencontainers\.image\.([\w.]+)=", text)
     )
+    (named,) = re.findall(r'base\.name="docker\.io/library/(.+)"$', text, re.MULTILINE)
+    assert named in bases.values()
     assert "# syntax=" not in text
 
 
@@ -238,6 +297,6 @@ def test_docker_compose_takes_them(overlay: str | None) -> None:
         flags = [text for name in files for text in ("--file", f"{name}.yaml")]
         done = subprocess.run(
             [program, *flags, "config", "--quiet"], cwd=COMPOSE, capture_output=True, text=True, check=False,
-            env={**os.environ, "TRACES": "http://collector.example:4318"},
+            env={**os.environ, **NEEDED},
         )  # fmt: skip
         assert (done.returncode, done.stderr) == (0, ""), files

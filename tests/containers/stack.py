@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,7 +14,7 @@ from tests.containers.engine import STORED, run
 from tests.servers import eventually
 
 STACK = "headwater-swarm-test"
-FILES = ("compose/compose.yaml", "compose/swarm.yaml", "tests/containers/swarm.yaml")
+OVERLAY = "../tests/containers/swarm"
 LABEL = f"label=com.docker.stack.namespace={STACK}"
 BRIDGE = "docker_gwbridge"
 """Docker's own network for the containers of a swarm."""
@@ -44,13 +44,19 @@ def swarm(address: str = "127.0.0.1") -> Iterator[None]:
 
 
 @contextmanager
-def deployed(*overlays: str, **variables: str) -> Iterator[None]:
-    """Deploy the stack, with more files and these variables for them, and take it away with all that it kept."""
-    files = [text for file in (*FILES, *overlays) for text in ("--compose-file", file)]
-    given = {"TAG": "test", **variables}
+def deployed(*overlays: str, **variables: str) -> Iterator[Callable[[], None]]:
+    """Deploy the stack, with more overlays and these variables, and take it away with all that it kept.
+
+    What it yields deploys once more, in the same way.
+    """
+
+    def deploy() -> None:
+        laid = " ".join((OVERLAY, *overlays))
+        run("compose/deploy", variables={"TAG": "test", "PROJECT": STACK, "OVERLAYS": laid, **variables})
+
     try:
-        run("docker", "stack", "deploy", "--resolve-image", "never", *files, STACK, variables=given)
-        yield
+        deploy()
+        yield deploy
     finally:
         run("docker", "stack", "rm", STACK)
         assert eventually(lambda: not containers() and not networks(), SETTLES_S), (containers(), networks())
@@ -136,9 +142,14 @@ def scale(service: str, count: int) -> None:
     run("docker", "service", "scale", "--detach", f"{STACK}_{service}={count}")
 
 
-def update(service: str) -> None:
-    """Ask for every container of a service to be made anew."""
-    run("docker", "service", "update", "--force", "--detach", f"{STACK}_{service}")
+def update(service: str, *flags: str) -> None:
+    """Ask for every container of a service to be made anew, with something changed."""
+    run("docker", "service", "update", "--detach", "--no-resolve-image", *flags, f"{STACK}_{service}")
+
+
+def roll_back(service: str) -> None:
+    """Ask for a service as it was before its last change."""
+    run("docker", "service", "rollback", "--detach", f"{STACK}_{service}")
 
 
 def update_state(service: str) -> str:

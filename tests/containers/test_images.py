@@ -48,9 +48,10 @@ def test_an_image_says_what_it_is_and_runs_as_nobody_special(name: str) -> None:
     assert in_image(name, "id", "-u").strip() == "10001"
 
 
-@pytest.mark.parametrize(("name", "base"), [("broker", "eclipse-mosquitto:2"), ("store", "redis:7-alpine")])
-def test_what_a_container_keeps_is_its_own_to_write(name: str, base: str) -> None:
+@pytest.mark.parametrize("name", ["broker", "store"])
+def test_what_a_container_keeps_is_its_own_to_write(name: str) -> None:
     """Whatever volumes the base declares, the image has none, and a new volume in its folder can be written to."""
+    base = inspected(name)["Config"]["Labels"]["org.opencontainers.image.base.name"].rpartition("/")[2]
     declared = json.loads(run("docker", "image", "inspect", base).stdout)[0]["Config"]["Volumes"]
     assert declared, f"{base} declares no volume, as the registry's does: nothing is tried here"
     assert not inspected(name)["Config"].get("Volumes")

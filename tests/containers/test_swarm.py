@@ -1,9 +1,9 @@
-"""The stack on real swarms: scaled, a worker killed, all workers updated, a machine cut off; and no frame is lost."""
+"""The stack on real swarms: scaled, a worker killed, updates, new passwords, a machine cut off; no frame is lost."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,12 @@ from tests.containers.stack import (
     containers,
     deployed,
     end,
+    roll_back,
     scale,
     settles,
     stored,
     swarm,
+    told,
     update,
     update_state,
     well,
@@ -30,6 +32,7 @@ from tests.servers import eventually
 pytestmark = [pytest.mark.usefixtures("images"), pytest.mark.timeout(900)]
 SERVICES = {"broker": 1, "store": 1, "visualizer": 1}
 UPDATED_S = 300.0
+NOW, NEXT = "headwater/worker:test", "headwater/worker:test-next"
 
 
 @pytest.fixture
@@ -41,12 +44,31 @@ def street() -> str:
 
 
 @pytest.fixture
-def stack(street: str) -> Iterator[None]:
-    """One node: everything is up and well, with two workers; the device has not begun."""
-    with swarm(), deployed(PICTURES=street):
+def changing() -> Iterator[Path]:
+    """The folder of the passwords; it is afterwards as it was."""
+    folder = ROOT / "compose/secrets"
+    names = ("device_passwords", "worker_password")
+    before = {name: (folder / name).read_bytes() for name in names}
+    yield folder
+    for name, content in before.items():
+        rewrite(folder / name, content)
+
+
+@pytest.fixture
+def stack(street: str) -> Iterator[Callable[[], None]]:
+    """One node: all is up and well, with two workers; the device has not begun. What it yields deploys once more."""
+    with swarm(), deployed(PICTURES=street) as again:
         for service, count in {**SERVICES, "worker": 2}.items():
             settles(service, count)
-        yield
+        yield again
+
+
+@pytest.fixture
+def next_version() -> Iterator[None]:
+    """An image of the worker under another tag."""
+    run("docker", "tag", NOW, NEXT)
+    yield
+    run("docker", "rmi", NEXT)
 
 
 @pytest.fixture
@@ -60,7 +82,7 @@ def two_engines(street: str) -> Iterator[str]:
         token = run("docker", "swarm", "join-token", "--quiet", "worker").stdout.strip()
         join = ["--advertise-addr", THERE, "--listen-addr", f"{THERE}:2377", "--token", token, f"{HERE}:2377"]
         run("docker", "swarm", "join", *join, variables={"DOCKER_HOST": there})
-        with deployed("tests/containers/two_engines.yaml", PICTURES=street):
+        with deployed("../tests/containers/two_engines", PICTURES=street):
             try:
                 for service, count in {**SERVICES, "worker": 1}.items():
                     settles(service, count)
@@ -85,22 +107,72 @@ def took_part(container: dict[str, Any], workers: set[str]) -> bool:
     return any(name.startswith(container["Config"]["Hostname"]) for name in workers)
 
 
-def test_no_frame_is_lost_while_workers_come_and_go(stack: None) -> None:
-    """One more, one killed and replaced, all replaced by an update: every picture is in the store, once."""
+def test_no_frame_is_lost_while_workers_come_and_go(stack: Callable[[], None]) -> None:
+    """One more, and one killed and replaced: every picture is in the store, once."""
     assert_held_in()
     device = begin()
     scale("worker", 3)
-    three = settles("worker", 3)
-    killed = next(iter(three))
+    killed = next(iter(settles("worker", 3)))
     run("docker", "kill", killed)
-    before = settles("worker", 3, without=frozenset({killed}))
-    seen, fewest = len(stored()), fewest_during_an_update()
-    after = settles("worker", 3, without=frozenset(before))
-    assert fewest >= 3  # a new one is well before an old one goes
+    after = settles("worker", 3, without=frozenset({killed}))
+    seen = len(stored())
+    assert eventually(lambda: len(stored()) > seen + 50, 60)
+    workers = assert_each_once(end(device))
+    assert all(took_part(one, workers) for one in after.values()), workers
+
+
+def test_no_frame_is_lost_in_an_update_and_on_the_way_back(next_version: None, stack: Callable[[], None]) -> None:
+    """All workers get another image, go back, and get a command that fails, which the swarm undoes by itself."""
+    device = begin()
+    seen = len(stored())
+    fewest = fewest_until("completed", lambda: update("worker", "--image", NEXT))
+    assert images_of(updated := settles("worker", 2)) == {NEXT}
+    fewest = min(fewest, fewest_until("rollback_completed", lambda: roll_back("worker")))
+    assert images_of(back := settles("worker", 2, without=frozenset(updated))) == {NOW}
+    assert fewest >= 2  # a new one is well before an old one goes
+    fewest_until("rollback_completed", lambda: update("worker", "--args", "false"))
+    assert images_of(settles("worker", 2)) == {NOW}
     assert len(stored()) > seen + 100  # it was under load
     assert device in well("edge")
     workers = assert_each_once(end(device))
-    assert all(took_part(one, workers) for one in after.values()), workers
+    assert all(took_part(one, workers) for one in (*updated.values(), *back.values())), workers
+
+
+def test_changed_passwords_come_with_the_next_deploy(stack: Callable[[], None], changing: Path) -> None:
+    """A device gets a password and the workers another one; who knew the old ones starts again, and nobody else."""
+    before = {service: frozenset(well(service)) for service in (*SERVICES, "worker")}
+    run("compose/make-secrets", "newcomer")
+    rewrite(changing / "worker_password", b"another one\n")
+    stack()
+    (broker,) = settles("broker", 1, without=before["broker"])
+    settles("store", 1, without=before["store"])
+    settles("worker", 2, without=before["worker"])
+    assert frozenset(well("visualizer")) == before["visualizer"]
+    assert eventually(lambda: update_state("worker") == "completed", UPDATED_S), update_state("worker")
+    assert lets_in(broker, "newcomer", password_of("newcomer", changing))
+    assert not lets_in(broker, "newcomer", "guessed")
+    assert_each_once(end(begin()))
+
+
+def rewrite(file: Path, content: bytes) -> None:
+    """Give a secret another content; nobody may write to the file itself."""
+    mode = file.stat().st_mode
+    file.unlink()
+    file.write_bytes(content)
+    file.chmod(mode)
+
+
+def password_of(device: str, folder: Path) -> str:
+    """Return what compose/make-secrets gave a device."""
+    lines = (folder / "device_passwords").read_text().splitlines()
+    return dict(line.split(":") for line in lines if not line.startswith("#"))[device]
+
+
+def lets_in(broker: str, user: str, password: str) -> bool:
+    """Tell whether the broker in a container takes this user's subscription."""
+    topic = ["-t", f"headwater/v1/demo/{user}/result", "-E", "-W", "10"]
+    command = ["docker", "exec", broker, "mosquitto_sub", "-h", "127.0.0.1", "-u", user, "-P", password, *topic]
+    return run(*command, check=False).returncode == 0
 
 
 def assert_held_in() -> None:
@@ -115,16 +187,21 @@ def assert_held_in() -> None:
         assert not host["PortBindings"]
 
 
-def fewest_during_an_update() -> int:
-    """Update the workers; return the smallest number of well ones seen meanwhile."""
+def images_of(found: dict[str, dict[str, Any]]) -> set[str]:
+    """Return the images that containers were made of."""
+    return {one["Config"]["Image"] for one in found.values()}
+
+
+def fewest_until(state: str, change: Callable[[], None]) -> int:
+    """Change the workers and wait for this state of the update; return the fewest that were well meanwhile."""
     counts = [len(well("worker"))]
 
     def is_over() -> bool:
         counts.append(len(well("worker")))
-        return update_state("worker") == "completed"
+        return update_state("worker") == state
 
-    update("worker")
-    assert eventually(is_over, UPDATED_S), update_state("worker")
+    change()
+    assert eventually(is_over, UPDATED_S), (update_state("worker"), told("worker"))
     return min(counts)
 
 

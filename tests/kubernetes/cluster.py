@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -167,6 +168,7 @@ def walk(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ..
 
 @functools.cache
 def composed() -> Object:
-    """Return compose.yaml."""
-    found: Object = yaml.safe_load((ROOT / "compose/compose.yaml").read_text())
+    """Return compose.yaml, as it is while no variable is set."""
+    text = re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", (ROOT / "compose/compose.yaml").read_text())
+    found: Object = yaml.safe_load(text)
     return found
