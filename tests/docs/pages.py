@@ -22,6 +22,17 @@ def pages() -> list[Path]:
     return [ROOT / name for name in listed if name and (ROOT / name).is_file()] or sorted((ROOT / "docs").glob("*.md"))
 
 
+def inline(page: Path) -> list[str]:
+    """Return what stands between backquotes in the page's prose, each on one line."""
+    return [" ".join(text.split()) for text in re.findall(r"`([^`]+)`", FENCE.sub("", page.read_text()))]
+
+
+def shell_lines(page: Path) -> list[str]:
+    """Return the lines of the page's fenced blocks for a shell, those that go on joined."""
+    shell = [text for language, text in blocks(page) if language in OF_A_SHELL]
+    return [line for text in shell for line in text.replace("\\\n", " ").splitlines()]
+
+
 def blocks(page: Path) -> list[tuple[str, str]]:
     """Return (language, text) of each fenced block of a page."""
     return [(language, text) for _, language, text in FENCE.findall(page.read_text())]
@@ -29,10 +40,8 @@ def blocks(page: Path) -> list[tuple[str, str]]:
 
 def commands(page: Path, *programs: str) -> list[list[str]]:
     """Return the words of each call of these programs in the page's fenced blocks for a shell."""
-    shell = [text for language, text in blocks(page) if language in OF_A_SHELL]
-    lines = [line for text in shell for line in text.replace("\\\n", " ").splitlines()]
     named = re.compile(rf"\b({'|'.join(programs)})\s")
-    return [call for line in lines if named.search(line) for call in calls(line) if call[0] in programs]
+    return [call for line in shell_lines(page) if named.search(line) for call in calls(line) if call[0] in programs]
 
 
 def calls(line: str) -> Iterator[list[str]]:
