@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import subprocess
 import tomllib
 from pathlib import Path
@@ -15,6 +14,7 @@ import pytest
 import yaml
 
 from headwater.health import ALIVE, place
+from tests.servers import need
 
 ROOT = Path(__file__).parents[2]
 COMPOSE = ROOT / "compose"
@@ -204,9 +204,7 @@ def test_only_what_is_named_goes_into_an_image() -> None:
 )
 def test_docker_compose_takes_them(overlay: str | None) -> None:
     """docker-compose 1.29 reads compose.yaml with each overlay, and with what one machine adds to both."""
-    program = shutil.which("docker-compose")
-    if program is None:
-        pytest.skip("docker-compose is not installed")
+    program = need("docker-compose")
     names = ["compose", overlay] if overlay else ["compose"]
     with_override = [f"{name}{more}" for name in names for more in ("", ".override")]
     for files in (names, [name for name in with_override if (COMPOSE / f"{name}.yaml").exists()]):

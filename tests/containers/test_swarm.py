@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.containers.engine import ROOT, run
+from tests.containers.engine import ROOT, pictures, run
 from tests.containers.second_engine import HERE, THERE, cable, copy_image, need_namespaces, plug, remove, second_engine
 from tests.containers.stack import (
     begin,
@@ -24,7 +24,6 @@ from tests.containers.stack import (
     update_state,
     well,
 )
-from tests.edge.data import shared
 from tests.servers import eventually
 
 pytestmark = [pytest.mark.usefixtures("images"), pytest.mark.timeout(900)]
@@ -33,24 +32,22 @@ UPDATED_S = 300.0
 
 
 @pytest.fixture
-def street() -> str:
-    """Real pictures, and passwords to begin with."""
-    folder = str(shared("street"))
+def secrets() -> None:
+    """Passwords to begin with."""
     run("compose/make-secrets")
-    return folder
 
 
 @pytest.fixture
-def stack(street: str) -> Iterator[None]:
+def stack(secrets: None) -> Iterator[None]:
     """One node: everything is up and well, with two workers; the device has not begun."""
-    with swarm(), deployed(PICTURES=street):
+    with swarm(), deployed(**pictures()):
         for service, count in {**SERVICES, "worker": 2}.items():
             settles(service, count)
         yield
 
 
 @pytest.fixture
-def two_engines(street: str) -> Iterator[str]:
+def two_engines(secrets: None) -> Iterator[str]:
     """Two nodes, a worker on each; the other engine's address."""
     need_namespaces()
     folder: Path = ROOT / ".cache/engine-2"
@@ -60,7 +57,7 @@ def two_engines(street: str) -> Iterator[str]:
         token = run("docker", "swarm", "join-token", "--quiet", "worker").stdout.strip()
         join = ["--advertise-addr", THERE, "--listen-addr", f"{THERE}:2377", "--token", token, f"{HERE}:2377"]
         run("docker", "swarm", "join", *join, variables={"DOCKER_HOST": there})
-        with deployed("tests/containers/two_engines.yaml", PICTURES=street):
+        with deployed("tests/containers/two_engines.yaml", **pictures()):
             try:
                 for service, count in {**SERVICES, "worker": 1}.items():
                     settles(service, count)
