@@ -15,11 +15,23 @@ ENDS = {"|", "||", "&", "&&", ";", ";;", ">", ">>", "<", "(", ")"}
 """What ends a command, as far as it concerns its arguments."""
 
 
+def listed(*patterns: str) -> list[Path]:
+    """Return the project's files of these names, those that nobody has committed yet included; without git, the upper ones."""
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", *patterns]
+    names = subprocess.run(command, cwd=ROOT, capture_output=True, check=False).stdout.decode().split("\0")
+    found = [ROOT / name for name in names if name and (ROOT / name).is_file()]
+    elsewhere = {path for pattern in patterns for path in (*ROOT.glob(pattern), *ROOT.glob(f"*/{pattern}"))}
+    return found or sorted(path for path in elsewhere if path.is_file())
+
+
 def pages() -> list[Path]:
-    """Return every Markdown page of the project, those that nobody has committed yet included."""
-    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "*.md"]
-    listed = subprocess.run(command, cwd=ROOT, capture_output=True, check=False).stdout.decode().split("\0")
-    return [ROOT / name for name in listed if name and (ROOT / name).is_file()] or sorted((ROOT / "docs").glob("*.md"))
+    """Return every Markdown page of the project."""
+    return listed("*.md")
+
+
+def comments(file: Path) -> list[str]:
+    """Return the comments of a settings file or script that have a line to themselves, without their mark."""
+    return re.findall(r"^ *# ?(.*)$", file.read_text(), re.MULTILINE)
 
 
 def inline(page: Path) -> list[str]:
