@@ -16,7 +16,7 @@ ENDS = {"|", "||", "&", "&&", ";", ";;", ">", ">>", "<", "(", ")"}
 
 
 def listed(*patterns: str) -> list[Path]:
-    """Return the project's files of these names, those that nobody has committed yet included; without git, the upper ones."""
+    """Return the project's files of these names, also those not committed yet; without git, the upper ones."""
     command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", *patterns]
     names = subprocess.run(command, cwd=ROOT, capture_output=True, check=False).stdout.decode().split("\0")
     found = [ROOT / name for name in names if name and (ROOT / name).is_file()]
