@@ -9,6 +9,8 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 # $(call locked,EXTRAS,OPTIONS): what they need of the lock, each file held against its digest; wheels alone, nothing is built.
 locked = mkdir -p .cache && $(BIN)/python -m requirements.locked $(1) >.cache/needed.txt && \
     $(PIP) --require-hashes --only-binary :all: --requirement .cache/needed.txt $(2)
+# The OpenCV without a screen, over the desktop's that mediapipe brings.
+headless = $(call locked,--package opencv-python-headless,--force-reinstall --no-deps)
 OURSELVES := PYTHONWARNINGS='ignore:Editable installation' $(PIP) --no-deps --no-build-isolation --editable .
 # Two packages bring pytest plugins that are not ours; Dash's does not load where warnings are errors.
 PYTEST := $(BIN)/pytest -p no:dash -p no:valkey
@@ -27,7 +29,9 @@ ARGS ?=
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' Makefile
 
-setup: $(INSTALLED) ## Install what the demo needs into .venv (no TensorFlow)
+setup: $(INSTALLED) ## Install what the demo needs into .venv; with extras: make setup EXTRAS="certificates traces"
+	@$(if $(EXTRAS),$(call locked,$(EXTRAS)))
+	@$(if $(filter face,$(EXTRAS)),$(headless))
 
 demo: $(INSTALLED) ## Run the whole system on this machine and show the live map
 	@$(BIN)/headwater demo $(ARGS)
@@ -129,5 +133,5 @@ $(INSTALLED_TEST): $(PINNED) | $(BIN)/python
 	@echo "installing the test tools and TensorFlow into .venv, a few minutes the first time" >&2
 	@$(call locked,build dev training)
 	@$(OURSELVES)
-	@$(call locked,--package opencv-python-headless,--force-reinstall --no-deps) # over the desktop's OpenCV that mediapipe brings
+	@$(headless)
 	@touch $@ $(INSTALLED)

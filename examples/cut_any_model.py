@@ -3,7 +3,7 @@
     python examples/cut_any_model.py model.tflite            # at every cut point
     python examples/cut_any_model.py model.tflite block_5_add
 
-Needs `pip install "headwater[edge]"`; no TensorFlow.
+Needs the extra edge (docs/install.md); no TensorFlow.
 """
 
 # ruff: noqa: T201

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import subprocess
 import tomllib
 from pathlib import Path
@@ -16,6 +15,7 @@ import yaml
 
 from cloud_worker.settings import WorkerSettings
 from headwater.health import ALIVE, place
+from tests.servers import need
 from visualizer.door.proxies import LOOPBACK
 
 ROOT = Path(__file__).parents[2]
@@ -288,9 +288,7 @@ def test_only_what_is_named_goes_into_an_image() -> None:
 )
 def test_docker_compose_takes_them(overlay: str | None) -> None:
     """docker-compose 1.29 reads compose.yaml with each overlay, and with what one machine adds to both."""
-    program = shutil.which("docker-compose")
-    if program is None:
-        pytest.skip("docker-compose is not installed")
+    program = need("docker-compose")
     names = ["compose", overlay] if overlay else ["compose"]
     with_override = [f"{name}{more}" for name in names for more in ("", ".override")]
     for files in (names, [name for name in with_override if (COMPOSE / f"{name}.yaml").exists()]):

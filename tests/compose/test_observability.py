@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -136,9 +135,7 @@ def test_what_is_mounted_is_where_it_is_looked_for(overlay: dict[str, Any]) -> N
 
 def test_docker_compose_lays_it_over_the_others() -> None:
     """With TLS, too: nobody loses a setting or a network, and but for the broker only loopback is published."""
-    program = shutil.which("docker-compose")
-    if program is None:
-        pytest.skip("docker-compose is not installed")
+    program = need("docker-compose")
     names = ["compose", "compose.override", "tls", "observability", "observability.override"]
     flags = [text for name in names for text in ("--file", f"{name}.yaml")]
     done = subprocess.run([program, *flags, "config"], cwd=COMPOSE, capture_output=True, text=True, check=False)

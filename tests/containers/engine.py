@@ -12,10 +12,16 @@ from typing import Any
 
 import pytest
 
+from tests.edge.data import DATA
+
 ROOT = Path(__file__).parents[2]
 PROJECT = "headwater-test"
 VARIABLES = {"PROJECT": PROJECT, "TAG": "test", "SITE": "127.0.0.1:0", "OVERLAYS": "../tests/containers/stream"}
 BUILD_S = 900.0
+STREET = {"PICTURES": str(DATA / "street"), "LOCATION": "exif"}
+"""Photographs of streets, with their positions; not on every machine."""
+IN_THE_IMAGE: dict[str, str] = {}
+"""What the project shows by itself: its device's own four photographs, with positions that are made up."""
 STORED = """
 import json, os
 import redis
@@ -25,6 +31,7 @@ records = [json.loads(fields[b"record"]) for _, fields in entries]
 print(json.dumps([[r["device"], r["boot"], r["sequence"], r["worker"]] for r in records]))
 """
 """What the site's container is given to run: it says device, boot, sequence and worker of every record in the store."""
+TOLD = "import urllib.request as ask; print(ask.urlopen('http://127.0.0.1:9464/metrics', timeout=5).read().decode())"
 
 
 def need_engine() -> None:
@@ -35,6 +42,11 @@ def need_engine() -> None:
     if os.environ.get("CI"):
         pytest.fail(f"{what}, and CI is set", pytrace=False)
     pytest.skip(what)
+
+
+def pictures() -> dict[str, str]:
+    """Return what tells the project's device of real pictures: the street's, else those in its image."""
+    return STREET if Path(STREET["PICTURES"]).is_dir() else IN_THE_IMAGE
 
 
 def run(
@@ -51,6 +63,13 @@ def run(
     )  # fmt: skip
     assert not check or done.returncode == 0, f"{command}: status {done.returncode}\n{done.stdout}\n{done.stderr}"
     return done
+
+
+def metrics(service: str) -> dict[str, float]:
+    """Return the figures without labels that a service's container tells of itself."""
+    text = compose("exec", "-T", service, "python", "-c", TOLD)
+    found = (line.split() for line in text.splitlines() if line and not line.startswith("#") and "{" not in line)
+    return {name: float(value) for name, value in found}
 
 
 def compose(*arguments: str, deadline_s: float = 120.0, given: str = "", **variables: str) -> str:

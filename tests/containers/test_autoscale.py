@@ -13,9 +13,8 @@ from typing import Any
 import pytest
 
 from headwater.children import start
-from tests.containers.engine import ROOT, VARIABLES, compose, containers, run
+from tests.containers.engine import ROOT, VARIABLES, compose, containers, pictures, run
 from tests.containers.test_stream import STORED, health, states
-from tests.edge.data import shared
 from tests.servers import eventually
 
 pytestmark = [pytest.mark.usefixtures("images"), pytest.mark.timeout(600)]
@@ -117,7 +116,7 @@ def test_a_load_step_brings_workers_and_its_end_takes_them(
     """More than one worker while it lasts, frames then wait less than the target; one at the end; each frame once."""
     kept = others()
     assert eventually(decisions, 30), "the autoscaler says nothing"
-    compose("up", "--detach", "--no-build", "--no-deps", "edge", PICTURES=str(shared("street")), **SLOW)
+    compose("up", "--detach", "--no-build", "--no-deps", "edge", **pictures(), **SLOW)
     (device,) = containers("edge")
 
     def below_again() -> bool:

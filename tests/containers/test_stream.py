@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import json
+import time
 import urllib.request
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import websockets.sync.client
 
-from tests.containers.engine import PROJECT, STORED, compose, containers, left_over, run
-from tests.edge.data import shared
+from tests.containers.engine import PROJECT, STORED, compose, containers, left_over, metrics, pictures, run
 from tests.servers import eventually
+from visualizer.fleet_map import COLUMNS
 
 pytestmark = [pytest.mark.usefixtures("images"), pytest.mark.timeout(600)]
-FRAMES = 300
+FRAMES = 600
+"""At 20 a second: they last until a worker is killed, whatever the tests before that take."""
 SERVICES = {"broker": 1, "store": 1, "worker": 3, "visualizer": 1, "edge": 1}
 KILL = """
 import os, signal
@@ -32,13 +35,12 @@ KILLED = 137
 @pytest.fixture(scope="module")
 def stream() -> Iterator[None]:
     """Everything is up and well, and the device has begun."""
-    street = shared("street")
     run("compose/make-secrets", "--role", "top")
     compose("down", "--volumes", "--timeout", "1")
     try:
         compose("up", "--detach", "--no-build", "--scale", "worker=3", "broker", "store", "worker", "visualizer")
         assert eventually(lambda: all(health(one) == "healthy" for one in containers()), 90), states()
-        compose("up", "--detach", "--no-build", "--no-deps", "edge", PICTURES=str(street))
+        compose("up", "--detach", "--no-build", "--no-deps", "edge", FRAMES=str(FRAMES), **pictures())
         yield
     finally:
         compose("down", "--volumes", "--timeout", "1")
@@ -62,6 +64,32 @@ def stored() -> list[list[Any]]:
     """Return device, boot, sequence and worker of every record in the store."""
     found: list[list[Any]] = json.loads(compose("exec", "-T", "visualizer", "python", "-", given=STORED))
     return found
+
+
+def site(**variables: str) -> str:
+    """Return where the site is published, host and port."""
+    return compose("port", "visualizer", "8050", **variables).strip()
+
+
+def pushed(count: int, deadline_s: float = 60.0) -> list[list[list[Any]]]:
+    """Return so many pushes of frames, each a list of rows, that the map's page in a browser would get from now on."""
+    found: list[list[list[Any]]] = []
+    address, until_s = site(), time.monotonic() + deadline_s
+    with websockets.sync.client.connect(f"ws://{address}/live", origin=f"http://{address}") as browser:
+        while len(found) < count and (left_s := until_s - time.monotonic()) > 0:
+            found += [rows] if (rows := json.loads(browser.recv(left_s)).get("rows")) else []
+    return found
+
+
+def test_the_map_shows_frames_as_they_come(stream: None) -> None:
+    """A browser is pushed one lot after the other, each frame once, with its answer, most with a place."""
+    pushes = pushed(4)
+    rows = [dict(zip(COLUMNS, row, strict=True)) for lot in pushes for row in lot]
+    assert len(pushes) == 4
+    assert len({row["id"] for row in rows}) == len(rows) >= 4
+    assert all(row["device"] == "camera-1" and row["predictions"] for row in rows)
+    assert sum(row["latitude"] is not None for row in rows) > len(rows) / 2
+    assert metrics("visualizer")["headwater_site_frames_shown_total"] >= len(rows)
 
 
 def test_every_container_is_held_in(stream: None) -> None:
@@ -101,7 +129,7 @@ def test_a_user_made_on_purpose_hears_what_its_role_may(stream: None) -> None:
 
 def test_the_site_is_shown_on_this_machine_alone(stream: None) -> None:
     """Published on the loopback address, and it answers there."""
-    address = compose("port", "visualizer", "8050").strip()
+    address = site()
     assert address.startswith("127.0.0.1:")
     for path, words in (("/health", "well"), ("/", "Headwater")):
         with urllib.request.urlopen(f"http://{address}{path}", timeout=20) as answer:
@@ -115,6 +143,7 @@ def test_a_killed_worker_costs_no_frame(stream: None) -> None:
     killing = ("compose/compose", "exec", "-T", "--index", "2", "worker", "python", "-")
     assert run(*killing, given=KILL, check=False).returncode in {0, KILLED}  # it may end with the container
     (device,) = containers("edge")
+    assert device["State"]["Running"], "the stream was over before the worker was killed"
     run("docker", "wait", device["Id"], deadline_s=180)
     lines = run("docker", "logs", device["Id"]).stdout.splitlines()
     summary = json.loads(lines[-1])

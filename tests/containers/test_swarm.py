@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.containers.engine import ROOT, run
+from tests.containers.engine import ROOT, pictures, run
 from tests.containers.second_engine import HERE, THERE, cable, copy_image, need_namespaces, plug, remove, second_engine
 from tests.containers.stack import (
     begin,
@@ -26,7 +26,6 @@ from tests.containers.stack import (
     update_state,
     well,
 )
-from tests.edge.data import shared
 from tests.servers import eventually
 
 pytestmark = [pytest.mark.usefixtures("images"), pytest.mark.timeout(900)]
@@ -36,11 +35,9 @@ NOW, NEXT = "headwater/worker:test", "headwater/worker:test-next"
 
 
 @pytest.fixture
-def street() -> str:
-    """Real pictures, and passwords to begin with."""
-    folder = str(shared("street"))
+def secrets() -> None:
+    """Passwords to begin with."""
     run("compose/make-secrets")
-    return folder
 
 
 @pytest.fixture
@@ -55,9 +52,9 @@ def changing() -> Iterator[Path]:
 
 
 @pytest.fixture
-def stack(street: str) -> Iterator[Callable[[], None]]:
+def stack(secrets: None) -> Iterator[Callable[[], None]]:
     """One node: all is up and well, with two workers; the device has not begun. What it yields deploys once more."""
-    with swarm(), deployed(PICTURES=street) as again:
+    with swarm(), deployed(**pictures()) as again:
         for service, count in {**SERVICES, "worker": 2}.items():
             settles(service, count)
         yield again
@@ -72,7 +69,7 @@ def next_version() -> Iterator[None]:
 
 
 @pytest.fixture
-def two_engines(street: str) -> Iterator[str]:
+def two_engines(secrets: None) -> Iterator[str]:
     """Two nodes, a worker on each; the other engine's address."""
     need_namespaces()
     folder: Path = ROOT / ".cache/engine-2"
@@ -82,7 +79,7 @@ def two_engines(street: str) -> Iterator[str]:
         token = run("docker", "swarm", "join-token", "--quiet", "worker").stdout.strip()
         join = ["--advertise-addr", THERE, "--listen-addr", f"{THERE}:2377", "--token", token, f"{HERE}:2377"]
         run("docker", "swarm", "join", *join, variables={"DOCKER_HOST": there})
-        with deployed("../tests/containers/two_engines", PICTURES=street):
+        with deployed("../tests/containers/two_engines", **pictures()):
             try:
                 for service, count in {**SERVICES, "worker": 1}.items():
                     settles(service, count)

@@ -15,11 +15,34 @@ ENDS = {"|", "||", "&", "&&", ";", ";;", ">", ">>", "<", "(", ")"}
 """What ends a command, as far as it concerns its arguments."""
 
 
+def listed(*patterns: str) -> list[Path]:
+    """Return the project's files of these names, also those not committed yet; without git, the upper ones."""
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", *patterns]
+    names = subprocess.run(command, cwd=ROOT, capture_output=True, check=False).stdout.decode().split("\0")
+    found = [ROOT / name for name in names if name and (ROOT / name).is_file()]
+    elsewhere = {path for pattern in patterns for path in (*ROOT.glob(pattern), *ROOT.glob(f"*/{pattern}"))}
+    return found or sorted(path for path in elsewhere if path.is_file())
+
+
 def pages() -> list[Path]:
-    """Return every Markdown page of the project, those that nobody has committed yet included."""
-    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "*.md"]
-    listed = subprocess.run(command, cwd=ROOT, capture_output=True, check=False).stdout.decode().split("\0")
-    return [ROOT / name for name in listed if name and (ROOT / name).is_file()] or sorted((ROOT / "docs").glob("*.md"))
+    """Return every Markdown page of the project."""
+    return listed("*.md")
+
+
+def comments(file: Path) -> list[str]:
+    """Return the comments of a settings file or script that have a line to themselves, without their mark."""
+    return re.findall(r"^ *# ?(.*)$", file.read_text(), re.MULTILINE)
+
+
+def inline(page: Path) -> list[str]:
+    """Return what stands between backquotes in the page's prose, each on one line."""
+    return [" ".join(text.split()) for text in re.findall(r"`([^`]+)`", FENCE.sub("", page.read_text()))]
+
+
+def shell_lines(page: Path) -> list[str]:
+    """Return the lines of the page's fenced blocks for a shell, those that go on joined."""
+    shell = [text for language, text in blocks(page) if language in OF_A_SHELL]
+    return [line for text in shell for line in text.replace("\\\n", " ").splitlines()]
 
 
 def blocks(page: Path) -> list[tuple[str, str]]:
@@ -29,10 +52,8 @@ def blocks(page: Path) -> list[tuple[str, str]]:
 
 def commands(page: Path, *programs: str) -> list[list[str]]:
     """Return the words of each call of these programs in the page's fenced blocks for a shell."""
-    shell = [text for language, text in blocks(page) if language in OF_A_SHELL]
-    lines = [line for text in shell for line in text.replace("\\\n", " ").splitlines()]
     named = re.compile(rf"\b({'|'.join(programs)})\s")
-    return [call for line in lines if named.search(line) for call in calls(line) if call[0] in programs]
+    return [call for line in shell_lines(page) if named.search(line) for call in calls(line) if call[0] in programs]
 
 
 def calls(line: str) -> Iterator[list[str]]:

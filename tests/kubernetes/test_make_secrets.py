@@ -91,3 +91,15 @@ def test_the_authority_s_key_may_be_elsewhere(folder: Path) -> None:
     before = {path.name: path.read_bytes() for path in tls.iterdir()}
     make_secrets("broker.example", folder=folder)
     assert {path.name: path.read_bytes() for path in tls.iterdir()} == before
+
+
+def test_devices_with_a_password_of_their_own_are_users_of_the_broker(folder: Path) -> None:
+    """Those that compose/make-secrets was told of, in the same words; what explains that file is no user."""
+    subprocess.run([folder / "compose/make-secrets", "camera-1", "quay.2"], check=True, capture_output=True, timeout=60)
+    make_secrets("broker.example", folder=folder)
+    with (folder / "kubernetes/secrets/tls/broker_users.csv").open() as file:
+        users = {user["user_id"]: user["password"] for user in csv.DictReader(file)}
+    lines = (folder / "compose/secrets/device_passwords").read_text().splitlines()
+    wanted = dict(line.split(":") for line in lines if not line.startswith("#"))
+    assert set(wanted) == {"camera-1", "quay.2"}
+    assert users == wanted | {name: users[name] for name in NAMES[:3]}

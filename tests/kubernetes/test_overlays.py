@@ -128,7 +128,7 @@ def test_what_is_named_is_there(overlay: str) -> None:
             assert found.get("name", found.get("secretName")) in secrets, found
         if where in ("secretKeyRef", "redisSecret"):
             assert found["key"] in secrets[found["name"]]
-        if where == "configMapRef":
+        if where in ("configMapRef", "configMap"):
             assert found["name"] in names(overlay, "ConfigMap")
         if "additionalRedisConfig" in found:
             assert found["additionalRedisConfig"] in names(overlay, "ConfigMap")

@@ -39,21 +39,22 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def lock(project: Path, *wheels: Path) -> None:
-    """Write the lock of these wheels as they are now."""
+def lock(project: Path, *wheels: Path, extra: Path | None = None) -> None:
+    """Write the lock of these wheels as they are now, and of one that only the extra `more` needs."""
     pins = ""
-    for path in wheels:
+    for path in (*wheels, *([extra] if extra else [])):
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        pins += f"{path.name.split('-')[0]}==1.0 \\\n    {HASH}{digest}\n    {FOR}build demo\n"
+        whose = "more" if path is extra else "build demo"
+        pins += f"{path.name.split('-')[0]}==1.0 \\\n    {HASH}{digest}\n    {FOR}{whose}\n"
     (project / "requirements/lock.txt").write_text(pins)
 
 
-def set_up(project: Path) -> subprocess.CompletedProcess[str]:
+def set_up(project: Path, *given: str) -> subprocess.CompletedProcess[str]:
     """Return what `make setup` says where pip knows nothing but the project's folder of wheels."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("PIP_", "MAKE", "PYTHON"))}
     pip = {"PIP_CONFIG_FILE": os.devnull, "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(project / "wheels")}
     return subprocess.run(
-        ["make", "setup"], cwd=project, env={**inherited, **pip, "PYTHON": sys.executable},
+        ["make", "setup", *given], cwd=project, env={**inherited, **pip, "PYTHON": sys.executable},
         capture_output=True, text=True, check=False, timeout=100,
     )  # fmt: skip
 
@@ -93,3 +94,15 @@ def test_what_is_not_locked_is_not_installed(project: Path) -> None:
     assert "stranger" in done.stderr
     assert not is_there(project, "stranger")
     assert not is_there(project, "needing")
+
+
+def test_an_extra_comes_from_the_lock_too(project: Path) -> None:
+    """Only when it is asked for, with its digest; also later, when the rest is there. An unknown one is an error."""
+    lock(project, wheel(project / "wheels", "honest"), extra=wheel(project / "wheels", "seldom"))
+    assert set_up(project).returncode == 0
+    assert not is_there(project, "seldom")
+    assert set_up(project, "EXTRAS=more").returncode == 0
+    assert is_there(project, "honest", "seldom")
+    done = set_up(project, "EXTRAS=mroe")
+    assert done.returncode != 0
+    assert "not in the lock: mroe; extras there: build demo more" in done.stderr
