@@ -27,17 +27,14 @@ import msgspec
 import numpy as np
 
 from benchmarks.installation import installation
-from benchmarks.light_client import FIRST_SEQUENCE, LightClient
 from benchmarks.measure import Row
 from benchmarks.nets import cut_with_tail_of, keras_file, random_input
 from benchmarks.peer_server import tail_of
-from benchmarks.worker import BOOT, DEVICE, WINDOW, folder_of
+from benchmarks.worker import WINDOW, answers_per_s, folder_of, frame_message
 from headwater.children import start
 from headwater.codec import Codec, encode_tensor
 from headwater.host import usable_cores
-from headwater.messages import VERSION, Activation, Frame, FrameId, encode
 from headwater.probes import free_port
-from headwater.topics import Topics
 from models.bundle import Bundle
 from models.engine import Engine
 
@@ -63,11 +60,11 @@ def _one(tail_ms: int, network: str, size: int, goals: dict[str, float]) -> list
     engine = Engine(bundle.model_path, outputs=bundle.finals, threads=1)
     split, _ = cut_with_tail_of(engine, tail_ms)
     array = random_input(engine.tail(split))
-    message, body = _frame_message(bundle, split, array), json.dumps({"tensor": _as_text(array)}).encode()
+    message, body = frame_message(bundle, split, array), json.dumps({"tensor": _as_text(array)}).encode()
 
     def ours_per_s() -> float:
         with installation(bundles=folder_of(bundle), processes=cores) as at:
-            return _ours_per_s(at.broker, message)
+            return answers_per_s(at.broker, message, SECONDS)
 
     ways: dict[str, Callable[[], float]] = {
         "LiteRT alone": lambda: _alone_per_s(str(bundle.model_path), split, cores),
@@ -89,29 +86,9 @@ def _one(tail_ms: int, network: str, size: int, goals: dict[str, float]) -> list
     ]
 
 
-def _frame_message(bundle: Bundle, split: str, array: np.ndarray) -> bytes:
-    body, now_ns = Activation(encode_tensor(array, Codec("native", "zstd"))), time.time_ns()
-    frame_id = FrameId(DEVICE, BOOT, FIRST_SEQUENCE)
-    return encode(Frame(VERSION, frame_id, now_ns, now_ns, bundle.name, bundle.digest, split, "native+zstd", body, {}))
-
-
 def _as_text(array: np.ndarray) -> str:
     tensor = encode_tensor(array, Codec("native", "zstd"))
     return base64.b64encode(msgspec.msgpack.encode(tensor)).decode()
-
-
-def _ours_per_s(broker: str, message: bytes) -> float:
-    topics = Topics("demo")
-    client = LightClient(broker, topics.of_device(DEVICE, "frame"), topics.of_device(DEVICE, "result"), message)
-    while client.answered < WARM_UP:
-        client.run(WINDOW, 0.1)
-    begin_s, begun = time.monotonic(), client.answered
-    client.run(WINDOW, SECONDS)
-    reached = (client.answered - begun) / (time.monotonic() - begin_s)
-    client.close()
-    if b"tail" not in client.last_answer:
-        raise SystemExit(f"benchmarks: the worker did not finish the frames: {client.last_answer[-300:]!r}")
-    return reached
 
 
 # -- LiteRT alone ------------------------------------------------------------------------------------------------------
