@@ -41,6 +41,8 @@ START_DEADLINE_S: Final = 10.0
 POLL_S: Final = 0.2
 JOURNEY_MESSAGES: Final = 64
 JOURNEY_BYTES: Final = 4_000_000
+KEEPALIVE_S: Final = 10
+"""A broker that misses this one and a half times gives a lost worker's turns to the others."""
 
 
 def run(settings: WorkerSettings, announce: Callable[[str], None]) -> Counters:
@@ -124,6 +126,7 @@ def new_session(settings: WorkerSettings, name: str, topics: Topics, callbacks: 
         subscriptions=[(topics.shared("frame", group), 1), (topics.shared("journey", group), 0)],
         receive_maximum=settings.inbox,
         packet_limit_bytes=settings.packet_limit_bytes,
+        keepalive_s=KEEPALIVE_S,
     )
 
 

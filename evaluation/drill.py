@@ -16,7 +16,7 @@ Deed = Literal[
     "kill", "stop", "forget", "hang", "hang and kill", "fill", "no memory", "slow", "far", "cut", "down", "lossy",
     "narrow", "drop packets", "half-open", "limit files",
 ]  # fmt: skip
-Need = Literal["mosquitto", "iotcore", "site", "namespaces", "netem", "mounts", "memory group", "gstreamer"]
+Need = Literal["mosquitto", "iotcore", "site", "namespaces", "iptables", "mounts", "memory group", "gstreamer"]
 THEIRS: Final = {"broker", "store", "site"}
 """What in an operator's installation is theirs, and is left alone."""
 FIRST: Final = (0.1, 0.35)
@@ -164,8 +164,8 @@ DRILLS: Final[tuple[Drill, ...]] = (
           needs=frozenset({"namespaces"})),
     Drill("slow-link", "7.2 Mbit/s, then 1 Mbit/s", (Fault("narrow", "link", (3.0, 6.0)),), PICTURES, (2.0, 4.0),
           needs=frozenset({"namespaces"})),
-    Drill("packet-loss", "one packet in ten is lost", (Fault("drop packets", "link", (5.0, 10.0)),), CUT,
-          needs=frozenset({"namespaces", "netem"})),
+    Drill("packet-loss", "one packet in ten is lost, either way", (Fault("drop packets", "link", (5.0, 10.0)),), CUT,
+          needs=frozenset({"namespaces", "iptables"})),
     Drill("cut-link-kill-device", "the link is cut and the device killed meanwhile",
           (Fault("cut", "link", (2.0, 6.0)), Fault("kill", "device", (0.3, 2.0)))),
     Drill("full-disk", "the disk of the spool is full while the link is cut",

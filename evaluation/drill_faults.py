@@ -173,7 +173,5 @@ HOW: Final[dict[Deed, How]] = {
         lambda at, step: _link(at).shape(NARROW_BITS_PER_S[step.which % 2]),
         lambda at, _step: _link(at).shape(WIDE_BITS_PER_S),
     ),
-    "drop packets": How(
-        lambda at, _step: _link(at).lose(PACKETS_LOST), lambda at, _step: _link(at).shape(WIDE_BITS_PER_S)
-    ),
+    "drop packets": How(lambda at, _step: _link(at).lose(PACKETS_LOST), lambda at, _step: _link(at).lose(0)),
 }

@@ -100,7 +100,7 @@ def _try_link() -> None:
         link.shape(1e9)
 
 
-def _try_netem() -> None:
+def _try_loss() -> None:
     with ShapedLink() as link:
         link.lose(0.1)
 
@@ -125,7 +125,7 @@ _PROBES: Final[dict[Need, Callable[[], str]]] = {
     "iotcore": lambda: "" if has_iotcore() else "iotcore is not installed; pip install 'headwater[demo]'",
     "site": lambda: "" if importlib.util.find_spec("dash") else "dash is not installed; pip install 'headwater[demo]'",
     "namespaces": lambda: _refused(_try_link),
-    "netem": lambda: _refused(_try_netem),
+    "iptables": lambda: _refused(_try_loss),
     "mounts": _try_mounts,
     "memory group": lambda: _refused(_try_memory),
     "gstreamer": lambda: _refused(try_camera),

@@ -61,15 +61,14 @@ class ShapedLink:
         _call("tc", "-n", self._device, "qdisc", "replace", "dev", self._ends[0], "root", "tbf", *rate)
 
     def lose(self, share: float) -> None:
-        """Let this share of the packets that the device sends vanish; `shape` ends it.
-
-        Raises: SettingsError where the kernel has no netem.
-        """
-        loss = ["netem", "loss", f"{share:.1%}", "limit", "10000"]
-        try:
-            _call("tc", "-n", self._device, "qdisc", "replace", "dev", self._ends[0], "root", *loss)
-        except SettingsError:
-            raise SettingsError("packets are lost only where the kernel has netem; run on one that has it") from None
+        """Let this share of the packets vanish, both ways, until it is 0 again. Raises: MissingPart, SettingsError."""
+        if shutil.which("iptables") is None:
+            raise MissingPart("iptables", "a link that loses packets", "install it")
+        chance = ["-m", "statistic", "--mode", "random", "--probability", str(share), "-j", "DROP"]
+        for end, side in zip(self._ends, (self.at_device, self.at_worker), strict=True):
+            _call(*side(["iptables", "-F", "INPUT"]))
+            if share:
+                _call(*side(["iptables", "-A", "INPUT", "-i", end, *chance]))
 
     def take_down(self) -> None:
         """Let every packet vanish, as where a cable is pulled: nobody is told."""
@@ -154,6 +153,6 @@ def _call(*command: str) -> None:
     if done.returncode:
         reason = " ".join((done.stderr or done.stdout).split())
         raise SettingsError(
-            f"a link of a set bandwidth: `{' '.join(command)}` said {reason!r}; run as root on a Linux with network "
-            "namespaces and the tbf queue"
+            f"a link of our own: `{' '.join(command)}` said {reason!r}; run as root on a Linux with network "
+            "namespaces, the tbf queue, and iptables' `statistic` where packets are to be lost"
         )

@@ -1,14 +1,62 @@
-"""A link between namespaces is taken away whatever comes in between."""
+"""A link between namespaces loses what it is told to, and is taken away whatever comes in between."""
 
 from __future__ import annotations
 
 import os
+import socket
+from collections.abc import Iterator
 
 import pytest
 
 from evaluation import shaped_link
-from evaluation.shaped_link import ShapedLink
+from evaluation.shaped_link import DEVICE, WORKER, ShapedLink
 from tests.evaluation.test_regret_bench import namespaces, need_root
+from tests.servers import need
+
+PACKETS, AT_ONCE = 1_000, 200
+
+
+@pytest.fixture
+def ends() -> Iterator[tuple[ShapedLink, socket.socket, socket.socket]]:
+    """A link, and a socket on each side that asks for no answer."""
+    need_root()
+    need("iptables")
+    with ShapedLink() as link:
+        with link.inside_device():
+            device = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            device.bind((DEVICE, 0))
+        with link.inside_worker():
+            worker = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            worker.bind((WORKER, 0))
+        with device, worker:
+            yield link, device, worker
+
+
+def arrived(sender: socket.socket, receiver: socket.socket) -> int:
+    """Return how many of some packets come to the other side."""
+    count = 0
+    receiver.settimeout(0.2)
+    for _ in range(PACKETS // AT_ONCE):
+        for _ in range(AT_ONCE):
+            sender.sendto(b"x", receiver.getsockname())
+        try:
+            while receiver.recv(1):
+                count += 1
+        except TimeoutError:
+            continue
+    return count
+
+
+def test_a_link_loses_a_share_of_its_packets_either_way(
+    ends: tuple[ShapedLink, socket.socket, socket.socket],
+) -> None:
+    """All pass, a fifth is lost in both directions, all pass again; 6 sigma of such a draw are 76 packets."""
+    link, device, worker = ends
+    assert arrived(device, worker) == PACKETS
+    link.lose(0.2)
+    assert all(abs(arrived(*pair) - 0.8 * PACKETS) < 80 for pair in ((device, worker), (worker, device)))
+    link.lose(0)
+    assert arrived(device, worker) == arrived(worker, device) == PACKETS
 
 
 @pytest.mark.parametrize("at", [1, 2])
