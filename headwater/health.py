@@ -15,12 +15,14 @@ from typing import Any, Final
 WELL, UNWELL, SILENT = 0, 1, 2
 DEFAULT: Final = "127.0.0.1:9464"
 ALIVE: Final = "/alive"
+FIGURES: Final = "/metrics"
 PATIENCE_S: Final = 3.0
 ANSWER_BYTES: Final = 65_536
+FIGURES_BYTES: Final = 10_000_000
 _URL: Final = re.compile(r"(?:http://)?(?P<host>\[[^\]]+\]|[^:/\[\]\s]+)(?::(?P<port>\d{1,5}))?(?P<path>/\S*)?")
 
 
-def health(url: str | None = None) -> int:
+def health(url: str | None = None, *, figures: bool = False) -> int:
     """Ask a process how it is: print one line, exit with 0 (well), 1 (unwell) or 2 (nobody answers).
 
     Asked at /alive, 1 is said only when a restart may help: right for whatever restarts what is unwell.
@@ -32,12 +34,15 @@ def health(url: str | None = None) -> int:
 
     Example: headwater health 127.0.0.1:9464/alive
 
+    Example: headwater health --figures
+
     Args:
         url: where to ask: http://HOST:PORT/health, HOST:PORT/alive, HOST:PORT or PORT; when left out
             HEADWATER_METRICS, else port 9464 of this machine
+        figures: print all figures of the process (its /metrics) instead
     """
-    status, line = ask(url or os.environ.get("HEADWATER_METRICS") or DEFAULT)
-    sys.stdout.write(line + "\n")
+    status, text = (told if figures else ask)(url or os.environ.get("HEADWATER_METRICS") or DEFAULT)
+    sys.stdout.write(text + "\n")
     return status
 
 
@@ -45,16 +50,36 @@ def ask(url: str, patience_s: float = PATIENCE_S) -> tuple[int, str]:
     """Return the exit status and the line."""
     try:
         host, port, path = place(url)
-        connection = http.client.HTTPConnection(host, port, timeout=patience_s)
-        try:
-            connection.request("GET", path)
-            answer = connection.getresponse()
-            found = json.loads(answer.read(ANSWER_BYTES))
-        finally:
-            connection.close()
-        return said(found, path)
+        _, answer = _get(host, port, path, ANSWER_BYTES, patience_s)  # who is unwell says so with 503
+        return said(json.loads(answer), path)
     except (OSError, http.client.HTTPException, ValueError, TypeError, KeyError) as error:
-        return SILENT, f"no answer from {url}: {str(error) or type(error).__name__}; is it running with --metrics?"
+        return SILENT, _silent(url, error)
+
+
+def told(url: str, patience_s: float = PATIENCE_S) -> tuple[int, str]:
+    """Return the exit status and the figures, as Prometheus reads them."""
+    try:
+        host, port, _ = place(url)
+        status, answer = _get(host, port, FIGURES, FIGURES_BYTES, patience_s)
+        if status != http.client.OK:
+            raise ValueError(f"status {status} at {FIGURES}")
+        return WELL, answer.decode().rstrip("\n")
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        return SILENT, _silent(url, error)
+
+
+def _get(host: str, port: int, path: str, most_bytes: int, patience_s: float) -> tuple[int, bytes]:
+    connection = http.client.HTTPConnection(host, port, timeout=patience_s)
+    try:
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        return answer.status, answer.read(most_bytes)
+    finally:
+        connection.close()
+
+
+def _silent(url: str, error: Exception) -> str:
+    return f"no answer from {url}: {str(error) or type(error).__name__}; is it running with --metrics?"
 
 
 def place(url: str) -> tuple[str, int, str]:

@@ -125,7 +125,7 @@ def check_traces(url: str | None) -> None:
     except ModuleNotFoundError:
         found = None
     if found is None:
-        raise MissingPart("OpenTelemetry's exporter", "--traces", "pip install 'headwater[traces]'")
+        raise MissingPart("OpenTelemetry's exporter", "--traces", "install the extra traces (docs/install.md)")
 
 
 def check_share(share: float) -> None:

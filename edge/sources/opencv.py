@@ -26,7 +26,7 @@ def opencv() -> Any:
     try:
         import cv2
     except ImportError:
-        raise MissingPart("OpenCV", "videos, cameras and RTSP", "pip install 'headwater[edge]'") from None
+        raise MissingPart("OpenCV", "videos, cameras and RTSP", "install the extra edge (docs/install.md)") from None
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     cv2.setNumThreads(1)
     return cv2

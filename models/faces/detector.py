@@ -170,7 +170,7 @@ def _remedy(reason: str) -> str:
     """Return what to install: mediapipe, or over the desktop's OpenCV that it brings the one without a screen."""
     if ".so" in reason:
         return "pip install --force-reinstall --no-deps opencv-python-headless"
-    return "pip install 'headwater[face]'"
+    return "install the extra face (docs/install.md)"
 
 
 @contextmanager

@@ -45,7 +45,9 @@ def training_imports() -> Iterator[None]:
         with quiet_output():
             yield
     except ModuleNotFoundError as error:
-        raise TrainingMissing(f"{error.name} is missing, needed to train; pip install 'headwater[training]'") from error
+        raise TrainingMissing(
+            f"{error.name} is missing, needed to train; install the extra training (docs/install.md)"
+        ) from error
 
 
 class Bar:

@@ -131,8 +131,10 @@ def test_a_crop_that_is_not_installed_is_said(
     found: Answering, camera: Camera, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """501 with what to install."""
-    _with_crop(found, camera, monkeypatch, CropError("mediapipe is not installed; pip install 'headwater[face]'"))
-    assert "headwater[face]" in refusal(found.predict(request(jpeg(), "image/jpeg")), 501)
+    _with_crop(
+        found, camera, monkeypatch, CropError("mediapipe is not installed; install the extra face (docs/install.md)")
+    )
+    assert "extra face" in refusal(found.predict(request(jpeg(), "image/jpeg")), 501)
 
 
 def _with_crop(found: Answering, camera: Camera, monkeypatch: pytest.MonkeyPatch, cuts: list[Cut] | CropError) -> None:

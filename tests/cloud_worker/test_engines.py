@@ -19,7 +19,7 @@ from models.engine import Engine, Part
 from tests.cloud_worker.fleet import make_bundle
 from tests.models import tflite_files
 
-WITHOUT = "TensorFlow is not installed, needed for --engine tensorflow; pip install 'headwater[tensorflow]'"
+WITHOUT = "TensorFlow is not installed, needed for --engine tensorflow; install the extra tensorflow (docs/install.md)"
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def test_litert_is_the_default(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("no_tensorflow")
 def test_without_tensorflow_one_line_says_how_to_get_it(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     """Before anything is connected to; the worker with LiteRT needs none."""
-    with pytest.raises(MissingPart, match=r"headwater\[tensorflow\]"):
+    with pytest.raises(MissingPart, match="install the extra tensorflow"):
         opener(WorkerSettings(engine="tensorflow"))
     with pytest.raises(SystemExit) as ended:
         main(["worker", "--engine", "tensorflow", "--log-level", "error", "--in-hand-file", str(tmp_path / "in-hand")])

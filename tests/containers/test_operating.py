@@ -19,6 +19,7 @@ SECOND = {
     "FRAMES": "25", "PROJECT": f"{PROJECT}-second", "FLEET": "second", "STORE_MEMORY": "256M",
     "OVERLAYS": f"model {VARIABLES['OVERLAYS']}", "MODELS": str(ROOT / "models/bundles"), "MODEL": "litter",
 }  # fmt: skip
+SECRETS = ROOT / "compose/secrets"
 SERVERS = ("broker", "store", "worker", "visualizer")
 
 
@@ -60,15 +61,6 @@ def stored(**fleet: str) -> list[list[Any]]:
     return records
 
 
-def lines_of(heading: str, folder: Path) -> str:
-    """Return the commands under a heading of the page, with this test's names instead of those there."""
-    page = (ROOT / "docs/operating.md").read_text()
-    found = re.search(rf"^## {heading}$.*?^```sh\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
-    assert found is not None, heading
-    text = found[1].replace("/srv/backup", str(folder)).replace('"headwater_$volume', f'"{PROJECT}_$volume')
-    return re.sub(r"headwater/store:[\d.]+", "headwater/store:test", text)
-
-
 def test_two_fleets_live_beside_each_other(two_fleets: None) -> None:
     """Each has its own devices' frames in its own store; the second's device runs a bundle from a folder here."""
     assert (len(stored(**FIRST)), len(stored(**SECOND))) == (40, 25)
@@ -83,14 +75,30 @@ def test_half_of_the_store_s_memory_is_for_records(two_fleets: None) -> None:
 
 
 def test_a_backup_brings_the_same_frames_back(two_fleets: None, tmp_path: Path) -> None:
-    """The lines of the page, as they stand there: after the volumes are gone, the store has what it had."""
-    before = stored(**FIRST)
-    run("sh", "-euc", lines_of("Back up", tmp_path), variables={**VARIABLES, **FIRST})
-    assert {file.name for file in tmp_path.iterdir()} == {"broker.tar", "store.tar", "secrets.tar"}
+    """After volumes and settings are gone, the store has what it had, and the passwords are the old ones."""
+    before, variables = stored(**FIRST), {**VARIABLES, **FIRST}
+    secrets = {file.name: file.read_bytes() for file in SECRETS.iterdir()}
+    run("compose/backup", str(tmp_path), variables=variables)
+    assert {file.name for file in tmp_path.iterdir()} == {"broker.tar", "store.tar", "settings.tar"}
+    assert {file.stat().st_mode & 0o077 for file in tmp_path.iterdir()} == {0}
+    assert eventually(lambda: is_well("store", **FIRST) and is_well("broker", **FIRST), 60)
     compose("down", "--volumes", "--timeout", "1", **FIRST)
-    restore = lines_of("Restore", tmp_path)
-    assert restore.endswith("\nmake up\n")
-    run("sh", "-euc", restore.removesuffix("make up\n"), variables={**VARIABLES, **FIRST})
+    (SECRETS / "worker_password").unlink()
+    run("compose/restore", str(tmp_path), variables=variables)
+    assert {file.name: file.read_bytes() for file in SECRETS.iterdir()} == secrets
     up(*SERVERS, **FIRST)
     assert eventually(lambda: is_well("store", **FIRST) and is_well("broker", **FIRST), 60)
     assert stored(**FIRST) == before
+
+
+def test_what_cannot_be_backed_up_or_restored_is_said(two_fleets: None, tmp_path: Path) -> None:
+    """A project that is not here, and a folder without a whole backup; nothing is stopped for either."""
+    for command, project, words in (
+        ("backup", "nobody", "there is no project nobody here"),
+        ("restore", PROJECT, "settings.tar is not whole; nothing was changed"),
+    ):
+        done = run(f"compose/{command}", str(tmp_path), check=False, variables={**VARIABLES, "PROJECT": project})
+        assert done.returncode == 2
+        assert words in done.stderr
+        assert list(tmp_path.iterdir()) == []
+    assert is_well("broker", **SECOND)

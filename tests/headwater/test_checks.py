@@ -66,7 +66,7 @@ def test_an_extra_is_whole_incomplete_or_not_asked_for(name: str, absent: set[st
     """What shared packages alone could tell is a note; a package of its own without the rest is a fault."""
     check = check_extra(name, {package: None if package in absent else "1.0" for package in ALL})
     assert (check.state, check.detail) == (state, detail)
-    assert check.remedy == ("" if state == "ok" else f"pip install 'headwater[{name}]'")
+    assert check.remedy == ("" if state == "ok" else f"install the extra {name} (docs/install.md)")
 
 
 def refuse() -> None:

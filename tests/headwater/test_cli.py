@@ -214,7 +214,7 @@ def test_a_missing_package_names_its_extra(
     status, line = fails(monkeypatch, capsys, error)
     assert status == 2
     assert package in line
-    assert f"pip install 'headwater[{extra}]'" in line
+    assert f"install the extra {extra} (docs/install.md)" in line
 
 
 def test_a_fault_of_ours_keeps_its_traceback(

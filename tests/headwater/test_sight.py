@@ -16,7 +16,7 @@ import pytest
 
 from headwater import sight_server
 from headwater.errors import SettingsError
-from headwater.health import SILENT, UNWELL, WELL, ask, place
+from headwater.health import SILENT, UNWELL, WELL, ask, place, told
 from headwater.probes import free_port
 from headwater.prometheus import CONTENT_TYPE
 from headwater.sight import Sight, parse_address, served
@@ -150,6 +150,7 @@ def test_health_is_one_line_and_a_status() -> None:
     process = Process()
     with serving(process) as port:
         assert ask(str(port)) == (WELL, "well: worker w1, last finished 1.2 s ago, received 3, answered 2")
+        assert told(str(port)) == (WELL, asked(port, "/metrics")[2].decode().rstrip("\n"))
         process.verdict = BAD
         assert ask(f"http://localhost:{port}/health") == (UNWELL, "unwell: worker w1: the store is away; frames wait")
         assert ask(f"127.0.0.1:{port}/alive") == (
@@ -161,7 +162,7 @@ def test_health_is_one_line_and_a_status() -> None:
         assert ask(f"127.0.0.1:{port}/metrics")[0] == ask(f"127.0.0.1:{port}/nothing")[0] == SILENT
     status, line = ask(str(port))
     assert (status, line.startswith(f"no answer from {port}: ")) == (SILENT, True)
-    assert ask("what is this")[0] == SILENT
+    assert ask("what is this")[0] == told("what is this")[0] == told(str(port))[0] == SILENT
 
 
 def test_a_process_that_hangs_is_not_waited_for() -> None:

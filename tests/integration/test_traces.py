@@ -272,7 +272,7 @@ def test_without_the_extra_one_line_says_what_to_install(command: list[str]) -> 
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.splitlines() == [
         "headwater: error: OpenTelemetry's exporter is not installed, needed for --traces;"
-        " pip install 'headwater[traces]'"
+        " install the extra traces (docs/install.md)"
     ]
 
 
