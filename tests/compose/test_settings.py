@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 DOCKER = '#!/bin/sh\ncase "$*" in info | "compose version") ;; *) echo "$@" ;; esac\n'
 VARIABLES = ("OVERLAYS", "PROJECT", "SITE", "GRAFANA", "PICTURES", "ARGS", "MAKEFLAGS", "MAKEOVERRIDES")
-ALWAYS = "--file compose.yaml --file compose.override.yaml"
+ALWAYS = "--file compose.yaml --file compose.override.yaml --file compose.2.yaml"
 
 
 @pytest.fixture
@@ -45,7 +45,9 @@ def test_overlays_and_project_come_from_the_file(folder: Path) -> None:
     """Without a variable of the shell, and with one that is said it is that, also when it says nothing."""
     assert told(folder) == f"compose --project-name headwater {ALWAYS} ps"
     (folder / "compose/.env").write_text("OVERLAYS=tls observability\nPROJECT=harbour\n")
-    overlays = "--file tls.yaml --file observability.yaml --file observability.override.yaml"
+    overlays = (
+        "--file tls.yaml --file observability.yaml --file observability.override.yaml --file observability.2.yaml"
+    )
     assert told(folder) == f"compose --project-name harbour {ALWAYS} {overlays} ps"
     assert told(folder, OVERLAYS="login", PROJECT="x") == f"compose --project-name x {ALWAYS} --file login.yaml ps"
     assert told(folder, OVERLAYS="") == f"compose --project-name harbour {ALWAYS} ps"
