@@ -105,7 +105,7 @@ down: ## Stop the containers; what they keep stays, but with ARGS=--volumes
 test-containers: $(INSTALLED_TEST) ## Build the images and stream pictures through containers (starts an engine as root)
 	@compose/test/with-engine $(PYTEST) tests/containers $(ARGS)
 
-test-arm64: ## Build and run the device's image for linux/arm64, under emulation where need be
+test-arm64: ## Build and run our images for linux/arm64, under emulation where need be
 	@compose/test/with-engine compose/test/arm64
 
 clean: demo-down ## Remove build output and caches, keep .venv

@@ -32,9 +32,9 @@ def test_auto_takes_mosquitto_where_it_is_installed(
 @pytest.mark.parametrize(
     ("kind", "message"),
     [
-        ("auto", "mosquitto or iotcore is not installed, needed for the broker; pip install"),
+        ("auto", "mosquitto or iotcore is not installed, needed for the broker; install the extra demo"),
         ("mosquitto", "mosquitto is not installed, needed for the broker; install it"),
-        ("iotcore", "iotcore is not installed, needed for the broker; pip install"),
+        ("iotcore", "iotcore is not installed, needed for the broker; install the extra demo"),
     ],
 )
 def test_a_missing_broker_is_named_with_its_remedy(

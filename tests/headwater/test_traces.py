@@ -105,7 +105,7 @@ def test_without_the_extra_one_line_says_what_to_install(monkeypatch: pytest.Mon
     for find in (absent, lambda name: None):
         monkeypatch.setattr(importlib.util, "find_spec", find)
         check_traces(None)
-        with pytest.raises(MissingPart, match=r"needed for --traces; pip install 'headwater\[traces\]'"):
+        with pytest.raises(MissingPart, match=r"needed for --traces; install the extra traces"):
             check_traces("http://127.0.0.1:4318")
 
 

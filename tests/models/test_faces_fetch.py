@@ -145,7 +145,7 @@ def test_without_mediapipe_the_extra_is_named(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(detector, "DETECTOR", file)
     (tmp_path / file.name).write_bytes(content)
     monkeypatch.setitem(sys.modules, "mediapipe", None)
-    with pytest.raises(CropError, match=r"mediapipe cannot be imported .*pip install 'headwater\[face\]'"):
+    with pytest.raises(CropError, match=r"mediapipe cannot be imported .*install the extra face"):
         detector.FaceDetector(tmp_path)
 
 

@@ -598,5 +598,5 @@ def test_a_keras_file_without_tensorflow_names_the_extra(tmp_path: Path, monkeyp
     ]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "keras", None)
-    with pytest.raises(ModelError, match=r"keras is missing, .* pip install 'headwater\[training\]'"):
+    with pytest.raises(ModelError, match=r"keras is missing, .* install the extra training"):
         import_(written(tmp_path, b"", "net.keras"), output=tmp_path / "out")

@@ -103,7 +103,5 @@ def test_missing_tensorflow_is_said(pictures: Path, monkeypatch: pytest.MonkeyPa
     for name in [name for name in sys.modules if name.startswith(("models.training.", "models.zoo", "keras"))]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "keras", None)
-    with pytest.raises(
-        TrainingMissing, match=r"keras is missing, needed to train; pip install 'headwater\[training\]'"
-    ):
+    with pytest.raises(TrainingMissing, match=r"keras is missing, needed to train; install the extra training"):
         litter(data=pictures)
