@@ -30,7 +30,7 @@ from benchmarks.installation import installation
 from benchmarks.measure import Row
 from benchmarks.nets import cut_with_tail_of, keras_file, random_input
 from benchmarks.peer_server import tail_of
-from benchmarks.worker import WINDOW, answers_per_s, folder_of, frame_message
+from benchmarks.worker import WARM_UP, WINDOW, answers_per_s, folder_of, frame_message
 from headwater.children import start
 from headwater.codec import Codec, encode_tensor
 from headwater.host import usable_cores
@@ -39,7 +39,6 @@ from models.bundle import Bundle
 from models.engine import Engine
 
 SECONDS, ROUNDS = 5.0, 3
-WARM_UP = 2 * WINDOW
 READY_S = 60.0
 PEERS = {"LitServe": "benchmarks.peer_litserve", "Flask": "benchmarks.peer_server"}
 """What serves with each."""

@@ -22,6 +22,7 @@ from models.bundle import Bundle
 from models.engine import Engine
 
 WINDOW = 64
+WARM_UP = 2 * WINDOW
 SECONDS = 6.0
 DEVICE, BOOT = "bench", "00000000"
 
@@ -74,7 +75,7 @@ def answers_per_s(broker: str, message: bytes, seconds: float) -> float:
     """Return how many answers a second come back while workers always have frames waiting."""
     topics = Topics("demo")
     client = LightClient(broker, topics.of_device(DEVICE, "frame"), topics.of_device(DEVICE, "result"), message)
-    while client.answered < 2 * WINDOW:
+    while client.answered < WARM_UP:
         client.run(WINDOW, 0.1)
     begin_s, begun = time.monotonic(), client.answered
     client.run(WINDOW, seconds)

@@ -25,6 +25,7 @@ import importlib.util
 import os
 import shutil
 import signal
+import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -59,6 +60,17 @@ def eventually(what: Callable[[], T], deadline_s: float = 10.0) -> T:
     while not (value := what()) and time.monotonic() < until:
         time.sleep(0.01)
     return value
+
+
+def heard(line: socket.socket) -> bytes:
+    """Return what comes until the other side hangs up; a time-out is an error."""
+    got = bytearray()
+    try:
+        while more := line.recv(65_536):
+            got += more
+    except ConnectionResetError:
+        pass
+    return bytes(got)
 
 
 def peak_bytes(pid: int) -> int:

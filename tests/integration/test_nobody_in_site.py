@@ -14,6 +14,7 @@ import pytest
 
 from headwater.probes import free_port
 from tests.integration.test_site_login import PAGE, SITE, Site, running
+from tests.servers import heard
 from tests.threats import words_for
 from tests.visualizer.door.asking import PASSWORD, field, write
 from visualizer.connections import MOST_OF_ONE
@@ -112,7 +113,7 @@ def test_what_comes_behind_a_body_is_no_header(site: Site) -> None:
     ]  # fmt: skip
     with socket.create_connection(("127.0.0.1", site.port), 20) as line:
         line.sendall("\r\n".join([*head, "5", "name=", "0", "X-Forwarded-For: 6.6.6.6", "", ""]).encode())
-        assert words_for("a header behind a request's body") == f"{len(answered(line))} bytes answered"
+        assert words_for("a header behind a request's body") == f"{len(heard(line))} bytes answered"
 
 
 def test_one_address_does_not_take_every_place(site: Site) -> None:
@@ -124,21 +125,10 @@ def test_one_address_does_not_take_every_place(site: Site) -> None:
             line.request("GET", "/health")
             line.getresponse().read()
         late = stack.enter_context(socket.create_connection(("127.0.0.1", site.port), 20))
-        assert words_for("more connections from one address than its share") == f"{len(answered(late))} bytes answered"
+        assert words_for("more connections from one address than its share") == f"{len(heard(late))} bytes answered"
         lines[0].request("GET", "/health")
         assert lines[0].getresponse().status in (200, 503)
     assert site.ask("/health")[0].status in (200, 503)
-
-
-def answered(line: socket.socket) -> bytes:
-    """Return what comes until the other side hangs up; a time-out is an error."""
-    got = bytearray()
-    try:
-        while more := line.recv(65_536):
-            got += more
-    except ConnectionResetError:
-        pass
-    return bytes(got)
 
 
 def test_a_form_without_end_is_not_read(site: Site) -> None:

@@ -14,7 +14,7 @@ import pytest
 import uvicorn
 from uvicorn.server import ServerState
 
-from tests.servers import eventually
+from tests.servers import eventually, heard
 from visualizer.connections import patient
 
 WHOLE = b"GET / HTTP/1.1\r\nHost: site\r\n\r\n"
@@ -69,18 +69,7 @@ def connected(port: int) -> socket.socket:
 
 def ended(sock: socket.socket) -> bool:
     """Read on until the other side hangs up, and return True; a time-out is an error."""
-    return rest(sock) is not None
-
-
-def rest(sock: socket.socket) -> bytes:
-    """Return what comes until the other side hangs up; a time-out is an error."""
-    got = bytearray()
-    try:
-        while more := sock.recv(65_536):
-            got += more
-    except ConnectionResetError:
-        pass
-    return bytes(got)
+    return heard(sock) is not None
 
 
 @pytest.mark.parametrize(
@@ -127,7 +116,7 @@ def test_an_answer_that_takes_too_long_is_cut_off(path: bytes, more: bytes) -> N
         sock.sendall(b"GET %s HTTP/1.1\r\nHost: site\r\n%s\r\n" % (path, more))
         assert eventually(lambda: running.server_state.total_requests or path == b"/never")
         assert eventually(lambda: not running.server_state.connections, 4.0)  # uvicorn itself gives up after 5 s
-        assert len(rest(sock)) < MUCH_BYTES
+        assert len(heard(sock)) < MUCH_BYTES
 
 
 def test_who_takes_a_large_answer_in_time_may_ask_again() -> None:
@@ -182,7 +171,7 @@ def test_what_comes_behind_a_body_is_no_header(trailers: bytes) -> None:
     with server() as port:
         with connected(port) as sock:
             sock.sendall(CHUNKED + trailers + b"\r\n" + WHOLE)
-            assert rest(sock) == b""
+            assert heard(sock) == b""
         with connected(port) as sock:
             sock.sendall(CHUNKED + b"\r\n" + WHOLE)
             got = b""
