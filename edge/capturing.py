@@ -21,14 +21,11 @@ class Capturing:
         self._ledger, self._progress = ledger, progress
         self._is_live = source.when_full is WhenFull.DROP_OLDEST
         self._counted = 0
+        self.ended = False
+        """`next` has found that no picture will come any more, and that no error was the reason."""
         self._thread = threading.Thread(
             target=feed, args=(source, self._captures, self._over), name="capture", daemon=True
         )
-
-    @property
-    def ended(self) -> bool:
-        """Tell whether no picture will come any more."""
-        return self._captures.ended
 
     def next(self, timeout_s: float) -> Capture | None:
         """Return the next picture, or None when none came in time or none will come (`ended`).
@@ -38,8 +35,9 @@ class Capturing:
         self._progress.hungry()
         try:
             capture = self._captures.take(timeout_s)
-            if capture is None and self.ended:
+            if capture is None and self._captures.ended:
                 self._captures.take(0)  # raises what the source may have ended with just now
+                self.ended = True
         except HeadwaterError as error:
             self._progress.failure = str(error)
             raise

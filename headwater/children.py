@@ -125,7 +125,7 @@ class Child:
         """Return the last line on stderr (or in the log file), empty when there is none."""
         if self.log is None:
             if self._silent and self._process.stderr is not None:
-                self._readers[0].join(timeout=0.2)
+                self._readers[0].join(timeout=2.0)  # its child may keep the stream open
             return self._errors[-1] if self._errors else ""
         return last_line(self.log)
 
@@ -200,9 +200,10 @@ class Child:
             with contextlib.suppress(ValueError):
                 for line in stream:
                     take(line.rstrip("\n"))
-            with self._news:
-                self._silent |= stream is self._process.stdout
-                self._news.notify_all()
+            if stream is self._process.stdout:
+                with self._news:
+                    self._silent = True
+                    self._news.notify_all()
 
         reader = threading.Thread(target=read, name=f"{self.name}-reader", daemon=True)
         self._readers.append(reader)

@@ -54,7 +54,7 @@ def need(program: str | None = None, *, package: str | None = None) -> str:
     pytest.skip(what)
 
 
-def eventually(what: Callable[[], T], deadline_s: float = 10.0) -> T:
+def eventually(what: Callable[[], T], deadline_s: float = 30.0) -> T:
     """Return the first true value of `what()`, or its last one when the deadline passes."""
     until = time.monotonic() + deadline_s
     while not (value := what()) and time.monotonic() < until:

@@ -254,7 +254,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Answering, bytes]:
     return answering(folder), offload(camera, 1, camera.cuts[0])
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_no_bytes_break_the_worker(whole: tuple[Answering, bytes], data: st.DataObject) -> None:
     """A request with some bytes changed, cut or added is answered or refused, never a fault."""

@@ -662,5 +662,5 @@ class Streams(RuleBasedStateMachine):
 def test_any_stream_ends_with_every_frame_counted_once(tmp_path: Path) -> None:
     """Random streams over a small spool: finished + overflowed = captured, and nothing is left on disk or in memory."""
     machine = type("Stream", (Streams,), {"folder": tmp_path})
-    run_state_machine_as_test(machine, settings=settings(max_examples=40, stateful_step_count=30, deadline=None))
+    run_state_machine_as_test(machine, settings=settings(max_examples=40, stateful_step_count=30))
     assert machine.benches >= 40

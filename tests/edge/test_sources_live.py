@@ -104,9 +104,10 @@ def test_a_loop_opens_an_ended_stream_again() -> None:
     assert source.outages == 1
 
 
-def test_stop_ends_an_outage_at_once() -> None:
+def test_stop_ends_an_outage_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """A source that waits to try again stops when asked."""
-    connect, _ = connector([StreamBroken("gone")], [StreamBroken("gone")], [1])
+    monkeypatch.setattr(live, "backoff_s", lambda _failures: 60.0)
+    connect, _ = connector([StreamBroken("gone")], [1])
     stop = threading.Event()
     threading.Timer(0.05, stop.set).start()
     assert list(Live(connect, "camera", rate=None, loop=True).captures(stop)) == []

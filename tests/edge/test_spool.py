@@ -150,7 +150,7 @@ def test_a_folder_in_the_way_is_refused(tmp_path: Path) -> None:
             Spool(bad, LIMIT)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.lists(st.tuples(st.integers(0, 20), st.integers(0, 40), st.booleans()), max_size=30))
 def test_what_it_says_is_what_the_file_holds(
     tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[int, int, bool]]

@@ -230,7 +230,7 @@ def test_whichever_page_is_damaged_the_others_are_saved(tmp_path: Path, garbage:
     assert costly <= 2  # the first page and the root of the table
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(data=st.data())
 def test_any_flipped_bits_give_frames_as_they_were_or_none(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
@@ -259,7 +259,7 @@ def test_a_frame_under_another_s_number_is_none(tmp_path: Path) -> None:
     again.close()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(data=st.data())
 def test_a_journal_that_is_torn_costs_the_last_commits_and_no_other(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject

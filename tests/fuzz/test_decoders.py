@@ -73,7 +73,7 @@ def test_spoilt_samples_give_a_value_or_an_error_of_ours(name: str) -> None:
     steps = st.lists(st.tuples(st.integers(0, len(OPERATIONS) - 1), st.integers(0, 2**32 - 1)), min_size=1, max_size=5)
 
     @settings(
-        max_examples=target.examples, derandomize=True, deadline=None, database=None,
+        max_examples=target.examples, derandomize=True, database=None,
         suppress_health_check=list(HealthCheck),
     )  # fmt: skip
     @given(st.sampled_from(known.samples), steps)

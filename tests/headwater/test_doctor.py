@@ -122,7 +122,7 @@ def test_facts_of_this_machine_are_plausible(tmp_path: Path) -> None:
     assert free > 0
     assert host.clock_synchronised() in {True, False, None}
     assert host.package_version("no-such-package") is None
-    assert host.first_line(sys.executable, "-c", "print('one'); print('two')") == "one"
+    assert host.first_line(sys.executable, "-c", "print('one'); print('two')", timeout_s=60) == "one"
     assert host.first_line("no-such-program") is None
 
 

@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import pytest
 
@@ -22,7 +22,7 @@ from headwater.prometheus import CONTENT_TYPE
 from headwater.sight import Sight, parse_address, served
 from headwater.sight_server import MOST_CONNECTIONS, SightServer
 from headwater.verdict import Verdict
-from tests.servers import eventually
+from tests.servers import eventually, heard
 
 GOOD = Verdict("worker", "w1", (), 1.25, 9.0, {"received": 3, "answered": 2})
 BAD = Verdict("worker", "w1", ("the store is away", "frames wait"), None, 9.0, waits_for_others=True)
@@ -96,12 +96,12 @@ def test_connections_are_bounded_in_number_and_time(monkeypatch: pytest.MonkeyPa
         began_s = time.monotonic()
         slow = [socket.create_connection(("127.0.0.1", port)) for _ in range(MOST_CONNECTIONS)]
         for link in slow:
-            link.sendall(b"GET /health HTTP/1.1\r\nA: ")
+            with suppress(OSError):  # cut off already, on a machine that was busy elsewhere
+                link.sendall(b"GET /health HTTP/1.1\r\nA: ")
         with socket.create_connection(("127.0.0.1", port), timeout=10) as late:
             assert late.recv(1) == b""
         for link in slow:
-            while link.recv(100):
-                pass
+            heard(link)
             link.close()
         assert time.monotonic() - began_s >= 1.0
         assert eventually(lambda: ask(f"127.0.0.1:{port}")[0] == WELL)

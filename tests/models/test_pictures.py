@@ -280,7 +280,7 @@ def test_formats_with_programs_inside_are_not_opened() -> None:
         decode_picture(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\n")
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(place=st.integers(0, 3000), value=st.integers(0, 255), kind=st.sampled_from(["JPEG", "PNG", "WEBP", "GIF"]))
 def test_damaged_bytes_give_a_picture_or_one_error(place: int, value: int, kind: str) -> None:
     """Any single wrong byte gives a picture or DataError, nothing else."""

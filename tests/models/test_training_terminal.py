@@ -41,7 +41,7 @@ def test_a_log_gets_a_line_now_and_then(capfd: pytest.CaptureFixture[str]) -> No
     out, err = capfd.readouterr()
     lines = err.splitlines()
     assert out == "after\n"
-    assert lines[:3] == ["0:00:00 reading pictures", "0:00:00 0% training", "0:00:00 5% training"]
+    assert [line.split(" ", 1)[1] for line in lines[:3]] == ["reading pictures", "0% training", "5% training"]
     assert lines[-1].endswith("100% training")
     assert len(lines) == 2 + PARTS
     assert all(re.fullmatch(r"\d+:\d\d:\d\d( \d+%)? [a-z ]+", line) for line in lines)

@@ -318,7 +318,7 @@ def test_everybody_is_shown_where_there_is_room() -> None:
     assert sum(line.startswith("cam") for line in some) == 12
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.integers(1, 250), st.integers(1, 80), st.integers(0, 60), st.integers(0, 60), st.sampled_from(SORTS),
     st.text(max_size=40), st.booleans(),

@@ -109,7 +109,7 @@ def test_a_worker_that_freezes_while_it_is_asked_tells_nothing() -> None:
     """The deadline is outside; it is not asked again before it has answered, and then is."""
     api = PaperApi(workers=2)
     api.frozen = threading.Event()
-    found = Engine("headwater", "worker", api, answer_within_s=0.05)
+    found = Engine("headwater", "worker", api, answer_within_s=1.0)
     silent = {one.id: () for one in found.workers()}
     before = set(threading.enumerate())
     assert found.ask(found.workers()) == silent
