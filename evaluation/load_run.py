@@ -204,9 +204,10 @@ def run_load(
         progress(fleet.tally.counts.captured, frames)
 
     fleet.run(frames, seconds, begun_s=begun_s, on_look=look)
-    if len(moments) == 1:  # so few that all were sent before the first look
-        fleet.end()
     first, last = moments[-1], _Moment.now(fleet, at)
+    if len(moments) == 1 or first.answered == last.answered:  # so few that all were sent before the first looks
+        fleet.end()
+        first, last = moments[0], _Moment.now(fleet, at)
     latencies = fleet.tally.latencies
     fleet.end()
     if last.answered == first.answered:

@@ -35,6 +35,7 @@ import pytest
 
 from broker.embedded import MORE_FOLDERS, Kind, start_broker
 from cloud_worker.embedded_store import start_store
+from headwater.errors import BrokerError, StoreError
 from headwater.servers import RunningServer
 
 T = TypeVar("T")
@@ -62,6 +63,18 @@ def eventually(what: Callable[[], T], deadline_s: float = 30.0) -> T:
     return value
 
 
+def holds_in_one_of(tries: int, check: Callable[[], None]) -> None:
+    """Run a check of measured times until it holds; what a busy machine spoils now and then, a fault spoils always."""
+    for left in reversed(range(tries)):
+        try:
+            check()
+        except AssertionError:
+            if not left:
+                raise
+        else:
+            return
+
+
 def heard(line: socket.socket) -> bytes:
     """Return what comes until the other side hangs up; a time-out is an error."""
     got = bytearray()
@@ -82,7 +95,9 @@ def peak_bytes(pid: int) -> int:
 class _UnderTest:
     """What brokers and stores under test have in common."""
 
-    running: RunningServer
+    def __init__(self, begin: Callable[[int], RunningServer]) -> None:
+        self._begin = begin
+        self.running = begin(0)
 
     @property
     def url(self) -> str:
@@ -102,6 +117,14 @@ class _UnderTest:
 
     def start(self) -> None:
         """Start it again on the same port and folder."""
+        assert eventually(self._is_begun), f"port {self.port} is not to be had again"
+
+    def _is_begun(self) -> bool:
+        try:
+            self.running = self._begin(self.port)
+        except (BrokerError, StoreError):  # one of the many who try to connect may have the port for a moment
+            return False
+        return True
 
     def stop(self) -> None:
         """End it in order (SIGTERM); its port then refuses connections."""
@@ -130,10 +153,7 @@ class BrokerUnderTest(_UnderTest):
 
     def __init__(self, kind: Kind, folder: Path) -> None:
         self.kind, self.folder = kind, folder
-        self.running = start_broker(kind, folder=folder)
-
-    def start(self) -> None:
-        self.running = start_broker(self.kind, port=self.port, folder=self.folder)
+        super().__init__(lambda port: start_broker(kind, port=port, folder=folder))
 
 
 class StoreUnderTest(_UnderTest):
@@ -141,7 +161,4 @@ class StoreUnderTest(_UnderTest):
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.running = start_store(folder=folder)
-
-    def start(self) -> None:
-        self.running = start_store(self.port, self.folder)
+        super().__init__(lambda port: start_store(port, folder))

@@ -6,15 +6,18 @@ import csv
 import os
 from pathlib import Path
 
+import pytest
+
 from evaluation.adaptation_commands import adaptation
 from models.bundle import SHIPPED
 from tests.evaluation.test_regret_bench import namespaces, need_root
 
 
+@pytest.mark.timeout(400)
 def test_a_drill_is_gone_through_and_leaves_nothing(tmp_path: Path) -> None:
     """Both phases of both splits are measured, no frame is lost, and namespaces and quota are gone."""
     need_root()
-    asked = {"drills": "link falls", "fixed": "image png", "seconds": 6.0, "rounds": 1}
+    asked = {"drills": "link falls", "fixed": "image png", "seconds": 12.0, "rounds": 1}
     adaptation(bundle=SHIPPED / "mnist", output=tmp_path, **asked)  # type: ignore[arg-type]
     with (tmp_path / "adaptation.csv").open() as file:
         rows = list(csv.DictReader(file))

@@ -145,9 +145,13 @@ def test_built_in_photographs_walk_on_a_made_up_way(valkey: StoreUnderTest) -> N
 
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_ctrl_c_leaves_no_process(number: signal.Signals, valkey: StoreUnderTest) -> None:
+def test_ctrl_c_leaves_no_process(
+    number: signal.Signals, valkey: StoreUnderTest, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Ctrl-C and SIGTERM end the demo and all that it started, and it still prints its figures."""
     running = headwater("demo", "demo", "--json", "--no-visualizer", "--rate", "10", "--store", valkey.url)
+    said: list[str] = []
+    assert eventually(lambda: said.append(capsys.readouterr().err) or "The stream runs" in "".join(said), 60)
     assert eventually(lambda: len(records(valkey.url)) > 3, 60)
     everyone = descendants(running.pid)
     assert len(everyone) >= 3
@@ -215,6 +219,7 @@ def descendants(pid: int) -> list[int]:
     """Return the processes below one. Source: proc(5)."""
     found: list[int] = []
     for task in Path(f"/proc/{pid}/task").glob("*/children"):
-        for child in task.read_text().split():
-            found += [int(child), *descendants(int(child))]
+        with contextlib.suppress(OSError):  # that thread has ended
+            for child in task.read_text().split():
+                found += [int(child), *descendants(int(child))]
     return found

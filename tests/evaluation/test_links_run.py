@@ -50,6 +50,7 @@ def test_who_takes_too_much_memory_is_ended() -> None:
             assert memory.peak_bytes > wanted or not fits
 
 
+@pytest.mark.timeout(300)
 def test_the_command_runs_every_way(tmp_path: Path) -> None:
     """MNIST over one link from a device with little memory; asked again, it only reports, and figures hold together."""
     need_root()
@@ -68,7 +69,7 @@ def test_the_command_runs_every_way(tmp_path: Path) -> None:
     assert sum(int(one["fastest"]) for one in rows) == sum(int(one["chosen"]) for one in rows) == 1
     with (tmp_path / "links-links.csv").open() as file:
         (link,) = csv.DictReader(file)
-    assert 0.5 < float(link["measured Mbit/s"]) / 34.5 < 1.0
+    assert 0.5 < float(link["measured Mbit/s"]) / 34.5 < 1.1
     assert float(link["measured round trip ms"]) > 24.16
     before = (tmp_path / MEASURED).read_bytes()
     again = evaluate(*arguments, "-o", str(tmp_path))

@@ -55,7 +55,8 @@ def namespaces() -> set[str]:
 
 def abandoned() -> set[str]:
     """Return those that a process made which is no more: others may be measuring meanwhile."""
-    return {name for name in namespaces() if not Path("/proc", name.split("-")[1]).exists()}
+    found = {name for name in namespaces() if not Path("/proc", name.split("-")[1]).exists()}
+    return found & namespaces()  # who takes them away may have ended between the two looks
 
 
 @pytest.mark.parametrize("share", [0.004, 0.05, 0.1, 0.75, 1.0])
@@ -183,6 +184,7 @@ def test_what_cannot_be_measured_is_said(tmp_path: Path) -> None:
     assert len(done.stderr.strip().splitlines()) == 1
 
 
+@pytest.mark.timeout(300)
 def test_the_command_runs_every_way(tmp_path: Path) -> None:
     """MNIST in two settings, really run; asked again, it only reports, and the figures hold together."""
     need_root()
@@ -203,7 +205,7 @@ def test_the_command_runs_every_way(tmp_path: Path) -> None:
     known = json.loads((tmp_path / BENCH).read_text())
     for at, setting in zip(known["conditions"], known["settings"], strict=True):
         assert setting["bandwidth_bits_per_s"] in bits_per_s
-        assert 0.8 < at["bandwidth_bits_per_s"] / setting["bandwidth_bits_per_s"] < 1
+        assert 0.8 < at["bandwidth_bits_per_s"] / setting["bandwidth_bits_per_s"] < 1.1
     whole_s = known["tried"]["mnist"]["wholes_s"]
     assert whole_s[0] > 1.5 * whole_s[-1]  # 0.6 GHz against 1.5
     before = (tmp_path / MEASURED).read_bytes()

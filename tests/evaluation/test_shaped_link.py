@@ -11,7 +11,7 @@ import pytest
 from evaluation import shaped_link
 from evaluation.shaped_link import DEVICE, WORKER, ShapedLink
 from tests.evaluation.test_regret_bench import namespaces, need_root
-from tests.servers import need
+from tests.servers import eventually, need
 
 PACKETS, AT_ONCE = 1_000, 200
 
@@ -29,13 +29,26 @@ def ends() -> Iterator[tuple[ShapedLink, socket.socket, socket.socket]]:
             worker = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
             worker.bind((WORKER, 0))
         with device, worker:
+            worker.settimeout(0.1)
+            assert eventually(lambda: has_passed(device, worker)), "the link never came up"
             yield link, device, worker
+
+
+def has_passed(sender: socket.socket, receiver: socket.socket) -> bool:
+    """Return whether a packet comes to the other side; all that did are taken."""
+    sender.sendto(b"x", receiver.getsockname())
+    count = 0
+    try:
+        while receiver.recv(1):
+            count += 1
+    except TimeoutError:
+        return count > 0
 
 
 def arrived(sender: socket.socket, receiver: socket.socket) -> int:
     """Return how many of some packets come to the other side."""
     count = 0
-    receiver.settimeout(0.2)
+    receiver.settimeout(1.0)
     for _ in range(PACKETS // AT_ONCE):
         for _ in range(AT_ONCE):
             sender.sendto(b"x", receiver.getsockname())

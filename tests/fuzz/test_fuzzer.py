@@ -28,6 +28,9 @@ EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["option
 ATHERIS = Requirement(EXTRAS["fuzz"][0])
 
 
+pytestmark = pytest.mark.timeout(300)
+
+
 def explored(inputs: int, seed: int) -> Explorer:
     """Return an explorer of the planted word after so many inputs."""
     explorer = Explorer(STEPWISE, [], seed)
@@ -114,7 +117,7 @@ def test_what_leads_nowhere_new_is_not_kept() -> None:
 def test_processes_are_counted_and_a_run_goes_on(tmp_path: Path) -> None:
     """Inputs of all processes and of earlier runs add up; what was enough before is not done again."""
     said: list[str] = []
-    options = {"seconds": 60.0, "processes": 2, "say": said.append}
+    options = {"seconds": 250.0, "processes": 2, "say": said.append}
     first = run("names", tmp_path / "f", tmp_path / "c", inputs=600, **options)
     again = run("names", tmp_path / "f", tmp_path / "c", inputs=600, **options)
     more = run("names", tmp_path / "f", tmp_path / "c", inputs=1000, **options)
@@ -130,7 +133,7 @@ def test_the_time_to_load_is_no_fuzzing(tmp_path: Path) -> None:
     """Inputs a second are those of the time in which there were any."""
     began_s = time.monotonic()
     found = run(
-        "tests.fuzz.planted:LATE", tmp_path / "f", tmp_path / "c", inputs=50, seconds=60, processes=1, say=print
+        "tests.fuzz.planted:LATE", tmp_path / "f", tmp_path / "c", inputs=50, seconds=250, processes=1, say=print
     )
     assert found.inputs == 50
     assert time.monotonic() - began_s > planted.LATE_S + found.seconds
@@ -142,7 +145,7 @@ def test_an_input_that_ends_the_process_is_kept_and_the_run_goes_on(
     """The parent knows what was in hand, saves it, and starts anew."""
     monkeypatch.setattr(runs, "MOST_DEATHS", 1)
     found = run(
-        "tests.fuzz.planted:DEADLY", tmp_path / "f", tmp_path / "c", inputs=3000, seconds=60, processes=1, say=print
+        "tests.fuzz.planted:DEADLY", tmp_path / "f", tmp_path / "c", inputs=3000, seconds=250, processes=1, say=print
     )
     assert list(found.findings) == ["ended by SIGSEGV"]
     assert (tmp_path / "f/findings" / found.findings["ended by SIGSEGV"]).read_bytes()[:1] == b"\x80"
@@ -155,7 +158,7 @@ def test_an_input_that_holds_the_process_is_ended(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(runs, "MOST_DEATHS", 1)
     began_s = time.monotonic()
     found = run(
-        "tests.fuzz.planted:LENGTHY", tmp_path / "f", tmp_path / "c", inputs=100, seconds=60, processes=1, say=print
+        "tests.fuzz.planted:LENGTHY", tmp_path / "f", tmp_path / "c", inputs=100, seconds=250, processes=1, say=print
     )
     assert list(found.findings) == ["hang"]
     assert time.monotonic() - began_s < 50
@@ -166,7 +169,7 @@ def test_atheris_leads_the_same_targets(tmp_path: Path) -> None:
     """It counts as the other guide does, begins with all inputs, and keeps what leads somewhere new."""
     need(package="atheris")
     corpus = tmp_path / "c"
-    found = run("exif", tmp_path / "f", corpus, inputs=2000, seconds=60, processes=1, say=print, guide="atheris")
+    found = run("exif", tmp_path / "f", corpus, inputs=2000, seconds=250, processes=1, say=print, guide="atheris")
     assert found.inputs == 2000
     assert found.findings == {}
     assert len(found.answers) > 2

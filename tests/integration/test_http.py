@@ -170,7 +170,7 @@ def test_all_bodies_together_are_bounded(tmp_path: Path, camera: Camera) -> None
     """What slow clients have sent so far counts; one for which there is no room is answered 503."""
     worker = Running(tmp_path / "bundles", "--max-body-bytes", "100000", "--bodies-bytes", "150000")
     with worker.raw(head(90_000), b"x" * 80_000) as first:
-        eventually(lambda: b"held_bytes 80000.0" in worker.ask("/metrics")[2])
+        assert eventually(lambda: b"held_bytes 80000.0" in worker.ask("/metrics")[2])
         status, headers, body = worker.ask(PREDICT, b"x" * 90_000, "image/png")
         assert (status, headers["retry-after"]) == (503, "1")
         assert "bodies are held" in decode_json(Refused, body).error
@@ -216,7 +216,7 @@ def test_slow_clients_hold_up_nobody(tmp_path: Path, camera: Camera) -> None:
 
 def test_connections_are_bounded(tmp_path: Path, camera: Camera) -> None:
     """The last that there may be is answered, one more is answered 503 at once; when others are gone it is answered."""
-    worker = Running(tmp_path / "bundles", "--connections", "3", "--upload-timeout", "1")
+    worker = Running(tmp_path / "bundles", "--connections", "3", "--upload-timeout", "5")
     idle = [worker.raw() for _ in range(2)]
     assert worker.ask("/health")[0] == 200
     idle.append(worker.raw())
@@ -231,7 +231,7 @@ def test_connections_are_bounded(tmp_path: Path, camera: Camera) -> None:
 
 def test_a_client_that_takes_no_answers_is_let_go(tmp_path: Path, camera: Camera) -> None:
     """It asks again and again and reads nothing: after its time the one connection that there may be is free."""
-    worker = Running(tmp_path / "bundles", "--connections", "1", "--upload-timeout", "1")
+    worker = Running(tmp_path / "bundles", "--connections", "1", "--upload-timeout", "5")
     with socket.socket() as link:
         link.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         link.connect(("127.0.0.1", worker.port))

@@ -78,7 +78,10 @@ def test_the_function_s_image_installs_without_git(tmp_path: Path) -> None:
         for source in sources:
             target = tmp_path / to / Path(source).name if to.endswith("/") else tmp_path / to
             target.parent.mkdir(parents=True, exist_ok=True)
-            (shutil.copytree if (ROOT / source).is_dir() else shutil.copy2)(ROOT / source, target)
+            if (ROOT / source).is_dir():
+                shutil.copytree(ROOT / source, target, ignore=shutil.ignore_patterns("__pycache__"))
+            else:
+                shutil.copy2(ROOT / source, target)
     assert "SETUPTOOLS_SCM_PRETEND_VERSION_FOR_HEADWATER" in DOCKERFILE.read_text()
     wheel = built(tmp_path, "--wheel", version="1.2.3.dev4")["whl"]
     assert wheel.name == "headwater-1.2.3.dev4-py3-none-any.whl"

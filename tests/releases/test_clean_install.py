@@ -17,7 +17,7 @@ import pytest
 from headwater.children import start
 from tests.releases.source import ROOT, built, committed, copied
 
-FRAMES = 12
+FRAMES = 60
 START_S = 90.0
 OF_THE_CHECKOUT = ("PYTHONPATH", "VIRTUAL_ENV")
 

@@ -168,17 +168,18 @@ def test_who_sends_too_much_is_cut_off(head: bytes, more: bytes) -> None:
 )
 def test_what_comes_behind_a_body_is_no_header(trailers: bytes) -> None:
     """Neither of its own request nor of the next: neither is answered. Without it a body in pieces is as any other."""
-    with server() as port:
-        with connected(port) as sock:
-            sock.sendall(CHUNKED + trailers + b"\r\n" + WHOLE)
-            assert heard(sock) == b""
-        with connected(port) as sock:
-            sock.sendall(CHUNKED + b"\r\n" + WHOLE)
-            got = b""
-            while got.count(b"hello") < 2:
-                got += sock.recv(65_536)
-            assert got.endswith(b"hello host")
-            assert b"hello host,transfer-encoding" in got
+    with server() as port, connected(port) as sock:
+        sock.sendall(CHUNKED + trailers + b"\r\n" + WHOLE)
+        assert heard(sock) == b""
+    with server(arrive_s=LONG_S, answer_s=LONG_S) as port, connected(port) as sock:
+        sock.sendall(CHUNKED + b"\r\n" + WHOLE)
+        got = b""
+        while got.count(b"hello") < 2:
+            more = sock.recv(65_536)
+            assert more, got
+            got += more
+        assert got.endswith(b"hello host")
+        assert b"hello host,transfer-encoding" in got
 
 
 def test_a_large_form_and_what_follows_it_are_taken() -> None:

@@ -139,7 +139,7 @@ def test_statuses_come_from_a_real_broker_and_survive_its_restart(mosquitto: Bro
         statuses.start()
         assert eventually(statuses.heard)[0].status.device == "cam1"
         assert statuses.connection is not None
-        assert statuses.connection.there
+        assert eventually(lambda: statuses.connection.there)
         mosquitto.stop()
         assert eventually(lambda: not statuses.connection.there)
         mosquitto.start()
