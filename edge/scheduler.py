@@ -95,7 +95,7 @@ class AutoSplit:
         self._heads: OrderedDict[tuple[str, str], Head] = OrderedDict()
         self._rules: Mapping[str, ExitRule] = {}
         self._rules_of_heads: Mapping[str, ExitRule] = self._rules
-        self._enabled = threading.Event()
+        self._enabled, self._telling = threading.Event(), threading.Lock()
         self._told, self._told_s = ("", ""), float("-inf")
         self._in_use: tuple[str, str] | None = None
         self._measured: tuple[Way, ...] = ()
@@ -112,9 +112,10 @@ class AutoSplit:
         if plan.split == AUTO:
             self._enabled.set()
         elif self._enabled.is_set():
-            self._enabled.clear()
-            self._told = ("", "")
-            self._tell(None)
+            with self._telling:
+                self._enabled.clear()
+                self._told = ("", "")
+                self._tell(None)
 
     def computed(self, picture: np.ndarray, head: Head, at_exit: str | None, stages_ns: Stages) -> None:
         """Take what the device has computed of a picture, and how long it took; on the capture's thread."""
@@ -193,8 +194,9 @@ class AutoSplit:
         at_ns = self._now_ns()
         self.decisions.add(found.why)
         self._log.add(found, at_ns, link.message_bytes)
-        if self._enabled.is_set():
-            self._publish(found, at_ns, now_s)
+        with self._telling:  # what was decided before the plan was settled must not be told after it
+            if self._enabled.is_set():
+                self._publish(found, at_ns, now_s)
         return found
 
     def _put_in_place(self, found: Decision) -> bool:

@@ -154,8 +154,9 @@ def _wait_until_answering(server: RunningServer, recipe: Recipe, deadline_s: flo
             if server.child.alive:
                 return
             reason = "another program answers at its port"
+        alive = server.child.alive  # before its words are read: it may say why and end in between
         words = server.child.last_words() or "(nothing)"
-        if not server.child.alive:
+        if not alive:
             raise recipe.error(f"{server.kind} ended at once; its log {server.child.log} ends with: {words}")
         if time.monotonic() >= until:
             raise recipe.error(

@@ -96,13 +96,14 @@ def collector() -> Iterator[Collector]:
 
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
+            status = taken.status
             taken.asked += 1
             if not taken.answers.is_set():
                 taken.answers.wait(30)
-            if taken.status == 200:
+            if status == 200:
                 taken.take(self.path, self.headers["Content-Type"], body)
             answer = ExportTraceServiceResponse().SerializeToString()
-            self.send_response(taken.status)
+            self.send_response(status)
             self.send_header("Content-Type", "application/x-protobuf")
             self.send_header("Content-Length", str(len(answer)))
             self.end_headers()

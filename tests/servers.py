@@ -63,6 +63,15 @@ def eventually(what: Callable[[], T], deadline_s: float = 30.0) -> T:
     return value
 
 
+def listens(port: int) -> bool:
+    """Return whether somebody takes connections at a port here; to look is not in the way of who begins to."""
+    try:
+        socket.create_connection(("127.0.0.1", port)).close()
+    except OSError:
+        return False
+    return True
+
+
 def holds_in_one_of(tries: int, check: Callable[[], None]) -> None:
     """Run a check of measured times until it holds; what a busy machine spoils now and then, a fault spoils always."""
     for left in reversed(range(tries)):

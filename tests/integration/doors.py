@@ -70,12 +70,12 @@ def old_context(ca: Path) -> ssl.SSLContext:
     return context
 
 
-def told(port: int, context: ssl.SSLContext) -> str:
+def told(port: int, context: ssl.SSLContext, patience_s: float = 10.0) -> str:
     """Return what a client is told that shakes hands and then only listens: the error's text, or that it is let in."""
     with socket.create_connection(("127.0.0.1", port), timeout=5) as line:
         try:
             with context.wrap_socket(line, server_hostname="127.0.0.1") as link:
-                link.settimeout(1.0)
+                link.settimeout(patience_s)
                 return "closed" if not link.recv(1) else "answered"
         except ssl.SSLError as error:
             return str(error)

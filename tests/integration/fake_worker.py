@@ -55,7 +55,8 @@ class FakeWorker:
         with self._lock:
             self.frames.append(frame)
             self.came[str(frame.id)] += 1
-        if self.answers:
+            answers = self.answers
+        if answers:
             replied_ns = self._clock.now_ns()
             at_exit = frame.body.exit if isinstance(frame.body, Finished) else None
             stamps = frame.sent_ns, received_ns, replied_ns

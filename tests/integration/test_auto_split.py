@@ -63,7 +63,7 @@ def test_when_nobody_answers_the_device_does(bench: Bench) -> None:
     device = bench.device("--split", "auto", "--rate", "10", "--loop")
     wait_until(lambda: worker.frames and worker.frames[-1].split == "image")
     worker.answers = False
-    wait_until(lambda: worker.decisions[-1].why == "no link")  # type: ignore[union-attr]
+    wait_until(lambda: worker.decisions and worker.decisions[-1].why == "no link")  # type: ignore[union-attr]
     assert worker.decisions[-1].split == "device"  # type: ignore[union-attr]
     worker.answers = True
     wait_until(lambda: worker.decisions[-1].split == "image" and worker.frames[-1].split == "image")  # type: ignore[union-attr]

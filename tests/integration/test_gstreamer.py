@@ -3,6 +3,7 @@
 import itertools
 import os
 import signal
+import statistics
 import threading
 import time
 from pathlib import Path
@@ -55,8 +56,10 @@ def test_a_pipeline_runs_at_its_own_speed_and_is_thinned() -> None:
     pipeline = "gst:videotestsrc num-buffers=100 ! video/x-raw,width=64,height=48,framerate=50/1"
     source = open_source(pipeline, rate=10, loop=False, at_least=None)
     captures = list(source.captures(threading.Event()))
-    assert 17 <= len(captures) <= 22
-    assert (captures[-1].captured_ns - captures[0].captured_ns) / 1e9 == pytest.approx(1.9, abs=0.5)
+    times_s = [capture.captured_ns / 1e9 for capture in captures]
+    assert 10 <= len(captures) <= 22
+    assert times_s[-1] - times_s[0] > 1.4
+    assert statistics.median(np.diff(times_s)) == pytest.approx(0.1, abs=0.03)
 
 
 def test_a_loop_starts_the_pipeline_again() -> None:
@@ -83,8 +86,8 @@ def test_a_pipeline_that_dies_is_started_again(caplog: pytest.LogCaptureFixture)
 
 def test_stop_ends_a_silent_pipeline_at_once() -> None:
     """A pipeline that gives no more frames does not keep the device from stopping."""
-    pipeline = "gst:videotestsrc num-buffers=1 ! video/x-raw,framerate=1/1 ! tee name=t ! queue ! fakesink t. ! queue"
-    source = open_source(f"{pipeline} max-size-buffers=1 ! identity sleep-time=0", rate=None, loop=True, at_least=None)
+    pipeline = "gst:videotestsrc ! video/x-raw,framerate=1/60"
+    source = open_source(pipeline, rate=None, loop=True, at_least=None)
     stop = threading.Event()
     captures = source.captures(stop)
     next(captures)

@@ -13,11 +13,10 @@ from broker.authority import Wanted
 from broker.certificate_folder import CertificateFolder
 from cloud_worker.store import RedisStore
 from headwater.errors import StoreError
-from headwater.probes import port_is_free
 from tests.headwater.samples import RECORD, STORED_JOURNEY
 from tests.integration.doors import now
 from tests.integration.store_users import PASSWORDS, started, started_valkey, write_secrets
-from tests.servers import eventually, need
+from tests.servers import eventually, listens, need
 from tests.threats import words_for
 from visualizer.reader import RedisStore as SiteStore
 
@@ -147,7 +146,7 @@ def test_with_a_certificate_the_store_speaks_tls_alone(tmp_path: Path) -> None:
     child, port = started(tmp_path / "run", secrets, server)
     url = f"rediss://worker:{PASSWORDS['worker']}@127.0.0.1:{port}?ssl_ca_certs="
     try:
-        assert eventually(lambda: not port_is_free("127.0.0.1", port)), (tmp_path / "run/log").read_text()
+        assert eventually(lambda: listens(port)), (tmp_path / "run/log").read_text()
         assert RedisStore(f"{url}{place.certificate('ca')}", "demo").add([RECORD]) == [True]
         with pytest.raises(StoreError, match="certificate verify failed"):
             RedisStore(f"rediss://worker:{PASSWORDS['worker']}@127.0.0.1:{port}", "demo").ping()

@@ -188,6 +188,7 @@ def test_an_operator_sets_a_real_device(
         answer, page = site.ask(PAGE, {"token": token, "split": "device"}, Cookie=cookie)
         assert answer.status == 200
         assert "The device has taken it." in page
+        assert eventually(lambda: topic in kept.heard)
         assert wanted(kept.heard[topic]) == SettingsChange(VERSION, "device")
         answer, page = site.ask(PAGE, {"token": token, "split": "block_99"}, Cookie=cookie)
         assert answer.status == 400

@@ -150,7 +150,7 @@ def test_one_frame_is_one_trace_from_the_capture_to_the_browser(bench: Bench) ->
     flags = ("--traces", bench.told.url)
     site = bench.site(*flags)
     address = bench.said["site"].split()[1]
-    bench.worker(*flags)
+    worker = bench.worker(*flags)
     with websockets.sync.client.connect(address.replace("http", "ws") + "/live", origin=address) as browser:
         while not json.loads(browser.recv(READY_S)).get("header", {}).get("store", {}).get("there"):
             pass  # what the site catches up with it does not tell of
@@ -158,7 +158,7 @@ def test_one_frame_is_one_trace_from_the_capture_to_the_browser(bench: Bench) ->
         assert found["finished"]["worker"] == FRAMES
         assert eventually(lambda: [span.name for span in bench.told.spans].count("push") == FRAMES, DONE_S)
         assert eventually(lambda: [span.name for span in bench.told.spans].count("finish") == FRAMES, DONE_S)
-    assert site.stop() == 0
+    assert (worker.stop(), site.stop()) == (0, 0)
     traces = bench.told.traces()
     assert len(traces) == FRAMES
     for spans in traces.values():
