@@ -85,7 +85,18 @@ def containers(service: str | None = None) -> list[dict[str, Any]]:
     wanted += [f"com.docker.compose.service={service}"] if service else []
     filters = [text for label in wanted for text in ("--filter", f"label={label}")]
     names = run("docker", "ps", "--all", "--quiet", *filters).stdout.split()
-    found: list[dict[str, Any]] = json.loads(run("docker", "inspect", *names).stdout) if names else []
+    if not names:
+        return []
+    inspected = run("docker", "inspect", *names, check=False).stdout  # one may have gone meanwhile
+    found: list[dict[str, Any]] = json.loads(inspected or "[]")
+    return found
+
+
+def end(device: str) -> dict[str, Any]:
+    """Tell a device's container to stop, and wait until it has; return what it counted."""
+    run("docker", "kill", "--signal", "TERM", device)
+    assert run("docker", "wait", device).stdout.strip() == "0"
+    found: dict[str, Any] = json.loads(run("docker", "logs", device).stdout.splitlines()[-1])
     return found
 
 

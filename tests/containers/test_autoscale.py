@@ -13,14 +13,14 @@ from typing import Any
 import pytest
 
 from headwater.children import start
-from tests.containers.engine import ROOT, VARIABLES, compose, containers, pictures, run
-from tests.containers.test_stream import STORED, health, states
+from tests.containers.engine import BUILD_S, ROOT, VARIABLES, compose, containers, end, metrics, pictures, run
+from tests.containers.test_stream import health, states, stored
 from tests.servers import eventually
 
-pytestmark = [pytest.mark.usefixtures("images"), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.usefixtures("images"), pytest.mark.timeout(BUILD_S + 600)]
 FRAMES = 1000
-"""At 20 frames a second: 50 s of a load for which one worker, at 0.1 s a frame, is too few."""
-SLOW = {"OVERLAYS": f"{VARIABLES['OVERLAYS']} ../tests/containers/slow", "FRAMES": str(FRAMES)}
+"""The least that are sent. At 20 a second: 50 s of a load for which one worker, at 0.1 s a frame, is too few."""
+SLOW = {"OVERLAYS": f"{VARIABLES['OVERLAYS']} ../tests/containers/slow"}
 PROJECT = VARIABLES["PROJECT"]
 TARGET_S = 0.2
 AUTOSCALE = [sys.executable, "-m", "headwater", "autoscale"]
@@ -60,7 +60,7 @@ def decisions(project: None, tmp_path: Path) -> Iterator[Callable[[], list[dict[
     output = tmp_path / "decisions"
     child = start("autoscale", [*AUTOSCALE, *QUICK], log=output, lines=False, folder=ROOT)
     yield lambda: [json.loads(line) for line in output.read_text().split("\n")[:-1]]
-    assert child.stop() == 0
+    assert child.stop(60) == 0
 
 
 def autoscale(*flags: str, project: str = PROJECT, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -123,16 +123,17 @@ def test_a_load_step_brings_workers_and_its_end_takes_them(
         made = [one for one in decisions() if one["workers"] and one["workers"] > 1]
         return bool(made) and made[-1]["waiting_s"] is not None and made[-1]["waiting_s"] < TARGET_S
 
-    assert eventually(below_again, 60), decisions()
-    assert running(device), "the load was over before frames waited less"
-    assert max(one["waiting_s"] for one in decisions()) > TARGET_S
+    assert eventually(below_again, 120), decisions()
+    assert running(device), "the device ended before it was told to"
+    assert max(one["waiting_s"] for one in decisions() if one["waiting_s"] is not None) > TARGET_S
     assert_alike(workers())
     assert "worker_2" in compose("ps", **SLOW).replace("-", "_")
-    run("docker", "wait", device["Id"], deadline_s=180)
-    assert eventually(lambda: decisions()[-1]["rule"] == "min", 90), decisions()
+    assert eventually(lambda: metrics("edge")["headwater_edge_frames_captured_total"] >= FRAMES, 120), states()
+    summary = end(device["Id"])
+    assert eventually(lambda: decisions()[-1]["rule"] == "min", 120), decisions()
     assert [one["Config"]["Labels"]["com.docker.compose.container-number"] for one in workers()] == ["1"]
     assert others() - {device["Id"]} == kept
-    assert_each_frame_once(device)
+    assert_each_frame_once(summary)
     assert [one["error"] for one in decisions() if one["error"]] == []
 
 
@@ -154,14 +155,14 @@ def assert_alike(found: list[dict[str, Any]]) -> None:
     assert eventually(lambda: all(health(one) == "healthy" for one in workers()), 60), states()
 
 
-def assert_each_frame_once(device: dict[str, Any]) -> None:
+def assert_each_frame_once(summary: dict[str, Any]) -> None:
     """Hold that each frame got its answer and is in the store once, and that several workers did them."""
-    summary = json.loads(run("docker", "logs", device["Id"]).stdout.splitlines()[-1])
-    assert (summary["captured"], summary["in_flight"], sum(summary["dropped"].values())) == (FRAMES, 0, 0)
-    assert summary["finished"] == {"device": 0, "worker": FRAMES}
-    records = json.loads(compose("exec", "-T", "visualizer", "python", "-", given=STORED, **SLOW))
+    assert summary["captured"] >= FRAMES
+    assert (summary["in_flight"], sum(summary["dropped"].values())) == (0, 0), summary
+    assert summary["finished"] == {"device": 0, "worker": summary["captured"]}
+    records = stored(**SLOW)
     assert set(Counter(tuple(record[:3]) for record in records).values()) == {1}
-    assert len(records) == FRAMES
+    assert len(records) == summary["captured"]
     assert len({record[3] for record in records}) >= 2
 
 
@@ -173,12 +174,14 @@ def test_a_worker_that_falls_silent_brings_another(
     (worker,) = workers()
     run("docker", "pause", worker["Id"])
     try:
-        assert eventually(lambda: [one for one in decisions() if one["rule"] == "up"], 60), decisions()
-        assert len(workers()) == 2
-        assert decisions()[-1]["waiting_s"] > 10
+        ups = eventually(lambda: [one for one in decisions() if one["rule"] == "up"], 60)
+        assert ups, decisions()
+        assert (ups[0]["workers"], ups[0]["wanted"], len(ups[0]["made"])) == (1, 2, 1), ups
+        assert ups[0]["waiting_s"] > 10
+        assert {f"/{name}" for name in ups[0]["made"]} < {one["Name"] for one in workers()}
     finally:
         run("docker", "unpause", worker["Id"])
-    assert eventually(lambda: decisions()[-1]["rule"] == "min", 90), decisions()
+    assert eventually(lambda: decisions()[-1]["rule"] == "min", 120), decisions()
     assert [one["Id"] for one in workers()] == [worker["Id"]]
 
 

@@ -12,19 +12,21 @@ import pytest
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
-from tests.containers.engine import ROOT, run
+from tests.containers.engine import BUILD_S, ROOT, run
 
-pytestmark = [pytest.mark.usefixtures("images"), pytest.mark.timeout(1000)]
+ANSWERS_S = 300.0
+pytestmark = [pytest.mark.usefixtures("images"), pytest.mark.timeout(BUILD_S + 2 * ANSWERS_S)]
 NAMES = ("edge", "worker", "visualizer", "broker", "store")
 LARGEST_BYTES = {"edge": 350_000_000, "worker": 300_000_000}
 ANSWERS = Path(__file__).with_name("answers.py")
 
 
-def in_image(name: str, *command: str, given: str = "") -> str:
+def in_image(name: str, *command: str, given: str = "", deadline_s: float = 120.0) -> str:
     """Return what a command says in a container of its own, as the compose file has it: read-only, no network."""
     bounds = ["--read-only", "--tmpfs", "/tmp", "--network", "none", "--cap-drop", "ALL", "--interactive", "--rm"]
+    image = f"headwater/{name}:test"
     return run(
-        "docker", "run", *bounds, "--entrypoint", command[0], f"headwater/{name}:test", *command[1:], given=given
+        "docker", "run", *bounds, "--entrypoint", command[0], image, *command[1:], given=given, deadline_s=deadline_s
     ).stdout
 
 
@@ -113,9 +115,9 @@ def test_a_slim_image_gives_the_same_bits(name: str) -> None:
     """Head and tail at every cut of the shipped models: what this machine's whole installation gives."""
     here = subprocess.run(
         [sys.executable, str(ANSWERS)], cwd=ROOT, env={"PYTHONPATH": str(ROOT), "PATH": ""}, capture_output=True,
-        text=True, check=True, timeout=300,
+        text=True, check=True, timeout=ANSWERS_S,
     )  # fmt: skip
-    there = json.loads(in_image(name, "python", "-", given=ANSWERS.read_text()))
+    there = json.loads(in_image(name, "python", "-", given=ANSWERS.read_text(), deadline_s=ANSWERS_S))
     assert there == json.loads(here.stdout)
     assert all(len(cuts) > 2 for cuts in there.values())
 

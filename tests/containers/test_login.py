@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.containers.engine import VARIABLES, compose, containers, run
+from tests.containers.engine import BUILD_S, VARIABLES, compose, containers, run
 from tests.containers.test_stream import health, site, states
 from tests.integration.test_site_login import PASSWORD, Site
 from tests.servers import eventually
 from visualizer.user_commands import add
 
-pytestmark = [pytest.mark.usefixtures("images"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.usefixtures("images"), pytest.mark.timeout(BUILD_S + 300)]
 OVERLAYS = f"{VARIABLES['OVERLAYS']} login ../tests/containers/login"
 
 

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from tests.containers.engine import PROJECT, ROOT, STORED, VARIABLES, compose, run
+from tests.containers.engine import BUILD_S, PROJECT, ROOT, STORED, VARIABLES, compose, run
 from tests.servers import eventually
 
-pytestmark = [pytest.mark.usefixtures("images"), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.usefixtures("images"), pytest.mark.timeout(BUILD_S + 600)]
 FIRST = {"FRAMES": "40"}
 SECOND = {
     "FRAMES": "25", "PROJECT": f"{PROJECT}-second", "FLEET": "second", "STORE_MEMORY": "256M",
@@ -44,8 +44,8 @@ def up(*services: str, **variables: str) -> None:
 
 
 def container(service: str, **variables: str) -> str:
-    """Return the id of a service's container."""
-    return compose("ps", "-q", service, **variables).strip()
+    """Return the id of a service's container, also of one that has ended."""
+    return compose("ps", "--all", "--quiet", service, **variables).strip()
 
 
 def is_well(service: str, **variables: str) -> bool:

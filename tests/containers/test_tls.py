@@ -9,12 +9,14 @@ import pytest
 
 from headwater.address import Address
 from headwater.errors import BrokerError
-from headwater.probes import free_port, greet_mqtt
-from tests.containers.engine import ROOT, VARIABLES, compose, containers, run
+from headwater.probes import greet_mqtt
+from tests.containers.engine import BUILD_S, ROOT, VARIABLES, compose, containers, run
 
-pytestmark = [pytest.mark.usefixtures("images"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.usefixtures("images"), pytest.mark.timeout(BUILD_S + 300)]
 SECRETS = ROOT / "compose" / "secrets"
-TLS = {"OVERLAYS": f"tls {VARIABLES['OVERLAYS']}", "MQTTS": str(free_port()), "FRAMES": "40"}
+TLS = {"OVERLAYS": f"tls {VARIABLES['OVERLAYS']}", "MQTTS": "0", "FRAMES": "40"}
+"""The engine chooses the port, as no other can take it meanwhile."""
+PATIENCE_S = 20.0
 
 
 @pytest.fixture(scope="module")
@@ -44,8 +46,8 @@ def test_a_device_outside_gets_in_with_the_authority_and_its_password(encrypted:
     port = compose("port", "broker", "8883", **TLS).strip().rpartition(":")[2]
     password = (SECRETS / "edge_password").read_text().strip()
     url = f"mqtts://localhost:{port}"
-    greet_mqtt(Address.parse(url, username="edge", password=password, ca_file=SECRETS / "ca"))
+    greet_mqtt(Address.parse(url, username="edge", password=password, ca_file=SECRETS / "ca"), PATIENCE_S)
     with pytest.raises(BrokerError, match="CERTIFICATE_VERIFY_FAILED"):
-        greet_mqtt(Address.parse(url, username="edge", password=password))
+        greet_mqtt(Address.parse(url, username="edge", password=password), PATIENCE_S)
     with pytest.raises(BrokerError, match="refused"):
-        greet_mqtt(Address.parse(url, username="edge", password="guessed", ca_file=SECRETS / "ca"))
+        greet_mqtt(Address.parse(url, username="edge", password="guessed", ca_file=SECRETS / "ca"), PATIENCE_S)

@@ -221,8 +221,8 @@ def test_a_topic_is_heard_as_a_user_whose_password_nobody_sees(tmp_path: Path) -
     repeats.write_text('#!/bin/sh\necho "$@"\ncat "$XDG_CONFIG_HOME/mosquitto_sub"\n')
     repeats.chmod(0o755)
 
-    def heard(user: str) -> subprocess.CompletedProcess[str]:
-        words = [script, user, TOPICS.dead]
+    def heard(user: str, *more: str) -> subprocess.CompletedProcess[str]:
+        words = [script, user, TOPICS.dead, *more]
         return subprocess.run(words, env=environment(programs), capture_output=True, text=True, check=False, timeout=30)
 
     for user, password in (
@@ -230,6 +230,7 @@ def test_a_topic_is_heard_as_a_user_whose_password_nobody_sees(tmp_path: Path) -
         ("edge", (tmp_path / "compose/secrets/edge_password").read_text().strip()),
     ):
         assert heard(user).stdout.splitlines() == [f"-h 127.0.0.1 -v -t {TOPICS.dead}", f"-u {user}", f"-P {password}"]
+    assert heard("operator", "-C", "1").stdout.splitlines()[0] == f"-h 127.0.0.1 -v -t {TOPICS.dead} -C 1"
     assert list((tmp_path / "own").iterdir()) == []
     assert heard("top").returncode == 2
     assert "no user top here; compose/make-secrets --role top" in heard("top").stderr
