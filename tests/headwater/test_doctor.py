@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import importlib
 import json
 import sys
 from pathlib import Path
@@ -124,6 +126,23 @@ def test_facts_of_this_machine_are_plausible(tmp_path: Path) -> None:
     assert host.package_version("no-such-package") is None
     assert host.first_line(sys.executable, "-c", "print('one'); print('two')", timeout_s=60) == "one"
     assert host.first_line("no-such-program") is None
+
+
+def test_no_garbage_is_looked_for_while_much_is_imported() -> None:
+    """Also where the import fails; who had it switched off before keeps it so."""
+    with host.importing():
+        assert not gc.isenabled()
+    assert gc.isenabled()
+    with pytest.raises(ImportError), host.importing():
+        importlib.import_module("no_such_module")
+    assert gc.isenabled()
+    gc.disable()
+    try:
+        with host.importing():
+            pass
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
 
 
 def test_a_folder_that_cannot_be_written_has_no_room(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
