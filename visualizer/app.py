@@ -132,7 +132,7 @@ def _tell(server: FastAPI, sight: Sight) -> None:
 def _dash(server: FastAPI, fleet: str, tiles: str, *, asks_who: bool) -> Dash:
     app = Dash(
         __name__,
-        server=server,  # type: ignore[arg-type]  # their annotation forgets instances
+        server=False,  # given an instance, Dash would load Flask to see whether it is one
         backend="fastapi",
         title=f"Headwater {fleet}",
         update_title="",
@@ -148,6 +148,7 @@ def _dash(server: FastAPI, fleet: str, tiles: str, *, asks_who: bool) -> Dash:
         compress=True,
         add_log_handler=False,
     )
+    app.init_app(server)
     app.backend.websocket_capability = False  # or every browser opens a second websocket that carries nothing
     app.layout = shell.layout(fleet)
     return app

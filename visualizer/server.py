@@ -8,6 +8,7 @@ from typing import Any
 
 import uvicorn
 
+from headwater.host import importing
 from headwater.logs import settings_line
 from headwater.session import Address
 from headwater.settings import store_with_password
@@ -34,18 +35,19 @@ def run(settings: SiteSettings) -> None:
     with collected(settings.traces, teller) as tell, bind(settings.host, settings.port) as sock:
         listens_on = sock.getsockname()[0]
         asking = entrance(settings, listens_on)
-        site = create_app(
-            RedisStore(store_with_password(settings.store, settings.store_password_file), settings.fleet),
-            _devices(settings),
-            fleet=settings.fleet,
-            window_frames=settings.window_frames,
-            tiles="" if settings.tiles == "none" else settings.tiles,
-            known_hosts=bool(public_name) or is_loopback(listens_on),
-            public_name=public_name,
-            unwell_after_s=settings.unwell_after,
-            tell=tell,
-            entrance=asking,
-        )
+        with importing():
+            site = create_app(
+                RedisStore(store_with_password(settings.store, settings.store_password_file), settings.fleet),
+                _devices(settings),
+                fleet=settings.fleet,
+                window_frames=settings.window_frames,
+                tiles="" if settings.tiles == "none" else settings.tiles,
+                known_hosts=bool(public_name) or is_loopback(listens_on),
+                public_name=public_name,
+                unwell_after_s=settings.unwell_after,
+                tell=tell,
+                entrance=asking,
+            )
         with served(settings.metrics, site.sight):
             site.start()
             try:

@@ -130,9 +130,13 @@ def test_facts_of_this_machine_are_plausible(tmp_path: Path) -> None:
 
 def test_no_garbage_is_looked_for_while_much_is_imported() -> None:
     """Also where the import fails; who had it switched off before keeps it so."""
-    with host.importing():
-        assert not gc.isenabled()
-    assert gc.isenabled()
+    try:
+        with host.importing():
+            assert not gc.isenabled()
+        assert gc.isenabled()
+        assert gc.get_freeze_count() > 10_000
+    finally:
+        gc.unfreeze()
     with pytest.raises(ImportError), host.importing():
         importlib.import_module("no_such_module")
     assert gc.isenabled()
@@ -143,6 +147,7 @@ def test_no_garbage_is_looked_for_while_much_is_imported() -> None:
         assert not gc.isenabled()
     finally:
         gc.enable()
+        gc.unfreeze()
 
 
 def test_a_folder_that_cannot_be_written_has_no_room(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
