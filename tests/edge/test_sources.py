@@ -232,7 +232,7 @@ def test_stop_ends_a_slow_source_at_once(tmp_path: Path) -> None:
     assert next(captures).name == "a.png"
     threading.Timer(0.05, stop.set).start()
     assert list(captures) == []
-    assert time.monotonic() - begin_s < 60, "the next picture is due after 100 s"
+    assert time.monotonic() - begin_s < 5
 
 
 def test_pace_is_even_and_does_not_catch_up() -> None:

@@ -3,6 +3,7 @@
 import csv
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from evaluation.links_records import MEASURED
 from evaluation.small_memory import SmallMemory
 from headwater.children import start
 from tests.evaluation.test_regret_bench import abandoned, need_root
-from tests.servers import need
+from tests.servers import holds_in_one_of, need
 
 
 def evaluate(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -50,32 +51,37 @@ def test_who_takes_too_much_memory_is_ended() -> None:
             assert memory.peak_bytes > wanted or not fits
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(400)
 def test_the_command_runs_every_way(tmp_path: Path) -> None:
     """MNIST over one link from a device with little memory; asked again, it only reports, and figures hold together."""
     need_root()
     need(package="matplotlib")
+    holds_in_one_of(3, lambda: assert_every_way_runs(Path(tempfile.mkdtemp(dir=tmp_path))))
+
+
+def assert_every_way_runs(folder: Path) -> None:
+    """Run it twice in an empty folder, and look at what it wrote."""
     stood_before = abandoned()
     arguments = ("--bundles", "mnist", "--links", "wavelength", "--devices", "small-memory", "--runs", "1")
-    done = evaluate(*arguments, "-o", str(tmp_path))
+    done = evaluate(*arguments, "-o", str(folder))
     assert done.returncode == 0, done.stderr
     assert "every way ran within 256 MiB" in done.stdout
-    with (tmp_path / "links.csv").open() as file:
+    with (folder / "links.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert {"image png", "image jpeg:90", "device"} < {one["way"] for one in rows}
     for one in rows:
         assert float(one["link ms"]) > 24.16 + 0.95 * int(one["bytes"]) * 8 / 34.5e6 * 1e3
         assert float(one["predicted: total ms"]) > 24.16
     assert sum(int(one["fastest"]) for one in rows) == sum(int(one["chosen"]) for one in rows) == 1
-    with (tmp_path / "links-links.csv").open() as file:
+    with (folder / "links-links.csv").open() as file:
         (link,) = csv.DictReader(file)
-    assert 0.5 < float(link["measured Mbit/s"]) / 34.5 < 1.1
+    assert 0.5 < float(link["measured Mbit/s"]) / 34.5 < 1.0
     assert float(link["measured round trip ms"]) > 24.16
-    before = (tmp_path / MEASURED).read_bytes()
-    again = evaluate(*arguments, "-o", str(tmp_path))
+    before = (folder / MEASURED).read_bytes()
+    again = evaluate(*arguments, "-o", str(folder))
     assert again.returncode == 0, again.stderr
     assert "to measure" not in again.stderr
-    assert (tmp_path / MEASURED).read_bytes() == before
-    written = {one.name for one in tmp_path.iterdir()}
+    assert (folder / MEASURED).read_bytes() == before
+    written = {one.name for one in folder.iterdir()}
     assert {"links-mnist-28.svg", "links-predicted.svg", "links-work.svg", "links-work.csv"} <= written
     assert abandoned() <= stood_before

@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import msgspec
@@ -25,7 +26,7 @@ from models.bundle import Bundle
 from models.engine import Engine
 from planning.errors import PlanError
 from planning.ways import Conditions, Way
-from tests.servers import need
+from tests.servers import holds_in_one_of, need
 
 ORDER = Order(settings=2, seed=1, runs=3, share=0.1)
 
@@ -184,17 +185,22 @@ def test_what_cannot_be_measured_is_said(tmp_path: Path) -> None:
     assert len(done.stderr.strip().splitlines()) == 1
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(400)
 def test_the_command_runs_every_way(tmp_path: Path) -> None:
     """MNIST in two settings, really run; asked again, it only reports, and the figures hold together."""
     need_root()
     need(package="matplotlib")
+    holds_in_one_of(3, lambda: assert_every_way_runs(Path(tempfile.mkdtemp(dir=tmp_path))))
+
+
+def assert_every_way_runs(folder: Path) -> None:
+    """Run it twice in an empty folder, and look at what it wrote."""
     stood_before = abandoned()
-    arguments = ("--nets", "mnist", "--settings", "2", "--runs", "1", "-o", str(tmp_path))
+    arguments = ("--nets", "mnist", "--settings", "2", "--runs", "1", "-o", str(folder))
     done = evaluate(*arguments)
     assert done.returncode == 0, done.stderr
     assert "30.34" in done.stdout
-    with (tmp_path / "regret.csv").open() as file:
+    with (folder / "regret.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 2 * 8
     bits_per_s = {float(one["Mbit/s"]) * 1e6 for one in rows}
@@ -202,16 +208,16 @@ def test_the_command_runs_every_way(tmp_path: Path) -> None:
         travels_ms = int(one["bytes"]) * 8 / (float(one["Mbit/s"]) * 1e6) * 1e3
         assert float(one["trip ms"]) > 0.95 * travels_ms
         assert float(one["total ms"]) >= float(one["trip ms"])
-    known = json.loads((tmp_path / BENCH).read_text())
+    known = json.loads((folder / BENCH).read_text())
     for at, setting in zip(known["conditions"], known["settings"], strict=True):
         assert setting["bandwidth_bits_per_s"] in bits_per_s
-        assert 0.8 < at["bandwidth_bits_per_s"] / setting["bandwidth_bits_per_s"] < 1.1
+        assert 0.8 < at["bandwidth_bits_per_s"] / setting["bandwidth_bits_per_s"] < 1
     whole_s = known["tried"]["mnist"]["wholes_s"]
     assert whole_s[0] > 1.5 * whole_s[-1]  # 0.6 GHz against 1.5
-    before = (tmp_path / MEASURED).read_bytes()
+    before = (folder / MEASURED).read_bytes()
     again = evaluate(*arguments)
     assert again.returncode == 0, again.stderr
     assert "to measure" not in again.stderr
-    assert (tmp_path / MEASURED).read_bytes() == before
-    assert {"regret.svg", "regret-trade.svg", "regret-summary.csv"} <= {one.name for one in tmp_path.iterdir()}
+    assert (folder / MEASURED).read_bytes() == before
+    assert {"regret.svg", "regret-trade.svg", "regret-summary.csv"} <= {one.name for one in folder.iterdir()}
     assert abandoned() <= stood_before

@@ -3,7 +3,6 @@
 import itertools
 import os
 import signal
-import statistics
 import threading
 import time
 from pathlib import Path
@@ -13,7 +12,7 @@ import pytest
 
 from edge.sources import WhenFull, open_source
 from headwater.errors import SourceError
-from tests.servers import eventually, need
+from tests.servers import eventually, holds_in_one_of, need
 
 
 @pytest.fixture(autouse=True)
@@ -53,13 +52,16 @@ def test_a_red_pipeline_is_red_and_ends() -> None:
 
 def test_a_pipeline_runs_at_its_own_speed_and_is_thinned() -> None:
     """A pipeline of 50 frames/s at rate 10 gives ten pictures a second."""
+    holds_in_one_of(3, lambda: assert_thinned_to(10))
+
+
+def assert_thinned_to(rate: int) -> None:
+    """Play two seconds, and look at what comes."""
     pipeline = "gst:videotestsrc num-buffers=100 ! video/x-raw,width=64,height=48,framerate=50/1"
-    source = open_source(pipeline, rate=10, loop=False, at_least=None)
+    source = open_source(pipeline, rate=rate, loop=False, at_least=None)
     captures = list(source.captures(threading.Event()))
-    times_s = [capture.captured_ns / 1e9 for capture in captures]
-    assert 10 <= len(captures) <= 22
-    assert times_s[-1] - times_s[0] > 1.4
-    assert statistics.median(np.diff(times_s)) == pytest.approx(0.1, abs=0.03)
+    assert 17 <= len(captures) <= 22
+    assert (captures[-1].captured_ns - captures[0].captured_ns) / 1e9 == pytest.approx(1.9, abs=0.5)
 
 
 def test_a_loop_starts_the_pipeline_again() -> None:

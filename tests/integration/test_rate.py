@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import statistics
 import subprocess
 import sys
 import time
@@ -69,9 +68,9 @@ def test_a_device_that_sends_too_fast_is_slowed_down_and_loses_nothing(link: Sha
         with start("device", link.at_device([str(word) for word in device])) as child:
             child.wait_for_line("ready device cam1", START_S)
             wait_until(lambda: worker.different)
-            began_s, before, waits_s = time.monotonic(), worker.different, []
+            began_s, before, longest_s = time.monotonic(), worker.different, 0.0
             while worker.different < FRAMES and child.alive:
-                waits_s.append(answered_s(neighbour))
+                longest_s = max(longest_s, answered_s(neighbour))
             took_s = time.monotonic() - began_s
             found = summary(child)
         worker.stop()
@@ -81,7 +80,7 @@ def test_a_device_that_sends_too_fast_is_slowed_down_and_loses_nothing(link: Sha
         len(frame.body.tensor.data) for frame in worker.frames[before:] if isinstance(frame.body, Activation)
     )
     assert took_s > 0.9 * (sent_bytes - 2 * BURST_BYTES) / BYTES_PER_S
-    assert statistics.quantiles(waits_s, n=20)[-1] < SOON_S
+    assert longest_s < SOON_S
     assert dropped(link) > 0
 
 

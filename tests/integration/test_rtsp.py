@@ -14,6 +14,7 @@ import pytest
 from edge.sources import Capture, CaptureQueue, WhenFull, feed, open_source
 from headwater.children import Child, start
 from headwater.errors import SourceError
+from tests.servers import holds_in_one_of
 
 PYTHON = "/usr/bin/python3"
 SERVER = Path(__file__).with_name("rtsp_server.py")
@@ -109,6 +110,11 @@ def test_the_stream_resumes_after_the_server_died(server: RtspServer, caplog: py
 
 def test_a_slow_taker_gets_fresh_pictures(server: RtspServer) -> None:
     """Who takes five pictures a second of 25 sees each less than a second old; the others are counted."""
+    holds_in_one_of(3, lambda: assert_fresh(server))
+
+
+def assert_fresh(server: RtspServer) -> None:
+    """Take fifteen pictures slowly, and look how old each is."""
     with Watching(server.url("clock")) as watching:
         watching.take()
         ages_s = []
@@ -119,16 +125,21 @@ def test_a_slow_taker_gets_fresh_pictures(server: RtspServer) -> None:
             steps = (time.time() * 50 - (shown - 20) + 10) % 200 - 10  # coding may change the grey by a step
             ages_s.append(steps / 50)
         print(f"age of the pictures: median {statistics.median(ages_s):.3f} s, oldest {max(ages_s):.3f} s")
-    assert statistics.median(ages_s) < 1.0, "a queue that drops nothing falls behind by 0.16 s with each picture"
+    assert max(ages_s) < 1.0
     assert watching.queue.dropped > 15
 
 
 def test_a_rate_thins_the_stream(server: RtspServer) -> None:
     """At rate 5 a stream of 25 gives pictures a fifth of a second apart."""
+    holds_in_one_of(3, lambda: assert_thinned(server))
+
+
+def assert_thinned(server: RtspServer) -> None:
+    """Take eight pictures, and look how far apart they are."""
     with Watching(server.url("red"), rate=5) as watching:
         watching.take()
         times_s = [watching.take().captured_ns / 1e9 for _ in range(8)]
-    assert statistics.median(np.diff(times_s)) == pytest.approx(0.2, abs=0.05)
+    assert statistics.mean(np.diff(times_s)) == pytest.approx(0.2, abs=0.05)
 
 
 def test_a_path_that_is_not_there_is_one_clear_error(server: RtspServer, capfd: pytest.CaptureFixture[str]) -> None:

@@ -363,7 +363,7 @@ def test_stop_does_not_wait_for_a_frozen_broker(mosquitto: BrokerUnderTest, conn
             client.session.publish("t", bytes(1_000_000))
         stopping = threading.Thread(target=client.session.stop, daemon=True)
         stopping.start()
-        stopping.join(30)
+        stopping.join(8)
         assert not stopping.is_alive()
     finally:
         mosquitto.resume()

@@ -544,7 +544,7 @@ def test_a_slow_store_makes_results_late_and_nothing_else(site: Site) -> None:
             device.send(sequence)
             assert eventually(device.all_answered, DONE_S)
             assert time.monotonic() - began_s >= 2
-    assert max(device.results[sequence].stages_ns["store"] for sequence in range(1, 4)) > 1e9
+            assert device.results[sequence].stages_ns["store"] > 1e9
     assert_each_once(site, device, 4)
     assert worker.stop() == 0
     assert "store_outages" not in worker.last_words()

@@ -65,8 +65,10 @@ def test_the_site_answers_when_it_says_so_and_stops_when_told(valkey: StoreUnder
                 assert answer.status == 200
         with pytest.raises(urllib.error.HTTPError, match="404"):
             urllib.request.urlopen(address + "/nowhere")
+        began_s = time.monotonic()
         process.send_signal(signal.SIGTERM)
         assert process.wait(10) == 0
+        assert time.monotonic() - began_s < 5
         assert process.stdout.read() == ""
 
 
